@@ -1,0 +1,1 @@
+//! `observe(event)`, `tick(now)`, `snapshot()` over the detectors; synchronous, owned by one thread.

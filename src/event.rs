@@ -1,0 +1,387 @@
+//! The plain data that crosses rooms, and the [`Tap`] that the relay calls.
+//!
+//! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use crate::sql::{Fingerprint, Verb};
+use crate::wire::{SqlState, TransactionStatus};
+
+/// A point in monotonic time: nanoseconds since the process started. [`crate::clock`] makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Nanoseconds from `earlier` to here; zero when `earlier` is later.
+    pub fn since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Which way bytes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// What the frontend (Django) sends.
+    ClientToUpstream,
+    /// What the backend (PostgreSQL) sends.
+    UpstreamToClient,
+}
+
+impl Direction {
+    /// The value of the metrics' label `direction`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::ClientToUpstream => "client_to_upstream",
+            Direction::UpstreamToClient => "upstream_to_client",
+        }
+    }
+}
+
+/// What looks at the relayed bytes: called by the relay after it has forwarded them.
+///
+/// The relay calls `relayed` once for every run of bytes that the peer's kernel has *accepted*, in order, exactly
+/// once for each byte: at once for what the first write took, later (with the later time) for what had to wait.
+/// Between `refused` and `accepted` the peer of that direction takes no bytes and the relay reads none for it.
+pub trait Tap {
+    /// `bytes` were read from the direction's source and accepted by its sink at `at`.
+    fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment);
+    /// The sink of `direction` began to refuse bytes: they wait in the relay.
+    fn refused(&mut self, direction: Direction, at: Moment);
+    /// The sink of `direction` has taken all that waited.
+    fn accepted(&mut self, direction: Direction, at: Moment);
+    /// The source of `direction` sent FIN (its last byte was relayed before).
+    fn finished(&mut self, direction: Direction, at: Moment);
+    /// The connection is over, both ways; nothing follows.
+    fn closed(&mut self, at: Moment);
+    /// Whether the session could be ended here without cutting a message or a transaction.
+    fn rest(&self) -> Rest;
+}
+
+/// What a session is in the middle of, asked by the drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// ReadyForQuery `I` was the last word and no client message is half sent: may be ended.
+    Idle,
+    /// As `Idle`, but inside a transaction block.
+    InTransaction,
+    /// A request is running; the upstream's direction stands between two messages: an ErrorResponse fits here.
+    BetweenMessages,
+    /// A request is running and a message from the upstream is half forwarded.
+    InMessage,
+    /// Not observed: nobody knows.
+    Unknown,
+}
+
+/// Makes the [`Tap`] of each new connection. Each proxy worker owns one.
+pub trait Taps {
+    /// The tap it makes.
+    type Tap: Tap;
+    /// A client's StartupMessage was accepted and its upstream connected; all bytes behind the StartupMessage, in
+    /// both directions, will be shown to the tap, the authentication exchange included.
+    fn open(&self, start: SessionStart) -> Self::Tap;
+}
+
+/// Identity of a client connection in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// What the proxy knows of a connection when it opens its tap.
+#[derive(Debug, Clone)]
+pub struct SessionStart {
+    /// Identity in this process.
+    pub id: SessionId,
+    /// Name of the listener it came through (the DATABASES alias).
+    pub listener: Arc<str>,
+    /// Client address without port, or `[local]`.
+    pub client: Arc<str>,
+    /// `user` of the StartupMessage; not proven before AuthenticationOk.
+    pub user: Arc<str>,
+    /// `database` of the StartupMessage, or the user where it names none.
+    pub database: Arc<str>,
+    /// `application_name` of the StartupMessage, or empty.
+    pub application: Arc<str>,
+    /// When the connection was accepted.
+    pub accepted_at: Moment,
+    /// When the StartupMessage was forwarded.
+    pub opened_at: Moment,
+    /// Where the tap tells what the connection does now.
+    pub status: Arc<ConnectionStatus>,
+    /// Whether observation is wanted; read at each call, turned off by a reload.
+    pub observe: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// Who a session is, as labels and log lines need it. Replaced whole when one field changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Identity in this process.
+    pub id: SessionId,
+    /// Name of the listener it came through.
+    pub listener: Arc<str>,
+    /// Client address without port, or `[local]`.
+    pub client: Arc<str>,
+    /// User it logged in as.
+    pub user: Arc<str>,
+    /// Database it logged in to.
+    pub database: Arc<str>,
+    /// `application_name`: from the StartupMessage, later from ParameterStatus.
+    pub application: Arc<str>,
+    /// The upstream backend's process id from BackendKeyData; 0 while unknown.
+    pub backend_pid: i32,
+}
+
+/// Live figures of one connection: written by its tap, read by `export` through the registry.
+#[derive(Debug, Default)]
+pub struct ConnectionStatus {
+    /// A [`ConnectionState`] as its number.
+    pub state: AtomicU8,
+    /// [`Moment`] of the last change of `state`.
+    pub since: AtomicU64,
+    /// Queries completed.
+    pub queries: AtomicU64,
+    /// Transactions ended.
+    pub transactions: AtomicU64,
+    /// Upstream backend's process id; 0 while unknown.
+    pub backend_pid: AtomicU64,
+    /// 1 while the session is observed, 0 once the tap has switched itself off.
+    pub observed: AtomicU8,
+    /// `application_name` once the upstream reported one that differs from the StartupMessage's.
+    pub application: std::sync::Mutex<Option<Arc<str>>>,
+}
+
+/// What a connection is doing, in pg_stat_activity's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ConnectionState {
+    /// Not logged in yet.
+    #[default]
+    Starting = 0,
+    /// A query is running.
+    Active = 1,
+    /// Waiting for a command, outside a transaction.
+    Idle = 2,
+    /// Waiting for a command, inside a transaction.
+    IdleInTransaction = 3,
+    /// As above, in a failed transaction.
+    IdleInTransactionAborted = 4,
+    /// Not observed: nobody knows.
+    Unobserved = 5,
+}
+
+impl ConnectionState {
+    /// pg_stat_activity's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConnectionState::Starting => "starting",
+            ConnectionState::Active => "active",
+            ConnectionState::Idle => "idle",
+            ConnectionState::IdleInTransaction => "idle in transaction",
+            ConnectionState::IdleInTransactionAborted => "idle in transaction (aborted)",
+            ConnectionState::Unobserved => "unobserved",
+        }
+    }
+
+    /// The state that `number` stands for; unknown numbers are `Unobserved`.
+    pub fn from_number(number: u8) -> ConnectionState {
+        match number {
+            0 => ConnectionState::Starting,
+            1 => ConnectionState::Active,
+            2 => ConnectionState::Idle,
+            3 => ConnectionState::IdleInTransaction,
+            4 => ConnectionState::IdleInTransactionAborted,
+            _ => ConnectionState::Unobserved,
+        }
+    }
+}
+
+/// By which part of the protocol a query came: the label `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// A statement of a Query message.
+    Simple,
+    /// Bind and Execute.
+    Extended,
+    /// A server-side cursor: DECLARE, its FETCHes and CLOSE as one logical query.
+    Cursor,
+    /// COPY in, out or both.
+    Copy,
+    /// FunctionCall.
+    Function,
+}
+
+impl Protocol {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Protocol; 5] = [
+        Protocol::Simple,
+        Protocol::Extended,
+        Protocol::Cursor,
+        Protocol::Copy,
+        Protocol::Function,
+    ];
+
+    /// The value of the metrics' label `protocol`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Simple => "simple",
+            Protocol::Extended => "extended",
+            Protocol::Cursor => "cursor",
+            Protocol::Copy => "copy",
+            Protocol::Function => "function",
+        }
+    }
+}
+
+/// Where the time of a query went, in nanoseconds.
+///
+/// `database`: last byte of the request (in a pipeline the later of that and the previous completion) to the first
+/// reply byte. `client`: time in which writes to the client were refused. `transfer`: the rest until completion.
+/// The query's duration is the sum of these three. `application`: from ReadyForQuery to this query's request,
+/// counted only inside a transaction or up to `unit_gap`; not part of the duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "explained above, together")]
+pub struct Phases {
+    pub database_ns: u64,
+    pub transfer_ns: u64,
+    pub client_ns: u64,
+    pub application_ns: u64,
+}
+
+impl Phases {
+    /// `database + transfer + client`, nanoseconds.
+    pub fn duration_ns(&self) -> u64 {
+        self.database_ns
+            .saturating_add(self.transfer_ns)
+            .saturating_add(self.client_ns)
+    }
+}
+
+/// What the text of a statement turned out to be.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// Identity of its shape.
+    pub fingerprint: Fingerprint,
+    /// Its main keyword.
+    pub verb: Verb,
+    /// Its shape as people see it; `None` when the table of fingerprints is full.
+    pub shape: Option<Arc<Shape>>,
+    /// The identity covers only the first part of the text.
+    pub truncated: bool,
+}
+
+/// A query shape as people see it: one for each admitted fingerprint, shared by all workers.
+#[derive(Debug)]
+pub struct Shape {
+    /// Its identity.
+    pub fingerprint: Fingerprint,
+    /// Its main keyword.
+    pub verb: Verb,
+    /// Normalised text: no literal survives in it. At most 64 KiB.
+    pub text: Arc<str>,
+    /// What it touches; filled later by the analysis, or never when the text does not parse.
+    pub facts: std::sync::OnceLock<crate::sql::facts::Facts>,
+}
+
+/// A finished query as the session saw it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The session it ran on.
+    pub session: SessionId,
+    /// Its number on that session, from 0.
+    pub sequence: u64,
+    /// What it was.
+    pub statement: Statement,
+    /// How it came.
+    pub protocol: Protocol,
+    /// Last byte of its request accepted by the upstream.
+    pub requested_at: Moment,
+    /// Its CommandComplete (or what stands for it) accepted by the client.
+    pub completed_at: Moment,
+    /// Where its time went.
+    pub phases: Phases,
+    /// Requests that belong to it: 1, or more for a cursor or a suspended portal.
+    pub round_trips: u32,
+    /// Rows returned or changed, by CommandComplete's tag; counted where there is none.
+    pub rows: u64,
+    /// Bytes of the messages that asked for it.
+    pub request_bytes: u64,
+    /// Bytes of the messages that answered it.
+    pub response_bytes: u64,
+    /// Set when it ended in ErrorResponse.
+    pub sqlstate: Option<SqlState>,
+    /// Transaction status when it was asked.
+    pub transaction_before: TransactionStatus,
+    /// Transaction status after it, as far as its own ReadyForQuery or verb tells.
+    pub transaction_after: TransactionStatus,
+    /// Its place among the statements between two ReadyForQuery, from 0.
+    pub pipeline_index: u32,
+    /// sqlcommenter tags; `None` when it carried none.
+    pub tags: Option<Arc<crate::sql::tags::Tags>>,
+    /// The text as it was sent, at most 64 KiB; kept only under `--log-literals`.
+    pub literal_text: Option<Arc<str>>,
+    /// Name of the prepared statement, `unnamed` for extended queries without one, `None` for simple ones.
+    pub statement_name: Option<Arc<str>>,
+}
+
+/// The small, fixed-size part of an [`Exchange`] that the analysis gets through its ring.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the fields of the same name in Exchange")]
+pub struct QueryEvent {
+    /// Who sent it.
+    pub facts: Arc<SessionFacts>,
+    pub sequence: u64,
+    pub fingerprint: Fingerprint,
+    pub verb: Verb,
+    /// As in [`Statement`]: where the analysis finds the text whose facts it has to fill.
+    pub shape: Option<Arc<Shape>>,
+    pub protocol: Protocol,
+    pub completed_at: Moment,
+    pub phases: Phases,
+    pub rows: u64,
+    pub sqlstate: Option<SqlState>,
+    pub transaction_before: TransactionStatus,
+    pub transaction_after: TransactionStatus,
+}
+
+/// A query at or over the slow log's threshold, on its way to the log's writer.
+#[derive(Debug, Clone)]
+pub struct SlowQuery {
+    /// Who sent it.
+    pub facts: Arc<SessionFacts>,
+    /// `%l`: number of this line in the log lines of its session, from 1 (a query takes two lines).
+    pub line: u64,
+    /// What finished.
+    pub exchange: Exchange,
+}
+
+/// Something on a session that is not a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// AuthenticationOk and the first ReadyForQuery came.
+    LoggedIn,
+    /// A transaction ended (an implicit one-statement transaction is none).
+    TransactionEnded(TransactionOutcome),
+    /// Nanoseconds spent idle inside a transaction, told when that idleness ended.
+    IdledInTransaction(u64),
+}
+
+/// How a transaction block ended: the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransactionOutcome {
+    /// COMMIT (answered by the tag `COMMIT`).
+    Committed,
+    /// ROLLBACK, or COMMIT of a failed transaction (answered by the tag `ROLLBACK`).
+    RolledBack,
+    /// The session ended inside it.
+    Abandoned,
+}
+
+impl TransactionOutcome {
+    /// The value of the metrics' label `outcome`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TransactionOutcome::Committed => "committed",
+            TransactionOutcome::RolledBack => "rolled_back",
+            TransactionOutcome::Abandoned => "abandoned",
+        }
+    }
+}

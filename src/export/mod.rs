@@ -1,0 +1,1 @@
+//! Prometheus, slow-query log, HTTP API: where results leave the process.

@@ -1,0 +1,1 @@
+//! The Tap: feeds bytes to `wire` and `session`, hands finished queries to its worker's delta, fails open.

@@ -1,0 +1,1 @@
+//! What is true now of connections, listeners and upstreams: written by `proxy`, read by `export`.

@@ -1,0 +1,1 @@
+//! The startup phase: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage and the login's replies.
