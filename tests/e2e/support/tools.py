@@ -30,25 +30,19 @@ def pgprism() -> Path:
 def postgres(major: int) -> Path:
     """The folder that holds `postgres` and `initdb` of that major version."""
     named = os.environ.get(f"PGPRISM_POSTGRES_{major}")
-    candidates = [
-        Path(named) if named else None,
-        TOOLS / "postgres" / str(major) / "bin",
-        Path(f"/usr/lib/postgresql/{major}/bin"),
-    ]
-    for folder in candidates:
-        if folder is not None and (folder / "initdb").is_file() and (folder / "postgres").is_file():
-            return folder
-    raise Missing(f"PostgreSQL {major} is not installed: make setup")
+    folder = Path(named) if named else (TOOLS / "postgresql" / str(major) / "bin").resolve()
+    if not (folder / "initdb").is_file():
+        raise Missing(f"PostgreSQL {major} is not installed in {folder}: make setup")
+    return folder
 
 
 def program(name: str) -> Path:
-    """A program by its variable `PGPRISM_TOOL_<NAME>`, in `.tools/bin`, on the PATH or where Debian keeps servers."""
+    """A program by its variable `PGPRISM_TOOL_<NAME>`, in the system's PostgreSQL, on the PATH, or where servers are."""
     named = os.environ.get(f"PGPRISM_TOOL_{name.upper()}")
     if named:
         return Path(named)
-    path = os.pathsep.join([str(TOOLS / "bin"), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        path += os.pathsep + str(folder)
+    system = TOOLS / "postgresql" / "system" / "bin"
+    path = os.pathsep.join([str(system), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
         raise Missing(f"{name} is not installed: make setup")

@@ -145,7 +145,7 @@ class RawClient:
             (self.pid,) = struct.unpack("!i", found.body[:4])
             self.key = found.body[4:]
         elif found.tag == b"S":
-            name, value = found.body.rstrip(b"\0").split(b"\0")
+            name, value = found.body[:-1].split(b"\0")
             self.parameters[name.decode()] = value.decode()
         return found
 
