@@ -209,10 +209,13 @@ pub struct Worker {
     known: RefCell<Known>,
 }
 
+/// A session's facts, the numbers of its names and that of its listener.
+type KnownSession = (Arc<SessionFacts>, Context, NameId);
+
 /// What a worker has looked up already, so that a query takes no shared lock.
 #[derive(Debug)]
 struct Known {
-    contexts: Box<[Option<(Arc<SessionFacts>, Context, NameId)>]>,
+    contexts: Box<[Option<KnownSession>]>,
     shapes: HashMap<u64, Arc<Shape>, RandomState>,
     routes: HashMap<Box<str>, NameId, RandomState>,
 }

@@ -107,9 +107,9 @@ impl Kind {
 
 /// The longest prefix of `text` that has at most `bytes` bytes and ends between two characters.
 pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        text
-    } else {
-        &text[..text.floor_char_boundary(bytes)]
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
+    &text[..end]
 }
