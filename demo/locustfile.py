@@ -8,6 +8,7 @@ The tourist makes sure that even a short run on a slow machine has seen every pa
 import random
 import re
 import uuid
+from urllib.parse import urlencode
 
 from locust import FastHttpUser, between, task
 
@@ -25,7 +26,7 @@ PAGES = [
     "/bad/stock/",
     "/bad/descriptions/",
     "/bad/basket/",
-    "/search/?q=wonderful winter",
+    "/search/?q=wonderful winter hero page",
     "/reports/sales/",
     "/reports/rivals/",
     "/reports/warehouse/",
@@ -53,7 +54,9 @@ class Visitor(FastHttpUser):
 
     def check_out(self, voucher):
         books = random.sample(range(1, 1900), 3)
-        self.client.post("/checkout/", data={"customer": random.randrange(1, 400), "book": books, "voucher": voucher})
+        form = {"customer": random.randrange(1, 400), "book": books, "voucher": voucher}
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self.client.post("/checkout/", data=urlencode(form, doseq=True), headers=headers)
 
 
 class Tourist(Visitor):
@@ -97,7 +100,7 @@ class Reader(Visitor):
 
     @task(1)
     def search(self):
-        self.look(f"/search/?q={random.choice(['honest river', 'sharp hero', 'old stone'])}")
+        self.look(f"/search/?q={random.choice(['sharp hero dull', 'old stone page long', 'a b c d'])}")
 
 
 class Buyer(Visitor):
