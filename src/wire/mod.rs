@@ -4,7 +4,10 @@
 //! Hot messages are decoded by our own code; cold ones by `pgwire`, one whole frame at a time and guarded.
 //! Start reading in [`frame`].
 
+pub mod frame;
+pub mod message;
 pub mod startup;
+pub mod tags;
 
 /// The transaction status that a ReadyForQuery carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,38 @@
+# What people type. `make` alone says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
+
+.PHONY: help setup demo test check acceptance bench fuzz
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install whatever this machine lacks (Debian; cheap when run again)
+	@scripts/setup
+
+demo: ## a Django shop on PostgreSQL through pgprism, under load, with its report
+	@scripts/demo
+
+check: ## formatting, lints and documentation, warnings denied
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+test: setup ## what continuous integration runs: check formatting and lints, unit tests, end-to-end smoke tests
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked
+	cargo build --locked --bin pgprism
+	$(PYTEST) tests/e2e -m smoke
+
+acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, drivers, Django's own tests, hours of traps in minutes
+	cargo build --locked --release --bin pgprism
+	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+
+bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
+	@scripts/bench
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (30) seconds
+	@scripts/fuzz

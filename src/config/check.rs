@@ -1,0 +1,145 @@
+//! What no single key can see: rules between keys, and what deserves a warning.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use super::error::{ConfigError, Reason};
+use super::load::Places;
+use super::{Address, Config, Listener, Tls};
+
+/// A configuration that is accepted, but whose user should know something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// A listener is reachable from other machines while its upstream sees every client come from this one.
+    OpenListener {
+        /// Name of the listener.
+        name: String,
+        /// Where it listens.
+        listen: SocketAddr,
+        /// Where it leads.
+        upstream: Address,
+    },
+    /// Statements are logged with their values.
+    LiteralsLogged,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::OpenListener { name, listen, upstream } => write!(
+                f,
+                "listener {name} on {listen} can be reached from other machines, but its upstream {upstream} sees all \
+                 of them come from this one: trust, peer, ident and address rules of pg_hba.conf lose their meaning; \
+                 listen on a loopback address, or let pg_hba.conf ask everybody for a password"
+            ),
+            Warning::LiteralsLogged => f.write_str(
+                "log_literals is on: values in statements, personal data among them, are written to the slow log",
+            ),
+        }
+    }
+}
+
+impl Config {
+    /// What the user should know before this configuration runs.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings: Vec<Warning> = self
+            .listeners
+            .iter()
+            .filter(|listener| {
+                !listener.listen.ip().is_loopback() && listener.upstream.address.is_loopback()
+            })
+            .map(|listener| Warning::OpenListener {
+                name: listener.name.clone(),
+                listen: listener.listen,
+                upstream: listener.upstream.address.clone(),
+            })
+            .collect();
+        if self.log_literals {
+            warnings.push(Warning::LiteralsLogged);
+        }
+        warnings
+    }
+
+    pub(super) fn check(&self, places: &Places<'_>) -> Result<(), ConfigError> {
+        self.check_listeners(places)?;
+        self.check_admin(places)
+    }
+
+    fn check_listeners(&self, places: &Places<'_>) -> Result<(), ConfigError> {
+        if self.listeners.is_empty() {
+            return Err(places.refuse("listeners.listen", 0, Reason::NoListener));
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let refuse = |key, reason| Err(places.refuse(key, index, reason));
+            let earlier = &self.listeners[..index];
+            if !is_name(&listener.name) {
+                return refuse("listeners.name", Reason::NotAName(listener.name.clone()));
+            }
+            if earlier.iter().any(|other| other.name == listener.name) {
+                return refuse("listeners.name", Reason::Twice(listener.name.clone()));
+            }
+            let busy = |other: SocketAddr| other == listener.listen && other.port() != 0;
+            if earlier.iter().any(|other| busy(other.listen)) || self.admin.listen.is_some_and(busy)
+            {
+                return refuse(
+                    "listeners.listen",
+                    Reason::Twice(listener.listen.to_string()),
+                );
+            }
+            match listener.tls {
+                Tls::Off | Tls::PassThrough => {}
+                Tls::Allow => return refuse("listeners.tls", Reason::TlsNotYet("allow")),
+                Tls::Require => return refuse("listeners.tls", Reason::TlsNotYet("require")),
+            }
+            if let Some(address) = leads_to_itself(listener) {
+                return refuse("listeners.upstream", Reason::OwnAddress(address));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_admin(&self, places: &Places<'_>) -> Result<(), ConfigError> {
+        if let Some(listen) = self.admin.listen
+            && !listen.ip().is_loopback()
+            && self.admin.token_file.is_none()
+        {
+            return Err(places.refuse("admin.listen", 0, Reason::AdminOpen(listen.to_string())));
+        }
+        match self.admin.hosts.iter().find(|host| !is_host(host)) {
+            Some(host) => Err(places.refuse("admin.hosts", 0, Reason::NotAHost(host.clone()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The address under which `listener` would connect to itself, if it would.
+fn leads_to_itself(listener: &Listener) -> Option<String> {
+    let Address::Tcp { host, port } = &listener.upstream.address else {
+        return None;
+    };
+    let ip = match host.parse::<IpAddr>() {
+        Ok(ip) => ip,
+        Err(_) if host.eq_ignore_ascii_case("localhost") => IpAddr::from([127, 0, 0, 1]),
+        Err(_) => return None,
+    };
+    let here = listener.listen.ip();
+    let same = ip == here || (here.is_unspecified() && ip.is_loopback());
+    (same && *port == listener.listen.port()).then(|| listener.upstream.address.to_string())
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (1..=63).contains(&name.len()) && name.chars().all(fits)
+}
+
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    !name.is_empty()
+        && name.chars().all(fits)
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}

@@ -1,0 +1,162 @@
+//! What SIGHUP changes, and what it refuses to change.
+
+use super::keys::{Field, KEYS, Reload};
+use super::{Config, ConfigError};
+
+/// The keys that a reload changes; all of them can change while connections run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Names of the changed keys; a listener's as `listeners.default.upstream`.
+    pub keys: Vec<String>,
+}
+
+/// Why a reload was refused; the running configuration stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration is wrong.
+    #[error(transparent)]
+    Refused(#[from] ConfigError),
+    /// It is right, but changes what only a start can change.
+    #[error("{} cannot change while pgprism runs; restart it, or take the change back", .0.join(", "))]
+    NeedsRestart(Vec<String>),
+}
+
+impl Config {
+    /// Says what changes from here to `new`, or that a restart is needed for it.
+    ///
+    /// All or nothing: with one key that needs a restart, no other change is taken either.
+    pub fn reload(&self, new: &Config) -> Result<Changes, ReloadError> {
+        let mut at_once = Vec::new();
+        let mut at_start = Vec::new();
+        let names = |config: &Config| -> Vec<String> {
+            config.listeners.iter().map(|l| l.name.clone()).collect()
+        };
+        if names(self) != names(new) {
+            return Err(ReloadError::NeedsRestart(vec!["listeners".to_owned()]));
+        }
+        for key in KEYS {
+            let rows = match key.field {
+                Field::Once(_) => 1,
+                Field::EachListener(_) => self.listeners.len(),
+            };
+            for index in 0..rows {
+                if key.show(self, index) == key.show(new, index) {
+                    continue;
+                }
+                let name = match (&key.field, key.name.split_once('.')) {
+                    (Field::EachListener(_), Some((section, name))) => {
+                        format!("{section}.{}.{name}", self.listeners[index].name)
+                    }
+                    _ => key.name.to_owned(),
+                };
+                match key.reload {
+                    Reload::AtOnce => at_once.push(name),
+                    Reload::AtStart => at_start.push(name),
+                }
+            }
+        }
+        if !at_start.is_empty() {
+            return Err(ReloadError::NeedsRestart(at_start));
+        }
+        // The file may be the same while what it holds is not.
+        let token_file = "admin.token_file".to_owned();
+        if self.admin.token != new.admin.token && !at_once.contains(&token_file) {
+            at_once.push(token_file);
+        }
+        Ok(Changes { keys: at_once })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("a.toml"), text)
+    }
+
+    #[track_caller]
+    fn reload(from: &str, to: &str) -> Result<Vec<String>, String> {
+        let changes = parse(from).unwrap().reload(&parse(to).unwrap());
+        changes
+            .map(|changes| changes.keys)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_reload_names_what_changes() {
+        assert_eq!(reload("", ""), Ok(vec![]));
+        assert_eq!(
+            reload(
+                "[[listeners]]\nlisten = \"127.0.0.1:1\"\n[[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:2\"",
+                "observe = false\n[[listeners]]\nlisten = \"127.0.0.1:1\"\n\
+                 [[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:2\"\nupstream = \"postgres://db\"\n\
+                 [slow_log]\nthreshold = \"1s\"\n[limits]\nconnections_max = 5\n[timeouts]\nlogin = \"1s\"",
+            ),
+            Ok(vec![
+                "observe".to_owned(),
+                "listeners.b.upstream".to_owned(),
+                "slow_log.threshold".to_owned(),
+                "limits.connections_max".to_owned(),
+                "timeouts.login".to_owned(),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_reload_is_refused_whole_and_names_every_key_that_needs_a_restart() {
+        assert_eq!(
+            reload("", "observe = false\nworkers = 3\n[[listeners]]\nlisten = \"127.0.0.1:1\""),
+            Err("workers, listeners.default.listen cannot change while pgprism runs; restart it, or take the change back".to_owned())
+        );
+        for text in [
+            "[[listeners]]\nname = \"b\"",
+            "[[listeners]]\n[[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:1\"",
+        ] {
+            let error = reload("", text).unwrap_err();
+            assert!(error.starts_with("listeners cannot change"), "{error}");
+        }
+        for key in KEYS
+            .iter()
+            .filter(|key| key.name.starts_with("slow_log.") && key.name != "slow_log.queue_max")
+        {
+            assert_eq!(key.reload, Reload::AtOnce, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_reload_reads_the_same_sources_again_and_sees_a_new_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (
+            folder.path().join("pgprism.toml"),
+            folder.path().join("token"),
+        );
+        let write = |threshold: &str, secret: &str| {
+            let text = format!(
+                "[admin]\ntoken_file = \"{}\"\n[slow_log]\nthreshold = \"{threshold}\"",
+                token.display()
+            );
+            std::fs::write(&file, text).unwrap();
+            std::fs::write(&token, secret).unwrap();
+        };
+        write("1s", "old");
+        let flags = [("listen".to_owned(), "127.0.0.1:7".to_owned())];
+        let config = Config::load(Sources::new(Some(file.clone()), &flags, |_| None)).unwrap();
+        write("2s", "new");
+        let new = config.reread().unwrap();
+        assert_eq!(
+            new.listeners[0].listen.to_string(),
+            "127.0.0.1:7",
+            "the flag still stands"
+        );
+        assert_eq!(
+            config.reload(&new).unwrap().keys,
+            ["slow_log.threshold", "admin.token_file"]
+        );
+        std::fs::write(&file, "[slow_log]\nthreshold = 1").unwrap();
+        assert!(config.reread().is_err());
+    }
+}

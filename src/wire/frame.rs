@@ -1,0 +1,444 @@
+//! The message walker: cuts one direction of a stream into messages, across reads of any size.
+//!
+//! ```text
+//!  Header (5 bytes: tag, length)   body
+//!  ┌───┬───────────────┬──────────────────────────┐
+//!  │ T │ length (BE)   │ length - 4 bytes         │   the length counts itself, not the tag
+//!  └───┴───────────────┴──────────────────────────┘
+//! ```
+//!
+//! The receiver says, message by message, how much of the body it wants: nothing (skipped by length, never touched),
+//! a prefix (in place when it is whole in the buffer, else carried over), or all of it as a stream of pieces.
+//!
+//! *Architecture invariant:* nothing is allocated by an announced length; what is carried is bounded by the
+//! receiver's own prefix length.
+
+use thiserror::Error;
+
+/// Bytes of a message header: tag and length.
+pub const HEADER_BYTES: usize = 5;
+
+/// The longest message PostgreSQL can announce: its length field is a signed 32-bit number.
+const LENGTH_MAX: u32 = i32::MAX as u32;
+
+/// The header of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The message's type byte.
+    pub tag: u8,
+    /// Bytes of the body: the announced length without its own four bytes.
+    pub body_bytes: u32,
+}
+
+impl Header {
+    /// Bytes of the whole message on the wire.
+    pub fn message_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.body_bytes)
+    }
+}
+
+/// Why bytes cannot be a PostgreSQL message stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// The length is smaller than its own four bytes.
+    #[error("message {tag:#04x}: length {length} is below 4")]
+    LengthTooSmall {
+        /// Type byte of the message.
+        tag: u8,
+        /// The announced length.
+        length: u32,
+    },
+    /// The length is negative as the signed number that it is.
+    #[error("message {tag:#04x}: length {length} is above 2^31-1")]
+    LengthTooLarge {
+        /// Type byte of the message.
+        tag: u8,
+        /// The announced length.
+        length: u32,
+    },
+    /// No message of any version has such a type byte.
+    #[error("{tag:#04x} is no message type")]
+    ImpossibleTag {
+        /// The byte found where a type byte should be.
+        tag: u8,
+    },
+}
+
+impl FrameError {
+    /// The value of the metrics' label `reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            FrameError::LengthTooSmall { .. } => "length_too_small",
+            FrameError::LengthTooLarge { .. } => "length_too_large",
+            FrameError::ImpossibleTag { .. } => "impossible_tag",
+        }
+    }
+}
+
+/// Reads the five-byte header at the start of `bytes`, or `None` while it is incomplete.
+///
+/// ```
+/// use pgprism::wire::frame::{Header, read_header};
+/// assert_eq!(read_header(b"Z\0\0\0\x05I"), Ok(Some(Header { tag: b'Z', body_bytes: 1 })));
+/// assert_eq!(read_header(b"Z\0\0\0"), Ok(None));
+/// assert!(read_header(b"Z\0\0\0\x03").is_err());
+/// ```
+#[inline]
+pub fn read_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
+    let Some(&[tag, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    if !tag.is_ascii_alphanumeric() {
+        return Err(FrameError::ImpossibleTag { tag });
+    }
+    if length > LENGTH_MAX {
+        return Err(FrameError::LengthTooLarge { tag, length });
+    }
+    match length.checked_sub(4) {
+        Some(body_bytes) => Ok(Some(Header { tag, body_bytes })),
+        None => Err(FrameError::LengthTooSmall { tag, length }),
+    }
+}
+
+/// How much of a body its receiver wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing: the body is skipped by its length.
+    Nothing,
+    /// The first bytes, at most this many, in one slice; the rest is skipped.
+    Prefix(u16),
+    /// Everything, in pieces as they come.
+    Stream,
+}
+
+/// What the walker calls.
+pub trait Receiver {
+    /// A message begins. Called once, when its header is complete.
+    fn begin(&mut self, header: Header) -> Want;
+    /// The prefix that was asked for (shorter if the body is). Called once for each message that wanted one.
+    fn prefix(&mut self, header: Header, prefix: &[u8]);
+    /// The next piece of a streamed body; called at least once, with `Rest::Last` when nothing follows.
+    fn piece(&mut self, header: Header, piece: &[u8], rest: Rest);
+}
+
+/// Whether a streamed body goes on behind a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// More pieces follow.
+    More,
+    /// This was the last piece.
+    Last,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Between messages, or in a header of which `have` bytes came.
+    Header { have: u8, bytes: [u8; HEADER_BYTES] },
+    /// `left` bytes of a body nobody wants.
+    Skip { left: u32 },
+    /// Collecting a prefix of `want` bytes in `carry`.
+    Prefix { header: Header, want: u16 },
+    /// `left` bytes of a streamed body.
+    Stream { header: Header, left: u32 },
+}
+
+const BETWEEN: State = State::Header {
+    have: 0,
+    bytes: [0; HEADER_BYTES],
+};
+
+/// Position in one direction of a stream of messages.
+#[derive(Debug)]
+pub struct Walker {
+    state: State,
+    carry: Vec<u8>,
+}
+
+impl Default for Walker {
+    fn default() -> Self {
+        Walker {
+            state: BETWEEN,
+            carry: Vec::new(),
+        }
+    }
+}
+
+impl Walker {
+    /// Whether the last byte walked was the last byte of a message (or none was walked yet).
+    pub fn at_boundary(&self) -> bool {
+        matches!(self.state, State::Header { have: 0, .. })
+    }
+
+    /// Bytes held from one call to the next, for the account of the session's memory.
+    pub fn carried_bytes(&self) -> usize {
+        self.carry.capacity()
+    }
+
+    /// Walks over the next bytes of the stream. After an error the stream cannot be followed any more.
+    pub fn walk(
+        &mut self,
+        mut input: &[u8],
+        receiver: &mut impl Receiver,
+    ) -> Result<(), FrameError> {
+        while !input.is_empty() {
+            input = match self.state {
+                State::Header { have, bytes } => self.header(have, bytes, input, receiver)?,
+                State::Skip { left } => self.skip(left, input),
+                State::Prefix { header, want } => self.prefix(header, want, input, receiver),
+                State::Stream { header, left } => self.stream(header, left, input, receiver),
+            };
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn header<'a>(
+        &mut self,
+        have: u8,
+        mut bytes: [u8; HEADER_BYTES],
+        input: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> Result<&'a [u8], FrameError> {
+        if have == 0
+            && let Some(header) = read_header(input)?
+        {
+            let (_, body) = input.split_at(HEADER_BYTES);
+            return Ok(self.begin(header, body, receiver));
+        }
+        let have = usize::from(have);
+        let take = input.len().min(HEADER_BYTES - have);
+        let (head, rest) = input.split_at(take);
+        for (slot, byte) in bytes.iter_mut().skip(have).zip(head) {
+            *slot = *byte;
+        }
+        let now = have + take;
+        if now < HEADER_BYTES {
+            self.state = State::Header {
+                have: now as u8,
+                bytes,
+            };
+            return Ok(rest);
+        }
+        match read_header(&bytes)? {
+            Some(header) => Ok(self.begin(header, rest, receiver)),
+            None => Ok(rest),
+        }
+    }
+
+    /// A header is complete; `rest` is what follows it in this read (perhaps nothing).
+    #[inline]
+    fn begin<'a>(
+        &mut self,
+        header: Header,
+        rest: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> &'a [u8] {
+        match receiver.begin(header) {
+            Want::Nothing => self.skip(header.body_bytes, rest),
+            Want::Prefix(most) => {
+                let want = u32::from(most).min(header.body_bytes);
+                match rest.get(..want as usize) {
+                    Some(prefix) => {
+                        receiver.prefix(header, prefix);
+                        self.skip(header.body_bytes, rest)
+                    }
+                    None => {
+                        self.carry.clear();
+                        self.prefix(header, want as u16, rest, receiver)
+                    }
+                }
+            }
+            Want::Stream if header.body_bytes == 0 => {
+                self.state = BETWEEN;
+                receiver.piece(header, &[], Rest::Last);
+                rest
+            }
+            Want::Stream => {
+                self.state = State::Stream {
+                    header,
+                    left: header.body_bytes,
+                };
+                rest
+            }
+        }
+    }
+
+    #[inline]
+    fn skip<'a>(&mut self, left: u32, input: &'a [u8]) -> &'a [u8] {
+        match input.get(left as usize..) {
+            Some(rest) => {
+                self.state = BETWEEN;
+                rest
+            }
+            None => {
+                self.state = State::Skip {
+                    left: left - input.len() as u32,
+                };
+                &[]
+            }
+        }
+    }
+
+    fn prefix<'a>(
+        &mut self,
+        header: Header,
+        want: u16,
+        input: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> &'a [u8] {
+        let missing = usize::from(want).saturating_sub(self.carry.len());
+        let (head, rest) = input.split_at(missing.min(input.len()));
+        self.carry.extend_from_slice(head);
+        if self.carry.len() < usize::from(want) {
+            self.state = State::Prefix { header, want };
+            return rest;
+        }
+        let carried = std::mem::take(&mut self.carry);
+        receiver.prefix(header, &carried);
+        self.skip(header.body_bytes.saturating_sub(u32::from(want)), rest)
+    }
+
+    fn stream<'a>(
+        &mut self,
+        header: Header,
+        left: u32,
+        input: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> &'a [u8] {
+        match input.split_at_checked(left as usize) {
+            Some((last, rest)) => {
+                self.state = BETWEEN;
+                receiver.piece(header, last, Rest::Last);
+                rest
+            }
+            None => {
+                self.state = State::Stream {
+                    header,
+                    left: left - input.len() as u32,
+                };
+                receiver.piece(header, input, Rest::More);
+                &[]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Notes everything it is told; streams `Q`, wants 3 bytes of `C`, nothing of the rest.
+    #[derive(Default, Debug, PartialEq, Eq)]
+    struct Notes {
+        begun: Vec<Header>,
+        prefixes: Vec<(u8, Vec<u8>)>,
+        streams: Vec<Vec<u8>>,
+        open: Vec<u8>,
+    }
+
+    impl Receiver for Notes {
+        fn begin(&mut self, header: Header) -> Want {
+            self.begun.push(header);
+            match header.tag {
+                b'Q' => Want::Stream,
+                b'C' => Want::Prefix(3),
+                _ => Want::Nothing,
+            }
+        }
+        fn prefix(&mut self, header: Header, prefix: &[u8]) {
+            self.prefixes.push((header.tag, prefix.to_vec()));
+        }
+        fn piece(&mut self, _: Header, piece: &[u8], rest: Rest) {
+            self.open.extend_from_slice(piece);
+            if rest == Rest::Last {
+                self.streams.push(std::mem::take(&mut self.open));
+            }
+        }
+    }
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag];
+        out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+
+    #[test]
+    fn wants_are_served_in_place() {
+        let stream: Vec<u8> = [
+            message(b'Q', b"select 1\0"),
+            message(b'C', b"SELECT 1\0"),
+            message(b'D', b"xyz"),
+            message(b'C', b"a"),
+        ]
+        .concat();
+        let mut walker = Walker::default();
+        let mut notes = Notes::default();
+        walker.walk(&stream, &mut notes).unwrap();
+        assert!(walker.at_boundary());
+        assert_eq!(
+            notes.begun.iter().map(|h| h.tag).collect::<Vec<_>>(),
+            b"QCDC"
+        );
+        assert_eq!(notes.streams, vec![b"select 1\0".to_vec()]);
+        assert_eq!(
+            notes.prefixes,
+            vec![(b'C', b"SEL".to_vec()), (b'C', b"a".to_vec())]
+        );
+    }
+
+    #[test]
+    fn impossible_headers_are_named() {
+        for (bytes, reason) in [
+            (&b"Z\0\0\0\x03"[..], "length_too_small"),
+            (b"Z\xff\xff\xff\xff", "length_too_large"),
+            (b"\0\0\0\0\x08", "impossible_tag"),
+        ] {
+            let error = Walker::default()
+                .walk(bytes, &mut Notes::default())
+                .unwrap_err();
+            assert_eq!(error.reason(), reason);
+        }
+    }
+
+    #[test]
+    fn an_announced_gigabyte_holds_nothing() {
+        let mut walker = Walker::default();
+        walker
+            .walk(b"C\x3f\xff\xff\xffab", &mut Notes::default())
+            .unwrap();
+        assert!(walker.carried_bytes() < 64);
+        assert!(!walker.at_boundary());
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_messages(
+            messages in prop::collection::vec((prop::sample::select(&b"QCDXa1"[..]), prop::collection::vec(any::<u8>(), 0..40)), 0..12),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
+            let mut whole = Notes::default();
+            Walker::default().walk(&stream, &mut whole).unwrap();
+            let mut at: Vec<usize> = cuts.iter().map(|i| i.index(stream.len() + 1)).collect();
+            at.extend([0, stream.len()]);
+            at.sort_unstable();
+            let mut pieces = Notes::default();
+            let mut walker = Walker::default();
+            for pair in at.windows(2) {
+                walker.walk(&stream[pair[0]..pair[1]], &mut pieces).unwrap();
+            }
+            prop_assert!(walker.at_boundary());
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let mut walker = Walker::default();
+            let _ = walker.walk(&bytes, &mut Notes::default());
+            prop_assert!(walker.carried_bytes() <= 64);
+        }
+    }
+}
