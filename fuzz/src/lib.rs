@@ -19,7 +19,13 @@ pub fn let_panics_be_caught() {
 /// Runs the body of a target; a panic that nobody caught ends the process, as a crash that libFuzzer keeps.
 pub fn must_not_panic(body: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(body)).is_err() {
-        eprintln!("{}", LAST_PANIC.lock().map(|last| last.clone()).unwrap_or_default());
+        eprintln!(
+            "{}",
+            LAST_PANIC
+                .lock()
+                .map(|last| last.clone())
+                .unwrap_or_default()
+        );
         std::process::abort();
     }
 }

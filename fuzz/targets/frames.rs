@@ -44,7 +44,10 @@ fn walk<'a>(reads: impl Iterator<Item = &'a [u8]>) -> (Heard, Result<(), FrameEr
         if let Err(error) = walker.walk(read, &mut heard) {
             return (heard, Err(error), false);
         }
-        assert!(walker.carried_bytes() <= 64 * 1024, "a walk holds more than the prefix it was asked for");
+        assert!(
+            walker.carried_bytes() <= 64 * 1024,
+            "a walk holds more than the prefix it was asked for"
+        );
     }
     (heard, Ok(()), walker.at_boundary())
 }
