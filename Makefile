@@ -29,7 +29,7 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 
 acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, drivers, Django's own tests, hours of traps in minutes
 	cargo build --locked --release --bin pgprism
-	$(PYTEST) tests/e2e
+	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 
 bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
 	@scripts/bench

@@ -1,0 +1,358 @@
+//! What one worker counted since the last tick, and the worker's side of the store.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+use foldhash::fast::RandomState;
+
+use super::names::{Context, NameId, OTHER};
+use super::{Store, lock, merge_into};
+use crate::event::{
+    Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, Shape, TransactionOutcome,
+};
+use crate::sql::{Fingerprint, Verb};
+use crate::wire::SqlState;
+
+/// Entries of a delta; one more and it is merged at once.
+const ENTRIES_MAX: usize = 1024;
+
+/// Durations staged in a delta: 160,000 queries a second at ticks of 50 ms.
+const DURATIONS_MAX: usize = 8 * 1024;
+
+/// While a reader holds the store a full delta may grow so many times as long before the worker waits for it.
+const PATIENCE: usize = 4;
+
+/// Sessions whose context a worker remembers; sessions that share a slot push each other out, which costs a lookup.
+const CONTEXT_SLOTS: usize = 1024;
+
+/// Routes of one entry within one tick; further ones are noted in a later tick.
+pub(super) const ENTRY_ROUTES_MAX: usize = 8;
+
+/// Route names that a worker remembers the numbers of.
+const WORKER_ROUTES_MAX: usize = 2 * 1024;
+
+/// One query shape as used by one kind of client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) context: Context,
+}
+
+/// What happened to one [`Key`] since the last tick. Durations and errors are staged beside it, one by one.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) verb: Verb,
+    pub(super) shape: Option<Arc<Shape>>,
+    /// Calls by [`Protocol`], in the order of [`Protocol::ALL`].
+    pub(super) calls: [u32; Protocol::ALL.len()],
+    pub(super) slow: u32,
+    pub(super) rows: u64,
+    pub(super) request_bytes: u64,
+    pub(super) response_bytes: u64,
+    pub(super) phases: Phases,
+    pub(super) min_ns: u64,
+    pub(super) max_ns: u64,
+    pub(super) first: Moment,
+    pub(super) last: Moment,
+    routes: [NameId; ENTRY_ROUTES_MAX],
+    routes_len: u8,
+}
+
+impl Entry {
+    fn new(key: Key, exchange: &Exchange) -> Entry {
+        Entry {
+            key,
+            verb: exchange.statement.verb,
+            shape: exchange.statement.shape.clone(),
+            calls: [0; Protocol::ALL.len()],
+            slow: 0,
+            rows: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            phases: Phases::default(),
+            min_ns: u64::MAX,
+            max_ns: 0,
+            first: exchange.completed_at,
+            last: exchange.completed_at,
+            routes: [OTHER; ENTRY_ROUTES_MAX],
+            routes_len: 0,
+        }
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.iter().map(|calls| u64::from(*calls)).sum()
+    }
+
+    pub(super) fn routes(&self) -> &[NameId] {
+        &self.routes[..usize::from(self.routes_len)]
+    }
+
+    fn add(&mut self, exchange: &Exchange, duration_ns: u64, slow: bool) {
+        self.calls[protocol_index(exchange.protocol)] += 1;
+        self.slow += u32::from(slow);
+        self.rows = self.rows.saturating_add(exchange.rows);
+        self.request_bytes = self.request_bytes.saturating_add(exchange.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_add(exchange.response_bytes);
+        super::add_phases(&mut self.phases, &exchange.phases);
+        self.min_ns = self.min_ns.min(duration_ns);
+        self.max_ns = self.max_ns.max(duration_ns);
+        self.first = self.first.min(exchange.completed_at);
+        self.last = self.last.max(exchange.completed_at);
+    }
+
+    fn add_route(&mut self, route: NameId) {
+        let len = usize::from(self.routes_len);
+        if len < ENTRY_ROUTES_MAX && !self.routes[..len].contains(&route) {
+            self.routes[len] = route;
+            self.routes_len += 1;
+        }
+    }
+}
+
+/// What happened to transactions of one listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ListenerCounts {
+    pub(super) committed: u64,
+    pub(super) rolled_back: u64,
+    pub(super) abandoned: u64,
+    pub(super) idle_in_transaction_ns: u64,
+}
+
+/// Everything one worker counted since the last tick. Cleared, it keeps its memory.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    index: HashMap<Key, u32, RandomState>,
+    entries: Vec<Entry>,
+    durations: Vec<(u32, u32)>,
+    errors: Vec<(u32, SqlState)>,
+    listeners: Vec<(NameId, ListenerCounts)>,
+}
+
+impl Delta {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.listeners.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.index.clear();
+        self.entries.clear();
+        self.durations.clear();
+        self.errors.clear();
+        self.listeners.clear();
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Index of an entry and a duration in microseconds, rounded up; one for each query.
+    pub(super) fn durations(&self) -> &[(u32, u32)] {
+        &self.durations
+    }
+
+    /// Index of an entry and how it failed; one for each failed query.
+    pub(super) fn errors(&self) -> &[(u32, SqlState)] {
+        &self.errors
+    }
+
+    pub(super) fn listeners(&self) -> &[(NameId, ListenerCounts)] {
+        &self.listeners
+    }
+
+    /// How full it is: 0 while there is room, then how many times as long as it should be, rounded down.
+    fn fullness(&self) -> usize {
+        (self.entries.len() / ENTRIES_MAX).max(self.durations.len() / DURATIONS_MAX)
+    }
+
+    fn record(&mut self, key: Key, exchange: &Exchange, slow_threshold_ns: u64) -> &mut Entry {
+        let duration_ns = exchange.phases.duration_ns();
+        let index = match self.index.get(&key) {
+            Some(index) => *index as usize,
+            None => {
+                let index = self.entries.len();
+                self.entries.push(Entry::new(key, exchange));
+                self.index
+                    .insert(key, u32::try_from(index).unwrap_or(u32::MAX));
+                index
+            }
+        };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let duration_us = u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX);
+        self.durations.push((number, duration_us));
+        if let Some(code) = exchange.sqlstate {
+            self.errors.push((number, code));
+        }
+        let entry = &mut self.entries[index];
+        entry.add(exchange, duration_ns, duration_ns >= slow_threshold_ns);
+        entry
+    }
+
+    fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {
+        let index = match self.listeners.iter().position(|(id, _)| *id == listener) {
+            Some(index) => index,
+            None => {
+                self.listeners.push((listener, ListenerCounts::default()));
+                self.listeners.len() - 1
+            }
+        };
+        &mut self.listeners[index].1
+    }
+}
+
+/// A proxy worker's way into the store; it may move to a thread but is used by one only.
+#[derive(Debug)]
+pub struct Worker {
+    store: Arc<Store>,
+    delta: Arc<Mutex<Delta>>,
+    known: RefCell<Known>,
+}
+
+/// A session's facts, the numbers of its names and that of its listener.
+type KnownSession = (Arc<SessionFacts>, Context, NameId);
+
+/// What a worker has looked up already, so that a query takes no shared lock.
+#[derive(Debug)]
+struct Known {
+    contexts: Box<[Option<KnownSession>]>,
+    shapes: HashMap<u64, Arc<Shape>, RandomState>,
+    routes: HashMap<Box<str>, NameId, RandomState>,
+}
+
+impl Worker {
+    pub(super) fn new(store: Arc<Store>, delta: Arc<Mutex<Delta>>) -> Worker {
+        let known = Known {
+            contexts: vec![None; CONTEXT_SLOTS].into_boxed_slice(),
+            shapes: HashMap::default(),
+            routes: HashMap::default(),
+        };
+        Worker {
+            store,
+            delta,
+            known: RefCell::new(known),
+        }
+    }
+
+    /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
+    pub fn record(&self, facts: &Arc<SessionFacts>, exchange: &Exchange) {
+        let mut known = self.known.borrow_mut();
+        let (context, _) = known.context(facts, &self.store);
+        let route = exchange
+            .tags
+            .as_ref()
+            .and_then(|tags| tags.value("route"))
+            .map(|route| known.route(route, &self.store));
+        let key = Key {
+            fingerprint: exchange.statement.fingerprint,
+            context,
+        };
+        let threshold = self
+            .store
+            .slow_threshold_ns
+            .load(std::sync::atomic::Ordering::Relaxed);
+        let mut delta = lock(&self.delta);
+        let entry = delta.record(key, exchange, threshold);
+        if let Some(route) = route {
+            entry.add_route(route);
+        }
+        if delta.fullness() > 0 {
+            self.make_room(&mut delta, exchange.completed_at);
+        }
+    }
+
+    /// Counts what happened on a session that is not a query.
+    pub fn session_event(&self, facts: &Arc<SessionFacts>, event: SessionEvent, _at: Moment) {
+        let (_, listener) = self.known.borrow_mut().context(facts, &self.store);
+        let mut delta = lock(&self.delta);
+        match event {
+            SessionEvent::LoggedIn => {}
+            SessionEvent::TransactionEnded(outcome) => {
+                let counts = delta.listener(listener);
+                match outcome {
+                    TransactionOutcome::Committed => counts.committed += 1,
+                    TransactionOutcome::RolledBack => counts.rolled_back += 1,
+                    TransactionOutcome::Abandoned => counts.abandoned += 1,
+                }
+            }
+            SessionEvent::IdledInTransaction(idle_ns) => {
+                let counts = delta.listener(listener);
+                counts.idle_in_transaction_ns =
+                    counts.idle_in_transaction_ns.saturating_add(idle_ns);
+            }
+        }
+    }
+
+    /// The shape of `fingerprint`. `text` is called only when the fingerprint is new to the process; `None` when
+    /// the table of fingerprints is full: its queries are then counted as `other`.
+    pub fn shape(
+        &self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        text: impl FnOnce() -> String,
+    ) -> Option<Arc<Shape>> {
+        if let Some(shape) = self.known.borrow().shapes.get(&fingerprint.0) {
+            return Some(Arc::clone(shape));
+        }
+        let shape = self.store.shapes.get_or_add(fingerprint, verb, text)?;
+        self.known
+            .borrow_mut()
+            .shapes
+            .insert(fingerprint.0, Arc::clone(&shape));
+        Some(shape)
+    }
+
+    /// Merges a full delta. A reader of the store is waited for only when the delta has grown far beyond its size.
+    #[cold]
+    fn make_room(&self, delta: &mut MutexGuard<'_, Delta>, now: Moment) {
+        let mut figures = match self.store.figures.try_lock() {
+            Ok(figures) => figures,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) if delta.fullness() < PATIENCE => return,
+            Err(TryLockError::WouldBlock) => lock(&self.store.figures),
+        };
+        merge_into(&mut figures, delta, now);
+        delta.clear();
+    }
+}
+
+impl Known {
+    /// Numbers of the session's names and of its listener; looked up again when its facts were replaced.
+    fn context(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
+        let index = facts.id.0 as usize % CONTEXT_SLOTS;
+        let slot = &mut self.contexts[index];
+        if let Some((known, context, listener)) = slot
+            && Arc::ptr_eq(known, facts)
+        {
+            return (*context, *listener);
+        }
+        let mut names = lock(&store.names);
+        let context = names.context(facts);
+        let listener = names.listeners.id(&facts.listener);
+        drop(names);
+        *slot = Some((Arc::clone(facts), context, listener));
+        (context, listener)
+    }
+
+    fn route(&mut self, route: &str, store: &Store) -> NameId {
+        if let Some(id) = self.routes.get(route) {
+            return *id;
+        }
+        if self.routes.len() >= WORKER_ROUTES_MAX {
+            return OTHER;
+        }
+        let id = lock(&store.names).routes.id(route);
+        self.routes.insert(Box::from(route), id);
+        id
+    }
+}
+
+fn protocol_index(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Simple => 0,
+        Protocol::Extended => 1,
+        Protocol::Cursor => 2,
+        Protocol::Copy => 3,
+        Protocol::Function => 4,
+    }
+}

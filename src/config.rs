@@ -1,1 +1,0 @@
-//! The settings of every room, read from file, environment and flags, checked before anything starts.

@@ -1,0 +1,279 @@
+//! The settings of every room, read from file, environment and flags, checked before anything starts.
+//!
+//! Precedence: flag, environment, file, default. One table, [`keys::KEYS`], feeds the file's reader, the environment,
+//! the command line's flags, the reload and the tests that compare documentation with code.
+//!
+//! *Architecture invariant:* a [`Config`] that [`Config::load`] returned is usable as it is: no room checks a setting
+//! again. Nothing here binds, connects or reads a clock; the only files read are the configuration and the token.
+//!
+//! Start reading at [`Config`], then [`keys`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod check;
+mod error;
+pub mod keys;
+mod load;
+mod reload;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod value;
+
+pub use check::Warning;
+pub use error::{ConfigError, Place, Reason};
+pub use load::Sources;
+pub use reload::{Changes, ReloadError};
+pub use upstream::{Address, SslMode, Upstream, UpstreamError};
+pub use value::Size;
+
+/// Everything that can be set. `docs/configuration.md` describes each key; the field of the same name is here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whether sessions are observed at all; a listener can refuse for itself.
+    pub observe: bool,
+    /// Whether the slow log shows statements as they were sent, values included.
+    pub log_literals: bool,
+    /// How much of pgprism's own log is written.
+    pub log_level: LogLevel,
+    /// Threads that carry connections; 0 is one for each core.
+    pub workers: usize,
+    /// How often the workers' figures are collected.
+    pub tick: Duration,
+    /// Whether listeners share their port with other processes (SO_REUSEPORT).
+    pub reuse_port: bool,
+    /// Where the bound addresses are written, one `name=address` a line.
+    pub ports_file: Option<PathBuf>,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[[listeners]]`, at least one.
+    pub listeners: Vec<Listener>,
+    /// `[slow_log]`.
+    pub slow_log: SlowLog,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[units]`.
+    pub units: Units,
+    /// Where all this came from: what a reload reads again.
+    pub sources: Sources,
+}
+
+/// The admin HTTP address: metrics, API, health.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// Where it listens; `None` is off.
+    pub listen: Option<SocketAddr>,
+    /// Host names accepted beside the address itself.
+    pub hosts: Vec<String>,
+    /// The file that holds the token.
+    pub token_file: Option<PathBuf>,
+    /// What that file held; needed when `listen` is not loopback.
+    pub token: Option<Token>,
+}
+
+/// A secret that does not show itself in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// One address that clients connect to, and the upstream behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// The DATABASES alias it stands for: the label `listener`.
+    pub name: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where its connections go.
+    pub upstream: Upstream,
+    /// What happens to a client that asks for TLS.
+    pub tls: Tls,
+    /// Whether its sessions are observed.
+    pub observe: bool,
+}
+
+/// What happens to a client that asks for TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// It is told `N`: no TLS here.
+    Off,
+    /// Its bytes go to the upstream untouched and unread.
+    PassThrough,
+    /// TLS or plaintext, as the client likes. Not in this release.
+    Allow,
+    /// TLS only. Not in this release.
+    Require,
+}
+
+/// The slow-query log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlowLog {
+    /// Where it goes.
+    pub path: SlowLogPath,
+    /// How a line looks.
+    pub format: SlowLogFormat,
+    /// Queries that took at least this long are written; zero is all of them.
+    pub threshold: Duration,
+    /// Queries written in one second at most; the others are counted. 0 is no limit.
+    pub queries_per_second_max: usize,
+    /// Queries that wait to be written at most; the others are counted.
+    pub queue_max: usize,
+}
+
+/// Where the slow log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlowLogPath {
+    /// Nowhere.
+    Off,
+    /// To the standard output.
+    Stdout,
+    /// To a file, which is appended to.
+    File(PathBuf),
+}
+
+/// How a line of the slow log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowLogFormat {
+    /// PostgreSQL's own lines, as pgBadger reads them.
+    Stderr,
+    /// PostgreSQL's jsonlog keys and one object `pgprism`.
+    Json,
+}
+
+/// Bounds on what is held in memory and offered to others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Client connections at a time.
+    pub connections_max: usize,
+    /// Bytes of a statement that its fingerprint covers.
+    pub fingerprint_bytes_max: Size,
+    /// Bytes of a statement's text that are kept for people.
+    pub text_bytes_max: Size,
+    /// Named statements a session remembers.
+    pub statements_per_session_max: usize,
+    /// Query shapes counted on their own.
+    pub fingerprints_max: usize,
+    /// (Fingerprint, database) pairs with metrics of their own.
+    pub admitted_max: usize,
+    /// Memory of all sessions' state together.
+    pub session_bytes_max: Size,
+    /// Queries a worker holds for the analysis.
+    pub ring_events_max: usize,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    /// Connecting to the upstream, all its addresses together.
+    pub connect: Duration,
+    /// From accept to the first ReadyForQuery.
+    pub login: Duration,
+    /// How long idle sessions stay when a drain begins.
+    pub drain_idle_grace: Duration,
+    /// How long running queries and open transactions have when a drain begins.
+    pub drain_timeout: Duration,
+    /// TCP_USER_TIMEOUT of both legs; `None` leaves it to the system.
+    pub tcp_user_timeout: Option<Duration>,
+}
+
+/// How units of work are told apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Units {
+    /// Idle time that ends a unit, and the longest that counts as the application's.
+    pub unit_gap: Duration,
+}
+
+/// How much of pgprism's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the usual words")]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// The word that sets it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Off => "off",
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Listener {
+        Listener {
+            name: "default".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 6433)),
+            upstream: Upstream::default(),
+            tls: Tls::Off,
+            observe: true,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            observe: true,
+            log_literals: false,
+            log_level: LogLevel::Info,
+            workers: 0,
+            tick: Duration::from_millis(50),
+            reuse_port: false,
+            ports_file: None,
+            admin: Admin {
+                listen: Some(SocketAddr::from(([127, 0, 0, 1], 9433))),
+                hosts: Vec::new(),
+                token_file: None,
+                token: None,
+            },
+            listeners: vec![Listener::default()],
+            slow_log: SlowLog {
+                path: SlowLogPath::Stdout,
+                format: SlowLogFormat::Stderr,
+                threshold: Duration::from_millis(100),
+                queries_per_second_max: 1000,
+                queue_max: 4096,
+            },
+            limits: Limits {
+                connections_max: 10_000,
+                fingerprint_bytes_max: Size(1 << 20),
+                text_bytes_max: Size(64 << 10),
+                statements_per_session_max: 256,
+                fingerprints_max: 10_000,
+                admitted_max: 200,
+                session_bytes_max: Size(64 << 20),
+                ring_events_max: 8192,
+            },
+            timeouts: Timeouts {
+                connect: Duration::from_secs(5),
+                login: Duration::from_secs(60),
+                drain_idle_grace: Duration::from_secs(1),
+                drain_timeout: Duration::from_secs(25),
+                tcp_user_timeout: None,
+            },
+            units: Units {
+                unit_gap: Duration::from_millis(50),
+            },
+            sources: Sources::default(),
+        }
+    }
+}

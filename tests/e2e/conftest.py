@@ -1,0 +1,95 @@
+"""Servers for the whole run, a proxy for each test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.postgres import Address, Postgres
+from support.proxy import Listener, Options, Pgprism
+from support.relay import RecordingRelay
+
+StartPgprism = Callable[..., Pgprism]
+
+
+class Servers:
+    """One server of each major version, started when first asked for."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[int, Postgres] = {}
+
+    def __call__(self, major: int) -> Postgres:
+        if major not in self._running:
+            self._running[major] = self._stack.enter_context(Postgres(major))
+        return self._running[major]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with contextlib.ExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Servers) -> Postgres:
+    """The newest server: for tests whose subject is the proxy alone."""
+    return servers(18)
+
+
+@pytest.fixture
+def database(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[Address]:
+    """A database of the test's own on that server."""
+    name = f"t_{abs(hash(request.node.nodeid)):x}"
+    yield postgres.create_database(name)
+    postgres.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def start_pgprism(request: pytest.FixtureRequest) -> Iterator[StartPgprism]:
+    """Starts proxies that are checked and stopped at the end; a failed test only stops them."""
+    running: list[Pgprism] = []
+
+    def start(upstream: str | tuple[str, int] | list[Listener], **sections: Options) -> Pgprism:
+        running.append(Pgprism(upstream, **sections))
+        return running[-1]
+
+    yield start
+    failed = request.node.stash.get(_failed, False)
+    problems: list[BaseException] = []
+    for proxy in reversed(running):
+        if failed:
+            print(proxy.process.tail())
+            proxy.abandon()
+            continue
+        try:
+            proxy.stop()
+        except BaseException as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture
+def pgprism(start_pgprism: StartPgprism, postgres: Postgres) -> Pgprism:
+    """A proxy in front of the newest server, everything at its default."""
+    return start_pgprism(postgres.address.endpoint)
+
+
+@pytest.fixture
+def start_relay() -> Iterator[Callable[[tuple[str, int]], RecordingRelay]]:
+    with contextlib.ExitStack() as stack:
+        yield lambda target: stack.enter_context(RecordingRelay(target))
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report

@@ -1,0 +1,1 @@
+"""Real parts for the end-to-end tests: servers, the proxy, relays, clients, each owned by pid and by folder."""
