@@ -62,9 +62,11 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             | tag::COPY_DONE
             | tag::FUNCTION_CALL_RESPONSE => Want::Nothing,
             unknown => {
-                self.sink.unknown_message(Direction::UpstreamToClient, unknown);
+                self.sink
+                    .unknown_message(Direction::UpstreamToClient, unknown);
                 if header.body_bytes > UNKNOWN_BYTES_MAX {
-                    self.conversation.malformed(Direction::UpstreamToClient, header);
+                    self.conversation
+                        .malformed(Direction::UpstreamToClient, header);
                 }
                 return Want::Nothing;
             }
@@ -80,7 +82,9 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             tag::BACKEND_KEY_DATA => self.backend_key_data(prefix),
             tag::READY_FOR_QUERY => match message::ready_for_query(prefix) {
                 Some(status) => self.ready_for_query(status),
-                None => self.conversation.malformed(Direction::UpstreamToClient, header),
+                None => self
+                    .conversation
+                    .malformed(Direction::UpstreamToClient, header),
             },
             tag::COMMAND_COMPLETE => self.command_complete(CommandTag::read(prefix)),
             tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix).sqlstate),
@@ -95,13 +99,16 @@ impl<S: Sink> Backend<'_, S> {
     /// The message belongs to the statement now answered.
     #[inline]
     fn attribute(&mut self, header: Header) -> Want {
-        self.conversation.ledger.reply(self.at, header.message_bytes());
+        self.conversation
+            .ledger
+            .reply(self.at, header.message_bytes());
         Want::Nothing
     }
 
     fn exactly(&mut self, header: Header, body_bytes: u32, want: Want) -> Want {
         if header.body_bytes != body_bytes {
-            self.conversation.malformed(Direction::UpstreamToClient, header);
+            self.conversation
+                .malformed(Direction::UpstreamToClient, header);
         }
         want
     }
@@ -165,7 +172,10 @@ impl<S: Sink> Backend<'_, S> {
 
     fn parse_complete(&mut self) {
         match self.conversation.pipeline.front() {
-            Some(Awaited { what: What::Parse { .. }, .. }) => {
+            Some(Awaited {
+                what: What::Parse { .. },
+                ..
+            }) => {
                 self.conversation.pipeline.pop();
             }
             _ => self.out_of_step(tag::PARSE_COMPLETE),
@@ -173,33 +183,63 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn bind_complete(&mut self) {
-        if !matches!(self.conversation.pipeline.front(), Some(Awaited { what: What::Bind { .. }, .. })) {
+        if !matches!(
+            self.conversation.pipeline.front(),
+            Some(Awaited {
+                what: What::Bind { .. },
+                ..
+            })
+        ) {
             return self.out_of_step(tag::BIND_COMPLETE);
         }
-        if let Some(Awaited { what: What::Bind { previous: Some(previous), .. }, .. }) =
-            self.conversation.pipeline.pop()
+        if let Some(Awaited {
+            what:
+                What::Bind {
+                    previous: Some(previous),
+                    ..
+                },
+            ..
+        }) = self.conversation.pipeline.pop()
         {
-            self.conversation.ledger.report_portal(&self.conversation.facts, *previous, self.sink);
+            self.conversation
+                .ledger
+                .report_portal(&self.conversation.facts, *previous, self.sink);
         }
     }
 
     fn close_complete(&mut self) {
-        if !matches!(self.conversation.pipeline.front(), Some(Awaited { what: What::Close(_), .. })) {
+        if !matches!(
+            self.conversation.pipeline.front(),
+            Some(Awaited {
+                what: What::Close(_),
+                ..
+            })
+        ) {
             return self.out_of_step(tag::CLOSE_COMPLETE);
         }
-        if let Some(Awaited { what: What::Close(Closing::Portal(Some(portal))), .. }) =
-            self.conversation.pipeline.pop()
+        if let Some(Awaited {
+            what: What::Close(Closing::Portal(Some(portal))),
+            ..
+        }) = self.conversation.pipeline.pop()
         {
-            self.conversation.ledger.report_portal(&self.conversation.facts, *portal, self.sink);
+            self.conversation
+                .ledger
+                .report_portal(&self.conversation.facts, *portal, self.sink);
         }
     }
 
     fn described(&mut self, tag: u8) {
         match self.conversation.pipeline.front() {
-            Some(Awaited { what: What::Describe, .. }) => {
+            Some(Awaited {
+                what: What::Describe,
+                ..
+            }) => {
                 self.conversation.pipeline.pop();
             }
-            Some(Awaited { what: What::Statement(_) | What::Execute { .. }, .. }) => {}
+            Some(Awaited {
+                what: What::Statement(_) | What::Execute { .. },
+                ..
+            }) => {}
             _ => self.out_of_step(tag),
         }
     }
@@ -210,11 +250,20 @@ impl<S: Sink> Backend<'_, S> {
             return self.out_of_step(tag::PORTAL_SUSPENDED);
         };
         let conversation = &mut *self.conversation;
-        let progress =
-            conversation.ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
+        let progress = conversation.ledger.measure(
+            Protocol::Extended,
+            requested,
+            request_bytes,
+            None,
+            self.at,
+        );
         match conversation.catalog.portal(portal) {
             Some(open) => advance(open, progress),
-            None => conversation.ledger.report(&conversation.facts, asked, progress, None, self.sink),
+            None => {
+                conversation
+                    .ledger
+                    .report(&conversation.facts, asked, progress, None, self.sink)
+            }
         }
     }
 
@@ -223,7 +272,11 @@ impl<S: Sink> Backend<'_, S> {
             What::Execute { .. } => {}
             _ => return None,
         }
-        let Awaited { what, requested, request_bytes } = self.conversation.pipeline.pop()?;
+        let Awaited {
+            what,
+            requested,
+            request_bytes,
+        } = self.conversation.pipeline.pop()?;
         match what {
             What::Execute { portal, asked } => Some((portal, asked, requested, request_bytes)),
             _ => None,
@@ -231,38 +284,73 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn function_call_response(&mut self) {
-        if !matches!(self.conversation.pipeline.front(), Some(Awaited { what: What::Function(_), .. })) {
+        if !matches!(
+            self.conversation.pipeline.front(),
+            Some(Awaited {
+                what: What::Function(_),
+                ..
+            })
+        ) {
             return self.out_of_step(tag::FUNCTION_CALL_RESPONSE);
         }
-        if let Some(Awaited { what: What::Function(asked), requested, request_bytes }) =
-            self.conversation.pipeline.pop()
+        if let Some(Awaited {
+            what: What::Function(asked),
+            requested,
+            request_bytes,
+        }) = self.conversation.pipeline.pop()
         {
             let conversation = &mut *self.conversation;
-            let progress =
-                conversation.ledger.measure(Protocol::Function, requested, request_bytes, None, self.at);
-            conversation.ledger.report(&conversation.facts, asked, progress, None, self.sink);
+            let progress = conversation.ledger.measure(
+                Protocol::Function,
+                requested,
+                request_bytes,
+                None,
+                self.at,
+            );
+            conversation
+                .ledger
+                .report(&conversation.facts, asked, progress, None, self.sink);
         }
     }
 
     /// CommandComplete, or the EmptyQueryResponse that stands for one.
     fn command_complete(&mut self, command: CommandTag<'_>) {
-        match self.conversation.pipeline.front().map(|awaited| &awaited.what) {
+        match self
+            .conversation
+            .pipeline
+            .front()
+            .map(|awaited| &awaited.what)
+        {
             Some(What::Execute { .. } | What::Statement(_)) => {}
             // The server found more statements in a Query than the lexer: the surplus is not ours to name.
             Some(What::Ready(Group::Query)) => return,
             _ => return self.out_of_step(tag::COMMAND_COMPLETE),
         }
-        let Some(Awaited { what, requested, request_bytes }) = self.conversation.pipeline.pop() else { return };
+        let Some(Awaited {
+            what,
+            requested,
+            request_bytes,
+        }) = self.conversation.pipeline.pop()
+        else {
+            return;
+        };
         let (portal, asked, protocol) = match what {
             What::Execute { portal, asked } => (Some(portal), asked, Protocol::Extended),
             What::Statement(asked) => (None, asked, Protocol::Simple),
             _ => return,
         };
         let conversation = &mut *self.conversation;
-        let progress =
-            conversation.ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
+        let progress = conversation.ledger.measure(
+            protocol,
+            requested,
+            request_bytes,
+            command.rows(),
+            self.at,
+        );
         let facts = &conversation.facts;
-        conversation.ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
+        conversation
+            .ledger
+            .transaction_step(facts, asked.verb, command.0, self.at, self.sink);
         let suspended = portal.and_then(|name| conversation.catalog.portal(name)?.progress.take());
         let progress = match suspended {
             Some(mut so_far) => {
@@ -276,13 +364,28 @@ impl<S: Sink> Backend<'_, S> {
 
     /// A statement succeeded: it changes the catalog as its verb says, and is reported, alone or with its cursor.
     fn conclude(&mut self, asked: Asked, progress: Progress, command: CommandTag<'_>) {
-        let Conversation { catalog, ledger, facts, .. } = &mut *self.conversation;
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = &mut *self.conversation;
         match (asked.verb, asked.subject) {
             (Verb::Declare, Some(cursor)) => {
-                let lifetime = if asked.holdable { Lifetime::Session } else { Lifetime::Transaction };
-                let progress = Progress { protocol: Protocol::Cursor, ..progress }.without_rows();
-                let (replaced, evicted) =
-                    catalog.open(cursor, Portal { asked, progress: Some(progress), lifetime });
+                let lifetime = if asked.holdable {
+                    Lifetime::Session
+                } else {
+                    Lifetime::Transaction
+                };
+                let progress = progress.of_a_cursor();
+                let (replaced, evicted) = catalog.open(
+                    cursor,
+                    Portal {
+                        asked,
+                        progress: Some(progress),
+                        lifetime,
+                    },
+                );
                 for portal in [replaced, evicted].into_iter().flatten() {
                     ledger.report_portal(facts, portal, self.sink);
                 }
@@ -341,7 +444,12 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn error_response(&mut self, sqlstate: SqlState) {
-        match self.conversation.pipeline.front().map(|awaited| &awaited.what) {
+        match self
+            .conversation
+            .pipeline
+            .front()
+            .map(|awaited| &awaited.what)
+        {
             // Unasked: the server ends the session (57P01 and the like), or it answers what it discarded.
             None => {}
             Some(What::Ready(_)) => self.conversation.ledger.fail_pending(sqlstate),
@@ -354,15 +462,23 @@ impl<S: Sink> Backend<'_, S> {
     fn fail_group(&mut self, group: Group, sqlstate: SqlState) {
         let dropped = self.conversation.pipeline.drop_group(Some(group));
         if let Some((asked, requested, request_bytes, protocol)) = self.blame(dropped) {
-            let Conversation { catalog, ledger, facts, .. } = &mut *self.conversation;
-            let mut progress =
-                ledger.measure(protocol, requested, request_bytes, None, self.at);
+            let Conversation {
+                catalog,
+                ledger,
+                facts,
+                ..
+            } = &mut *self.conversation;
+            let mut progress = ledger.measure(protocol, requested, request_bytes, None, self.at);
             let cursor = match asked.verb {
                 Verb::Fetch | Verb::Move => asked.subject.and_then(|name| catalog.close(name)),
                 _ => None,
             };
             let asked = match cursor {
-                Some(Portal { asked, progress: Some(mut so_far), .. }) => {
+                Some(Portal {
+                    asked,
+                    progress: Some(mut so_far),
+                    ..
+                }) => {
                     so_far.add(&progress);
                     progress = so_far;
                     asked
@@ -375,11 +491,19 @@ impl<S: Sink> Backend<'_, S> {
 
     /// Undoes what the dropped requests had changed, last first, and finds the statement to which the error belongs:
     /// the first that was to be executed, else the one that the failed Parse or Bind was about.
-    fn blame(&mut self, dropped: Vec<Awaited>) -> Option<(Asked, super::stopwatch::Mark, u64, Protocol)> {
+    fn blame(
+        &mut self,
+        dropped: Vec<Awaited>,
+    ) -> Option<(Asked, super::stopwatch::Mark, u64, Protocol)> {
         let catalog = &mut self.conversation.catalog;
         let mut blamed = None;
         let mut fallback = None;
-        for Awaited { what, requested, request_bytes } in dropped.into_iter().rev() {
+        for Awaited {
+            what,
+            requested,
+            request_bytes,
+        } in dropped.into_iter().rev()
+        {
             match what {
                 What::Parse { name, previous } => {
                     fallback = catalog
@@ -397,13 +521,22 @@ impl<S: Sink> Backend<'_, S> {
                         catalog.open(portal, *previous);
                     }
                 }
-                What::Close(Closing::Statement { name, previous }) => catalog.restore_statement(name, previous),
+                What::Close(Closing::Statement { name, previous }) => {
+                    catalog.restore_statement(name, previous)
+                }
                 What::Execute { asked, .. } => {
                     blamed = Some((asked, requested, request_bytes, Protocol::Extended));
                 }
-                What::Statement(asked) => blamed = Some((asked, requested, request_bytes, Protocol::Simple)),
-                What::Function(asked) => blamed = Some((asked, requested, request_bytes, Protocol::Function)),
-                What::Close(Closing::Portal(_)) | What::Describe | What::Ready(_) | What::CopyEnd => {}
+                What::Statement(asked) => {
+                    blamed = Some((asked, requested, request_bytes, Protocol::Simple))
+                }
+                What::Function(asked) => {
+                    blamed = Some((asked, requested, request_bytes, Protocol::Function))
+                }
+                What::Close(Closing::Portal(_))
+                | What::Describe
+                | What::Ready(_)
+                | What::CopyEnd => {}
             }
         }
         blamed.or(fallback)
@@ -412,14 +545,20 @@ impl<S: Sink> Backend<'_, S> {
     fn ready_for_query(&mut self, status: TransactionStatus) {
         if self.conversation.phase == Phase::Login {
             self.conversation.phase = Phase::Open;
-            self.sink.event(&self.conversation.facts, SessionEvent::LoggedIn, self.at);
+            self.sink
+                .event(&self.conversation.facts, SessionEvent::LoggedIn, self.at);
         } else {
             let Some(left) = self.conversation.pipeline.pop_ready() else {
                 return self.out_of_step(tag::READY_FOR_QUERY);
             };
             self.blame(left);
         }
-        let Conversation { ledger, facts, catalog, .. } = &mut *self.conversation;
+        let Conversation {
+            ledger,
+            facts,
+            catalog,
+            ..
+        } = &mut *self.conversation;
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
             for portal in catalog.end_transaction() {
@@ -445,11 +584,23 @@ impl Conversation {
     /// The connection ended: the statement that was being answered ended with it.
     pub(super) fn abandon_running(&mut self, at: Moment, sink: &mut impl Sink) {
         let dropped = self.pipeline.drop_everything();
-        if dropped.iter().any(|awaited| matches!(awaited.what, What::Execute { .. } | What::Statement(_) | What::Function(_))) {
-            let mut backend = Backend { conversation: self, sink, at };
+        if dropped.iter().any(|awaited| {
+            matches!(
+                awaited.what,
+                What::Execute { .. } | What::Statement(_) | What::Function(_)
+            )
+        }) {
+            let mut backend = Backend {
+                conversation: self,
+                sink,
+                at,
+            };
             if let Some((asked, requested, request_bytes, protocol)) = backend.blame(dropped) {
-                let progress = self.ledger.measure(protocol, requested, request_bytes, None, at);
-                self.ledger.report(&self.facts, asked, progress, Some(CONNECTION_FAILURE), sink);
+                let progress = self
+                    .ledger
+                    .measure(protocol, requested, request_bytes, None, at);
+                self.ledger
+                    .report(&self.facts, asked, progress, Some(CONNECTION_FAILURE), sink);
             }
         }
     }

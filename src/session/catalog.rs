@@ -34,7 +34,11 @@ struct Bounded<V> {
 
 impl<V> Bounded<V> {
     fn new(max: usize) -> Self {
-        Bounded { map: HashMap::default(), used: 0, max: max.max(1) }
+        Bounded {
+            map: HashMap::default(),
+            used: 0,
+            max: max.max(1),
+        }
     }
 
     fn get(&mut self, name: NameHash) -> Option<&mut V> {
@@ -50,12 +54,23 @@ impl<V> Bounded<V> {
     fn insert(&mut self, name: NameHash, value: V) -> (Option<V>, Option<V>) {
         self.used += 1;
         let evicted = if self.map.len() >= self.max && !self.map.contains_key(&name) {
-            let oldest = self.map.iter().min_by_key(|(_, (_, last))| *last).map(|(name, _)| *name);
-            oldest.and_then(|name| self.map.remove(&name)).map(|(value, _)| value)
+            let oldest = self
+                .map
+                .iter()
+                .min_by_key(|(_, (_, last))| *last)
+                .map(|(name, _)| *name);
+            oldest
+                .and_then(|name| self.map.remove(&name))
+                .map(|(value, _)| value)
         } else {
             None
         };
-        (self.map.insert(name, (value, self.used)).map(|(value, _)| value), evicted)
+        (
+            self.map
+                .insert(name, (value, self.used))
+                .map(|(value, _)| value),
+            evicted,
+        )
     }
 
     fn remove(&mut self, name: NameHash) -> Option<V> {
@@ -75,7 +90,10 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub(super) fn new(statements_max: usize, portals_max: usize) -> Catalog {
-        Catalog { statements: Bounded::new(statements_max), portals: Bounded::new(portals_max) }
+        Catalog {
+            statements: Bounded::new(statements_max),
+            portals: Bounded::new(portals_max),
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -116,7 +134,11 @@ impl Catalog {
     }
 
     /// Opens a portal. Returns the unfinished one that it replaced, and an unfinished one that had to go to make room.
-    pub(super) fn open(&mut self, name: NameHash, portal: Portal) -> (Option<Portal>, Option<Portal>) {
+    pub(super) fn open(
+        &mut self,
+        name: NameHash,
+        portal: Portal,
+    ) -> (Option<Portal>, Option<Portal>) {
         let unfinished = |portal: &Portal| portal.progress.is_some();
         let (replaced, evicted) = self.portals.insert(name, portal);
         (replaced.filter(unfinished), evicted.filter(unfinished))
@@ -128,7 +150,11 @@ impl Catalog {
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
-        self.portals.map.drain().map(|(_, (portal, _))| portal).collect()
+        self.portals
+            .map
+            .drain()
+            .map(|(_, (portal, _))| portal)
+            .collect()
     }
 
     /// The portals that a transaction's end closes.

@@ -19,7 +19,7 @@ const NAMES_BYTES: u16 = 512;
 const UNSEEN: &[u8] = b"EXECUTE unseen";
 
 /// Requests that are half here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Requests {
     text: Option<Box<TextInFlight>>,
     /// Bytes of the Parse, Bind and Describe messages since the last Execute.
@@ -87,7 +87,8 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
                 Want::Nothing
             }
             unknown => {
-                self.sink.unknown_message(Direction::ClientToUpstream, unknown);
+                self.sink
+                    .unknown_message(Direction::ClientToUpstream, unknown);
                 Want::Nothing
             }
         }
@@ -101,7 +102,8 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
             _ => Some(()),
         };
         if understood.is_none() {
-            self.conversation.malformed(Direction::ClientToUpstream, header);
+            self.conversation
+                .malformed(Direction::ClientToUpstream, header);
         }
     }
 
@@ -109,7 +111,11 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
         let carrier = match header.tag {
             tag::QUERY => Carrier::Query,
             tag::PARSE => Carrier::Parse,
-            _ => return if rest == Rest::Last { self.function_call(header) },
+            _ => {
+                return if rest == Rest::Last {
+                    self.function_call(header)
+                };
+            }
         };
         match (self.conversation.requests.text.take(), rest) {
             (None, Rest::Last) => self.whole_text(carrier, header, piece),
@@ -120,7 +126,12 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
 
 impl<S: Sink> Frontend<'_, S> {
     fn request_begins(&mut self) {
-        let Conversation { ledger, facts, settings, .. } = &mut *self.conversation;
+        let Conversation {
+            ledger,
+            facts,
+            settings,
+            ..
+        } = &mut *self.conversation;
         ledger.request_begins(facts, settings.unit_gap_ns, self.at, self.sink);
     }
 
@@ -146,13 +157,23 @@ impl<S: Sink> Frontend<'_, S> {
     fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
         let mut asked = Vec::new();
         let mut only = None;
-        let Conversation { catalog, settings, .. } = &mut *self.conversation;
-        let name = read_whole(carrier, body, self.scratch, catalog, settings, self.sink, |_, _, one| {
-            // Nearly every text is one statement: no list for it.
-            if let Some(earlier) = only.replace(one) {
-                asked.push(earlier);
-            }
-        });
+        let Conversation {
+            catalog, settings, ..
+        } = &mut *self.conversation;
+        let name = read_whole(
+            carrier,
+            body,
+            self.scratch,
+            catalog,
+            settings,
+            self.sink,
+            |_, _, one| {
+                // Nearly every text is one statement: no list for it.
+                if let Some(earlier) = only.replace(one) {
+                    asked.push(earlier);
+                }
+            },
+        );
         match carrier {
             Carrier::Query => self.query(asked.into_iter().chain(only), header.message_bytes()),
             Carrier::Parse => self.parse(name, asked.into_iter().chain(only).next(), header),
@@ -195,7 +216,11 @@ impl<S: Sink> Frontend<'_, S> {
     }
 
     fn parse(&mut self, name: &[u8], asked: Option<Asked>, header: Header) {
-        let Some(mut asked) = asked else { return self.conversation.malformed(Direction::ClientToUpstream, header) };
+        let Some(mut asked) = asked else {
+            return self
+                .conversation
+                .malformed(Direction::ClientToUpstream, header);
+        };
         if name.is_empty() {
             asked.name = Some(self.scratch.unnamed());
         } else {
@@ -205,7 +230,13 @@ impl<S: Sink> Frontend<'_, S> {
         let hash = wire_name(name);
         let previous = self.conversation.catalog.prepare(hash, asked);
         self.conversation.requests.extended_bytes += header.message_bytes();
-        self.push(What::Parse { name: hash, previous }, 0);
+        self.push(
+            What::Parse {
+                name: hash,
+                previous,
+            },
+            0,
+        );
     }
 
     fn bind(&mut self, header: Header, body: &[u8]) -> Option<()> {
@@ -216,13 +247,25 @@ impl<S: Sink> Frontend<'_, S> {
             None => self.unseen(statement)?,
         };
         let hash = wire_name(portal);
-        let opened = Portal { asked, progress: None, lifetime: Lifetime::Transaction };
+        let opened = Portal {
+            asked,
+            progress: None,
+            lifetime: Lifetime::Transaction,
+        };
         let (replaced, evicted) = self.conversation.catalog.open(hash, opened);
         if let Some(evicted) = evicted {
-            self.conversation.ledger.report_portal(&self.conversation.facts, evicted, self.sink);
+            self.conversation
+                .ledger
+                .report_portal(&self.conversation.facts, evicted, self.sink);
         }
         self.conversation.requests.extended_bytes += header.message_bytes();
-        self.push(What::Bind { portal: hash, previous: replaced.map(Box::new) }, 0);
+        self.push(
+            What::Bind {
+                portal: hash,
+                previous: replaced.map(Box::new),
+            },
+            0,
+        );
         Some(())
     }
 
@@ -233,7 +276,8 @@ impl<S: Sink> Frontend<'_, S> {
             Some(portal) => portal.asked.clone(),
             None => self.unseen(name)?,
         };
-        let bytes = std::mem::take(&mut self.conversation.requests.extended_bytes) + header.message_bytes();
+        let bytes =
+            std::mem::take(&mut self.conversation.requests.extended_bytes) + header.message_bytes();
         self.push_statement(What::Execute { portal, asked }, bytes);
         Some(())
     }
@@ -242,9 +286,10 @@ impl<S: Sink> Frontend<'_, S> {
         let (target, name) = message::target(body)?;
         let name = wire_name(name);
         let closing = match target {
-            Target::Statement => {
-                Closing::Statement { name, previous: self.conversation.catalog.deallocate(name) }
-            }
+            Target::Statement => Closing::Statement {
+                name,
+                previous: self.conversation.catalog.deallocate(name),
+            },
             Target::Portal => Closing::Portal(self.conversation.catalog.close(name).map(Box::new)),
         };
         self.push(What::Close(closing), 0);
@@ -271,10 +316,24 @@ impl<S: Sink> Frontend<'_, S> {
 
     fn statement_of(&mut self, text: &[u8]) -> Option<Asked> {
         let mut asked = None;
-        let Conversation { catalog, settings, .. } = &mut *self.conversation;
-        read_whole(Carrier::Query, text, self.scratch, catalog, settings, self.sink, |_, _, one| {
-            asked = Some(Asked { subject: None::<NameHash>, literal_text: None, ..one });
-        });
+        let Conversation {
+            catalog, settings, ..
+        } = &mut *self.conversation;
+        read_whole(
+            Carrier::Query,
+            text,
+            self.scratch,
+            catalog,
+            settings,
+            self.sink,
+            |_, _, one| {
+                asked = Some(Asked {
+                    subject: None::<NameHash>,
+                    literal_text: None,
+                    ..one
+                });
+            },
+        );
         asked
     }
 }

@@ -69,13 +69,21 @@ pub(super) struct Progress {
     response_bytes: u64,
     transaction_before: TransactionStatus,
     pipeline_index: u32,
-    pub protocol: Protocol,
+    protocol: Protocol,
 }
 
 impl Progress {
     /// The same without rows: a DECLARE, MOVE or CLOSE returns none, whatever number its tag has.
     pub(super) fn without_rows(self) -> Progress {
         Progress { rows: 0, ..self }
+    }
+
+    /// The first round trip of a cursor: its DECLARE.
+    pub(super) fn of_a_cursor(self) -> Progress {
+        Progress {
+            protocol: Protocol::Cursor,
+            ..self.without_rows()
+        }
     }
 
     /// A further round trip of the same query.
@@ -224,7 +232,12 @@ impl Ledger {
     }
 
     /// A cursor or suspended portal is over: one logical query, however many round trips it took.
-    pub(super) fn report_portal(&mut self, facts: &Arc<SessionFacts>, portal: Portal, sink: &mut impl Sink) {
+    pub(super) fn report_portal(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        portal: Portal,
+        sink: &mut impl Sink,
+    ) {
         if let Some(progress) = portal.progress {
             self.report(facts, portal.asked, progress, None, sink);
         }
@@ -266,13 +279,16 @@ impl Ledger {
         at: Moment,
         sink: &mut impl Sink,
     ) {
-        let Some(idle_ns) = self.stopwatch.request_begins(at) else { return };
+        let Some(idle_ns) = self.stopwatch.request_begins(at) else {
+            return;
+        };
         let in_transaction = self.transaction.status != TransactionStatus::Idle;
         if in_transaction {
             sink.event(facts, SessionEvent::IdledInTransaction(idle_ns), at);
         }
         let counts = in_transaction || idle_ns <= unit_gap_ns;
-        self.stopwatch.charge_application(if counts { idle_ns } else { 0 });
+        self.stopwatch
+            .charge_application(if counts { idle_ns } else { 0 });
     }
 
     /// Hands on the query that waits.
@@ -283,14 +299,23 @@ impl Ledger {
     }
 
     /// The connection is over, perhaps inside a transaction.
-    pub(super) fn end_of_session(&mut self, facts: &Arc<SessionFacts>, at: Moment, sink: &mut impl Sink) {
+    pub(super) fn end_of_session(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
         if self.transaction.status == TransactionStatus::Idle {
             return;
         }
         if let Some(idle_ns) = self.stopwatch.request_begins(at) {
             sink.event(facts, SessionEvent::IdledInTransaction(idle_ns), at);
         }
-        sink.event(facts, SessionEvent::TransactionEnded(TransactionOutcome::Abandoned), at);
+        sink.event(
+            facts,
+            SessionEvent::TransactionEnded(TransactionOutcome::Abandoned),
+            at,
+        );
         self.transaction.status = TransactionStatus::Idle;
     }
 }

@@ -31,7 +31,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    ConnectionState, Direction, Exchange, Moment, Rest, SessionEvent, SessionFacts, SessionStart, Shape,
+    ConnectionState, Direction, Exchange, Moment, Rest, SessionEvent, SessionFacts, SessionStart,
+    Shape,
 };
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::TransactionStatus;
@@ -227,12 +228,23 @@ impl Session {
     ) -> Result<(), Lost> {
         let conversation = &mut self.conversation;
         let walked = match direction {
-            Direction::ClientToUpstream => {
-                self.client.walk(bytes, &mut frontend::Frontend { conversation, scratch, sink, at })
-            }
-            Direction::UpstreamToClient => {
-                self.upstream.walk(bytes, &mut backend::Backend { conversation, sink, at })
-            }
+            Direction::ClientToUpstream => self.client.walk(
+                bytes,
+                &mut frontend::Frontend {
+                    conversation,
+                    scratch,
+                    sink,
+                    at,
+                },
+            ),
+            Direction::UpstreamToClient => self.upstream.walk(
+                bytes,
+                &mut backend::Backend {
+                    conversation,
+                    sink,
+                    at,
+                },
+            ),
         };
         walked.map_err(|error| Lost::Frame { direction, error })?;
         self.conversation.lost.map_or(Ok(()), Err)
@@ -256,12 +268,20 @@ impl Session {
     /// What the connection is doing, in pg_stat_activity's words.
     pub fn state(&self) -> ConnectionState {
         let conversation = &self.conversation;
-        match (conversation.phase, conversation.at_rest(), conversation.ledger.transaction.status) {
+        match (
+            conversation.phase,
+            conversation.at_rest(),
+            conversation.ledger.transaction.status,
+        ) {
             (Phase::Login, ..) => ConnectionState::Starting,
             (Phase::Open, false, _) => ConnectionState::Active,
             (Phase::Open, true, TransactionStatus::Idle) => ConnectionState::Idle,
-            (Phase::Open, true, TransactionStatus::InTransaction) => ConnectionState::IdleInTransaction,
-            (Phase::Open, true, TransactionStatus::Failed) => ConnectionState::IdleInTransactionAborted,
+            (Phase::Open, true, TransactionStatus::InTransaction) => {
+                ConnectionState::IdleInTransaction
+            }
+            (Phase::Open, true, TransactionStatus::Failed) => {
+                ConnectionState::IdleInTransactionAborted
+            }
         }
     }
 
@@ -269,8 +289,14 @@ impl Session {
     pub fn rest(&self) -> Rest {
         let conversation = &self.conversation;
         let upstream_between = self.upstream.at_boundary();
-        let resting = conversation.phase == Phase::Open && conversation.at_rest() && self.client.at_boundary();
-        match (upstream_between, resting, conversation.ledger.transaction.status) {
+        let resting = conversation.phase == Phase::Open
+            && conversation.at_rest()
+            && self.client.at_boundary();
+        match (
+            upstream_between,
+            resting,
+            conversation.ledger.transaction.status,
+        ) {
             (false, ..) => Rest::InMessage,
             (true, true, TransactionStatus::Idle) => Rest::Idle,
             (true, true, _) => Rest::InTransaction,
@@ -300,7 +326,11 @@ impl Conversation {
     }
 
     fn malformed(&mut self, direction: Direction, header: crate::wire::frame::Header) {
-        self.lose(Lost::Malformed { direction, tag: header.tag, body_bytes: header.body_bytes });
+        self.lose(Lost::Malformed {
+            direction,
+            tag: header.tag,
+            body_bytes: header.body_bytes,
+        });
     }
 
     fn closed(&mut self, at: Moment, sink: &mut impl Sink) {

@@ -32,9 +32,15 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum What {
     /// ParseComplete. Dropped by an error, it puts back what it replaced.
-    Parse { name: NameHash, previous: Option<Asked> },
+    Parse {
+        name: NameHash,
+        previous: Option<Asked>,
+    },
     /// BindComplete. `previous` is an unfinished portal that it replaced.
-    Bind { portal: NameHash, previous: Option<Box<Portal>> },
+    Bind {
+        portal: NameHash,
+        previous: Option<Box<Portal>>,
+    },
     /// RowDescription or NoData, behind a ParameterDescription for a statement.
     Describe,
     /// CloseComplete.
@@ -55,7 +61,10 @@ pub(super) enum What {
 #[derive(Debug)]
 pub(super) enum Closing {
     /// A prepared statement; put back when an error drops the Close.
-    Statement { name: NameHash, previous: Option<Asked> },
+    Statement {
+        name: NameHash,
+        previous: Option<Asked>,
+    },
     /// A portal, which has something to report if it was not finished.
     Portal(Option<Box<Portal>>),
 }
@@ -80,7 +89,10 @@ pub(super) struct Awaited {
 
 impl Awaited {
     fn is_statement(&self) -> bool {
-        matches!(self.what, What::Execute { .. } | What::Statement(_) | What::Function(_))
+        matches!(
+            self.what,
+            What::Execute { .. } | What::Statement(_) | What::Function(_)
+        )
     }
 }
 
@@ -134,7 +146,11 @@ impl Pipeline {
     }
 
     pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
-        let awaited = Awaited { what, requested, request_bytes };
+        let awaited = Awaited {
+            what,
+            requested,
+            request_bytes,
+        };
         self.statements += usize::from(awaited.is_statement());
         self.queue.push_back(awaited);
     }
@@ -180,7 +196,13 @@ impl Pipeline {
 
     /// What is owed next; marks of a COPY that never began are dropped on the way.
     pub(super) fn front(&mut self) -> Option<&Awaited> {
-        while matches!(self.queue.front(), Some(Awaited { what: What::CopyEnd, .. })) {
+        while matches!(
+            self.queue.front(),
+            Some(Awaited {
+                what: What::CopyEnd,
+                ..
+            })
+        ) {
             self.queue.pop_front();
         }
         self.queue.front()

@@ -45,7 +45,10 @@ impl Stopwatch {
 
     /// Marks a moment that is the present.
     pub(super) fn mark(&self, at: Moment) -> Mark {
-        Mark { at, blocked_ns: self.blocked_ns + self.refused_at.map_or(0, |since| at.since(since)) }
+        Mark {
+            at,
+            blocked_ns: self.blocked_ns + self.refused_at.map_or(0, |since| at.since(since)),
+        }
     }
 
     /// ReadyForQuery, with nothing more in flight: the application has the word.
@@ -87,7 +90,10 @@ impl Stopwatch {
         let waited = first.blocked_ns.saturating_sub(start.blocked_ns);
         Phases {
             database_ns: first.at.since(start.at).saturating_sub(waited),
-            transfer_ns: end.at.since(first.at).saturating_sub(client_ns.saturating_sub(waited)),
+            transfer_ns: end
+                .at
+                .since(first.at)
+                .saturating_sub(client_ns.saturating_sub(waited)),
             client_ns,
             application_ns: std::mem::take(&mut self.application_ns),
         }

@@ -27,7 +27,11 @@ pub struct Scratch {
 impl Scratch {
     /// For sessions whose identities cover `fingerprint_bytes_max` bytes of a statement.
     pub fn new(fingerprint_bytes_max: usize) -> Scratch {
-        Scratch { scanner: Scanner::new(fingerprint_bytes_max), found: Vec::new(), unnamed: Arc::from("unnamed") }
+        Scratch {
+            scanner: Scanner::new(fingerprint_bytes_max),
+            found: Vec::new(),
+            unnamed: Arc::from("unnamed"),
+        }
     }
 
     /// What an unnamed prepared statement is called in the log.
@@ -60,11 +64,18 @@ impl Found {
             fingerprint: scanned.fingerprint,
             verb: scanned.verb,
             text: offset(scanned.start)..offset(scanned.end),
-            inner: scanned.inner.as_ref().map(|inner| (inner.fingerprint, inner.verb, offset(inner.start))),
+            inner: scanned
+                .inner
+                .as_ref()
+                .map(|inner| (inner.fingerprint, inner.verb, offset(inner.start))),
             subject: scanned.subject,
             holdable: scanned.holdable,
             truncated: scanned.truncated,
-            tags: if scanned.comments.is_empty() { None } else { tags::parse(scanned.comments) },
+            tags: if scanned.comments.is_empty() {
+                None
+            } else {
+                tags::parse(scanned.comments)
+            },
         }
     }
 }
@@ -89,7 +100,6 @@ pub(super) struct Texts {
 }
 
 /// The text of one Query or Parse, while it is incomplete.
-#[derive(Debug)]
 pub(super) struct TextInFlight {
     carrier: Carrier,
     part: Part,
@@ -106,12 +116,6 @@ enum Part {
     Behind,
 }
 
-impl std::fmt::Debug for Found {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.fingerprint, self.text)
-    }
-}
-
 impl TextInFlight {
     pub(super) fn begin(carrier: Carrier, settings: &Settings) -> TextInFlight {
         let mut scanner = Box::new(Scanner::new(settings.fingerprint_bytes_max));
@@ -120,7 +124,14 @@ impl TextInFlight {
             Carrier::Query => Part::Text,
             Carrier::Parse => Part::Name,
         };
-        TextInFlight { carrier, part, name: Vec::new(), kept: Vec::new(), scanner, found: Vec::new() }
+        TextInFlight {
+            carrier,
+            part,
+            name: Vec::new(),
+            kept: Vec::new(),
+            scanner,
+            found: Vec::new(),
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -132,7 +143,11 @@ impl TextInFlight {
         while !piece.is_empty() {
             let (head, rest, ended) = match memchr::memchr(0, piece) {
                 _ if self.part == Part::Behind => return,
-                Some(end) => (piece.get(..end).unwrap_or(&[]), piece.get(end + 1..).unwrap_or(&[]), true),
+                Some(end) => (
+                    piece.get(..end).unwrap_or(&[]),
+                    piece.get(end + 1..).unwrap_or(&[]),
+                    true,
+                ),
                 None => (piece, &[][..], false),
             };
             match self.part {
@@ -140,7 +155,8 @@ impl TextInFlight {
                 Part::Text => {
                     keep(&mut self.kept, head, settings.text_bytes_max);
                     let found = &mut self.found;
-                    self.scanner.feed(head, &mut |scanned| found.push(Found::of(scanned)));
+                    self.scanner
+                        .feed(head, &mut |scanned| found.push(Found::of(scanned)));
                 }
                 Part::Behind => {}
             }
@@ -161,10 +177,26 @@ impl TextInFlight {
         sink: &mut impl Sink,
     ) -> (Carrier, Texts) {
         let found = &mut self.found;
-        self.scanner.end(&mut |scanned| found.push(Found::of(scanned)));
-        let mut context = Context { catalog, settings, sink, text: &self.kept };
-        let asked = self.found.drain(..).map(|found| context.asked(found)).collect();
-        (self.carrier, Texts { name: self.name, asked })
+        self.scanner
+            .end(&mut |scanned| found.push(Found::of(scanned)));
+        let mut context = Context {
+            catalog,
+            settings,
+            sink,
+            text: &self.kept,
+        };
+        let asked = self
+            .found
+            .drain(..)
+            .map(|found| context.asked(found))
+            .collect();
+        (
+            self.carrier,
+            Texts {
+                name: self.name,
+                asked,
+            },
+        )
     }
 }
 
@@ -195,7 +227,13 @@ pub(super) fn read_whole<'a, S: Sink>(
     scanner.end(&mut |scanned| found.push(Found::of(scanned)));
     let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     for one in found.drain(..) {
-        let asked = Context { catalog, settings, sink, text: kept }.asked(one);
+        let asked = Context {
+            catalog,
+            settings,
+            sink,
+            text: kept,
+        }
+        .asked(one);
         each(catalog, sink, asked);
     }
     name
@@ -213,13 +251,19 @@ impl<S: Sink> Context<'_, S> {
     fn asked(&mut self, found: Found) -> Asked {
         let literal_text = match self.settings.literals {
             Literals::Dropped => None,
-            Literals::Kept => Some(Arc::from(String::from_utf8_lossy(slice(self.text, found.text.clone())))),
+            Literals::Kept => Some(Arc::from(String::from_utf8_lossy(slice(
+                self.text,
+                found.text.clone(),
+            )))),
         };
         let inner = found.inner.map(|(fingerprint, verb, start)| {
             self.statement(fingerprint, verb, start..found.text.end, found.truncated)
         });
         let prepared = match (found.verb, found.subject) {
-            (Verb::Execute, Some(name)) => self.catalog.statement(name).map(|asked| asked.statement.clone()),
+            (Verb::Execute, Some(name)) => self
+                .catalog
+                .statement(name)
+                .map(|asked| asked.statement.clone()),
             _ => None,
         };
         let (statement, prepares) = match (found.verb, prepared, inner) {
@@ -242,15 +286,27 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
-    fn statement(&mut self, fingerprint: Fingerprint, verb: Verb, text: Range<usize>, truncated: bool) -> Statement {
+    fn statement(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        text: Range<usize>,
+        truncated: bool,
+    ) -> Statement {
         let shape = self.sink.shape(fingerprint, verb, slice(self.text, text));
-        Statement { fingerprint, verb, shape, truncated }
+        Statement {
+            fingerprint,
+            verb,
+            shape,
+            truncated,
+        }
     }
 }
 
 /// The part of the kept text that `range` of the whole text covers; what was not kept is missing at its end.
 fn slice(text: &[u8], range: Range<usize>) -> &[u8] {
-    text.get(range.start..range.end.min(text.len())).unwrap_or(&[])
+    text.get(range.start..range.end.min(text.len()))
+        .unwrap_or(&[])
 }
 
 /// The name by which the catalog knows a wire-level name.
