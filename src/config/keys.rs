@@ -2,7 +2,8 @@
 
 use super::error::Reason;
 use super::value::{Raw, Setting, quoted, words};
-use super::{Config, Listener, LogLevel, SlowLogFormat, SlowLogPath, Tls};
+use super::{Config, Listener, LogLevel, Tls};
+use crate::export::slow_log::{Destination, Format};
 
 /// One setting.
 pub struct Key {
@@ -158,7 +159,7 @@ pub static KEYS: &[Key] = &[
 ];
 
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);
-words!(SlowLogFormat, "stderr" => SlowLogFormat::Stderr, "json" => SlowLogFormat::Json);
+words!(Format, "stderr" => Format::Stderr, "json" => Format::Json);
 words!(
     LogLevel,
     "off" => LogLevel::Off,
@@ -169,23 +170,23 @@ words!(
     "trace" => LogLevel::Trace,
 );
 
-impl Setting for SlowLogPath {
+impl Setting for Destination {
     fn set(&mut self, raw: Raw<'_>) -> Result<(), Reason> {
         let mut path = String::new();
         path.set(raw)?;
         *self = match path.as_str() {
-            "" | "off" => SlowLogPath::Off,
-            "-" => SlowLogPath::Stdout,
-            _ => SlowLogPath::File(path.into()),
+            "" | "off" => Destination::Off,
+            "-" => Destination::Stdout,
+            _ => Destination::File(path.into()),
         };
         Ok(())
     }
 
     fn show(&self) -> String {
         match self {
-            SlowLogPath::Off => quoted("off"),
-            SlowLogPath::Stdout => quoted("-"),
-            SlowLogPath::File(path) => quoted(&path.to_string_lossy()),
+            Destination::Off => quoted("off"),
+            Destination::Stdout => quoted("-"),
+            Destination::File(path) => quoted(&path.to_string_lossy()),
         }
     }
 }

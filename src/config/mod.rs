@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::export::slow_log::{Destination, Format};
+
 mod check;
 mod error;
 pub mod keys;
@@ -117,35 +119,15 @@ pub enum Tls {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowLog {
     /// Where it goes.
-    pub path: SlowLogPath,
+    pub path: Destination,
     /// How a line looks.
-    pub format: SlowLogFormat,
+    pub format: Format,
     /// Queries that took at least this long are written; zero is all of them.
     pub threshold: Duration,
     /// Queries written in one second at most; the others are counted. 0 is no limit.
     pub queries_per_second_max: usize,
     /// Queries that wait to be written at most; the others are counted.
     pub queue_max: usize,
-}
-
-/// Where the slow log goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SlowLogPath {
-    /// Nowhere.
-    Off,
-    /// To the standard output.
-    Stdout,
-    /// To a file, which is appended to.
-    File(PathBuf),
-}
-
-/// How a line of the slow log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlowLogFormat {
-    /// PostgreSQL's own lines, as pgBadger reads them.
-    Stderr,
-    /// PostgreSQL's jsonlog keys and one object `pgprism`.
-    Json,
 }
 
 /// Bounds on what is held in memory and offered to others.
@@ -247,8 +229,8 @@ impl Default for Config {
             },
             listeners: vec![Listener::default()],
             slow_log: SlowLog {
-                path: SlowLogPath::Stdout,
-                format: SlowLogFormat::Stderr,
+                path: Destination::Stdout,
+                format: Format::Stderr,
                 threshold: Duration::from_millis(100),
                 queries_per_second_max: 1000,
                 queue_max: 4096,

@@ -132,6 +132,11 @@ class Postgres:
              "-U", "postgres", "-d", database, "-c", text],
         ).stdout.strip()
 
+    def own(self, path: Path) -> None:
+        """Gives a file that a test put there to the server's account."""
+        if self._account is not None:
+            os.chown(path, self._account.uid, self._account.gid)
+
     def create_database(self, name: str) -> Address:
         self.sql(f'CREATE DATABASE "{name}"')
         return self.address.in_database(name)

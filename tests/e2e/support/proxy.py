@@ -51,7 +51,7 @@ class Listener:
 class Pgprism:
     """`pgprism serve` in front of `upstream`.
 
-    Keyword arguments are sections of the configuration file (`timeouts={"drain_timeout": "2s"}`).
+    Keyword arguments are sections of the configuration file (`timeouts={"drain_timeout": "2s"}`) or its plain keys.
     At its end it must have exited with 0 on SIGTERM in time, without a panic in its log, without a decode error,
     a dropped event or an open session, unless `expect` says otherwise.
     """
@@ -62,7 +62,7 @@ class Pgprism:
         *,
         listener: Options | None = None,
         environment: dict[str, str] | None = None,
-        **sections: Options,
+        **sections: Any,
     ) -> None:
         self.expect = Expected()
         self.folder = scratch_folder("proxy")
@@ -85,14 +85,16 @@ class Pgprism:
             self._child.kill()
             raise
 
-    def write_config(self, **changes: Options) -> None:
-        """Writes the configuration file anew, with these sections changed; SIGHUP makes it count."""
+    def write_config(self, **changes: Any) -> None:
+        """Writes the configuration file anew, with these sections or plain keys changed; SIGHUP makes it count."""
         for name, change in changes.items():
-            self.sections[name] = self.sections.get(name, {}) | change
-        sections: dict[str, Options] = {"admin": {"listen": "127.0.0.1:0"}} | self.sections
+            self.sections[name] = self.sections.get(name, {}) | change if isinstance(change, dict) else change
+        plain = {name: value for name, value in self.sections.items() if not isinstance(value, dict)}
+        sections: dict[str, Options] = {"admin": {"listen": "127.0.0.1:0"}}
+        sections |= {name: table for name, table in self.sections.items() if isinstance(table, dict)}
         # Off unless a test reads it: a threshold nobody reaches.
         sections["slow_log"] = {"path": str(self.slow_log), "threshold": "1h"} | sections.get("slow_log", {})
-        lines = []
+        lines = _toml(plain)
         for one in self.listeners:
             lines += ["[[listeners]]", *_toml(one.table(self._listen[one.name]))]
         for name, table in sections.items():

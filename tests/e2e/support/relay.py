@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import hashlib
 import socket
 import struct
@@ -15,6 +16,13 @@ from .waiting import wait_until
 
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _GSSENC_REQUEST = bytes.fromhex("0000000804d21630")
+
+
+class Negotiation(enum.Enum):
+    """What the proxy does with SSLRequest and GSSENCRequest."""
+
+    ANSWERED = "answered by the proxy, not seen upstream"
+    PASSED_ON = "part of the bytes that must be equal"
 
 
 @dataclass
@@ -49,8 +57,13 @@ class Recording:
             assert answer in (b"N", b""), f"negotiation answered {answer!r}"
         return client, upstream
 
-    def digest(self) -> tuple[int, str, int, str]:
-        client, upstream = self.without_negotiation()
+    def streams(self, negotiation: Negotiation) -> tuple[bytes, bytes]:
+        if negotiation is Negotiation.PASSED_ON:
+            return self.client_bytes(), self.upstream_bytes()
+        return self.without_negotiation()
+
+    def digest(self, negotiation: Negotiation) -> tuple[int, str, int, str]:
+        client, upstream = self.streams(negotiation)
         return (
             len(client),
             hashlib.sha256(client).hexdigest(),
@@ -178,34 +191,36 @@ def _pump(source: socket.socket, sink: socket.socket, record: Path, ended: threa
         ended.set()
 
 
-def assert_same_bytes(outside: RecordingRelay, inside: RecordingRelay) -> int:
+def assert_same_bytes(
+    outside: RecordingRelay, inside: RecordingRelay, negotiation: Negotiation = Negotiation.ANSWERED
+) -> int:
     """Every connection outside the proxy has its equal inside, byte for byte both ways; returns how many."""
     before = {recording.index: recording for recording in outside.wait_ended()}
     after = {recording.index: recording for recording in inside.wait_ended()}
     digests: dict[tuple[int, str, int, str], list[int]] = {}
     for recording in after.values():
-        digests.setdefault(recording.digest(), []).append(recording.index)
+        digests.setdefault(recording.digest(negotiation), []).append(recording.index)
     unmatched = []
     for recording in before.values():
-        matches = digests.get(recording.digest())
+        matches = digests.get(recording.digest(negotiation))
         if matches:
             after.pop(matches.pop())
         else:
             unmatched.append(recording)
     # A connection that only asked for TLS and left never reaches the upstream.
-    unmatched = [recording for recording in unmatched if recording.without_negotiation() != (b"", b"")]
+    unmatched = [recording for recording in unmatched if recording.streams(negotiation) != (b"", b"")]
     if unmatched or after:
-        raise AssertionError(_difference(unmatched, list(after.values())))
+        raise AssertionError(_difference(unmatched, list(after.values()), negotiation))
     return len(before)
 
 
-def _difference(outside: list[Recording], inside: list[Recording]) -> str:
+def _difference(outside: list[Recording], inside: list[Recording], negotiation: Negotiation) -> str:
     lines = [f"{len(outside)} connections outside and {len(inside)} inside have no equal"]
     for recording in outside[:5]:
-        client, upstream = recording.without_negotiation()
+        client, upstream = recording.streams(negotiation)
         lines.append(f"outside #{recording.index}: client {len(client)} bytes, upstream {len(upstream)} bytes")
         for other in inside[:5]:
-            other_client, other_upstream = other.without_negotiation()
+            other_client, other_upstream = other.streams(negotiation)
             for side, a, b in (("client", client, other_client), ("upstream", upstream, other_upstream)):
                 at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
                 lines.append(

@@ -47,3 +47,8 @@ def program(name: str) -> Path:
     if found is None:
         raise Missing(f"{name} is not installed: make setup")
     return Path(found)
+
+
+def cache() -> Path:
+    """The folder outside the clone in which setup keeps what it fetched."""
+    return (TOOLS / "postgresql" / str(MAJORS[0])).resolve().parent

@@ -30,7 +30,7 @@ def _table(purpose: str) -> str:
     return f"{purpose}_{uuid.uuid4().hex[:8]}"
 
 
-def _cancel_when_active(address: Address, pid: int, cancel: Callable[[], object]) -> threading.Thread:
+def cancel_when_active(address: Address, pid: int, cancel: Callable[[], object]) -> threading.Thread:
     """Calls `cancel` on a thread as soon as that backend runs its pg_sleep."""
 
     def watch() -> None:
@@ -89,7 +89,7 @@ def psycopg2_mixed(address: Address) -> None:
             cursor.execute(f"NOTIFY {channel}, 'news'")
             wait_until(lambda: connection.poll() or connection.notifies, "a notification")
             assert connection.notifies.pop().payload == "news"
-            watcher = _cancel_when_active(address, connection.info.backend_pid, connection.cancel)
+            watcher = cancel_when_active(address, connection.info.backend_pid, connection.cancel)
             try:
                 cursor.execute("SELECT pg_sleep(30)")
                 raise AssertionError("a cancelled query ended well")
@@ -275,7 +275,7 @@ def cancel(address: Address) -> None:
     """Cancel requests on connections of their own, by both of libpq's ways."""
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
         for way in (connection.cancel_safe, connection.cancel):
-            watcher = _cancel_when_active(address, connection.info.backend_pid, way)
+            watcher = cancel_when_active(address, connection.info.backend_pid, way)
             try:
                 connection.execute("SELECT pg_sleep(30)")
                 raise AssertionError("a cancelled query ended well")

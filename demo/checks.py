@@ -1,0 +1,115 @@
+"""What has to be true before the demo says that it went well."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus import Prometheus
+from support import tools
+from support.exposition import Scrape
+from web import fetch_json
+
+SHAPES_MIN = 60
+QUERIES_MIN = 1000
+LOG_PREFIX = "%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h "
+SILENT = (
+    "pgprism_decode_errors_total",
+    "pgprism_events_dropped_total",
+    "pgprism_unobserved_sessions_total",
+    "pgprism_slow_log_dropped_total",
+    "pgprism_fingerprints_overflow_total",
+)
+# Redeeming a voucher twice is the one thing that the shop's database refuses.
+EXPECTED_ERRORS = {"23505"}
+
+
+class Failed(Exception):
+    """Something that the demo shows is not so."""
+
+
+def require(condition: object, what: str) -> None:
+    if not condition:
+        raise Failed(what)
+
+
+def check_everything(admin: str, scrape: Scrape, slow_log: Path, prometheus: Prometheus) -> Iterator[str]:
+    """Says what was checked, line by line, and raises `Failed` at the first thing that is not so."""
+    yield from check_counts(admin, scrape)
+    yield from check_metrics(scrape)
+    yield from check_slow_log(slow_log, scrape)
+    yield from check_prometheus(prometheus)
+
+
+def check_counts(admin: str, scrape: Scrape) -> Iterator[str]:
+    queries = scrape.total("pgprism_queries_total")
+    require(queries >= QUERIES_MIN, f"only {queries:.0f} queries came through pgprism, {QUERIES_MIN} or more expected")
+    shapes = fetch_json(f"{admin}/api/v1/queries", limit="1000")["items"]
+    require(len(shapes) >= SHAPES_MIN, f"only {len(shapes)} shapes, {SHAPES_MIN} or more expected")
+    yield f"{queries:.0f} queries in {len(shapes)} shapes"
+
+    for name in SILENT:
+        found = [sample for sample in scrape.series(name) if sample.value]
+        require(not found, f"{name} should be 0: {found}")
+    yield "no decode error, nothing dropped, every session observed"
+
+    errors = {
+        sample.label("db_response_status_code"): sample.value
+        for sample in scrape.series("pgprism_query_errors_total")
+        if sample.value
+    }
+    require(set(errors) == EXPECTED_ERRORS, f"errors {errors}, only {EXPECTED_ERRORS} expected")
+    yield f"{sum(errors.values()):.0f} errors, all of them vouchers redeemed twice (SQLSTATE 23505)"
+
+    protocols = {sample.label("protocol") for sample in scrape.series("pgprism_queries_total") if sample.value}
+    require({"simple", "cursor"} <= protocols, f"protocols {protocols}: simple and cursor expected")
+    yield "the export's server-side cursor was counted as the one query it is"
+
+
+def check_metrics(scrape: Scrape) -> Iterator[str]:
+    counted = scrape.total("pgprism_query_duration_seconds_count")
+    queries = scrape.total("pgprism_queries_total")
+    require(counted == queries, f"histograms hold {counted:.0f} queries, pgprism_queries_total says {queries:.0f}")
+    lint = subprocess.run(
+        [tools.program("promtool"), "check", "metrics"],
+        input=scrape.text, capture_output=True, text=True, timeout=30, check=False,
+    )
+    require(lint.returncode == 0, f"promtool check metrics: {lint.stdout}{lint.stderr}")
+    yield "histograms and counters agree; promtool finds nothing to say"
+
+
+def check_slow_log(slow_log: Path, scrape: Scrape) -> Iterator[str]:
+    text = slow_log.read_text()
+    written = len(re.findall(r"^\d.*? LOG:  duration: ", text, re.MULTILINE))
+    counted = scrape.total("pgprism_slow_queries_total")
+    require(written > 0 and written == counted, f"{written} slow queries in the log, {counted:.0f} counted")
+    require("pg_sleep" in text, "the warehouse report is not in the slow-query log")
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        done = subprocess.run(
+            [
+                *(tools.program("pgbadger"), "-q", "-f", "stderr", "--prefix", LOG_PREFIX),
+                *("-x", "json", "-o", report, slow_log),
+            ],
+            capture_output=True, text=True, timeout=60, check=False,
+        )
+        require(done.returncode == 0, f"pgbadger: {done.stderr}")
+        found = re.search(r'"queries_number"\s*:\s*"?(\d+)', report.read_text())
+    read = int(found[1]) if found else 0
+    require(read == written, f"pgBadger read {read} of {written} slow queries")
+    yield f"pgBadger reads all {written} slow queries"
+
+
+def check_prometheus(prometheus: Prometheus) -> Iterator[str]:
+    require(prometheus.value('up{job="pgprism"}') == 1, "Prometheus says that pgprism is down")
+    require(prometheus.slowest_shapes(), "Prometheus has no p95 for any shape")
+    dashboard = subprocess.run(
+        [sys.executable, Path(__file__).parents[1] / "scripts" / "check-dashboard", "--prometheus", prometheus.url],
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    require(dashboard.returncode == 0, f"the Grafana dashboard: {dashboard.stdout}{dashboard.stderr}")
+    yield f"Prometheus scrapes it; {dashboard.stdout.strip().splitlines()[-1]}"

@@ -1,0 +1,1 @@
+"""The shop's pages, by how they treat the database."""

@@ -1,0 +1,289 @@
+//! The slow-query log: one file or stdout, in PostgreSQL's own lines or its jsonlog, as log readers know them.
+//!
+//! Finished queries wait in a bounded queue; [`SlowLog::tick`] takes them out and writes each with one `write`. What
+//! cannot be written (too many a second, disk full, folder gone) is counted by reason and never waited for.
+//!
+//! *Architecture invariant:* synchronous, and on a thread of its own ([`Writer`]): a disk that hangs stops this log,
+//! fills its queue, and nothing else. Time comes in as an argument.
+//!
+//! Read on in [`lines`] for what is written, in [`sink`] for where.
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::clock::Clock;
+use crate::event::{Moment, SlowQuery};
+
+pub mod lines;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use sink::Sink;
+
+/// Where the slow log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// To the standard output.
+    Stdout,
+    /// To a file, which is appended to and created (mode 0600) where it is missing.
+    File(PathBuf),
+}
+
+/// How an entry looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// PostgreSQL's own lines, as pgBadger reads them.
+    Stderr,
+    /// PostgreSQL's jsonlog keys and one object `pgprism`.
+    Json,
+}
+
+/// What can be set, and changed while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it goes.
+    pub destination: Destination,
+    /// How an entry looks.
+    pub format: Format,
+    /// Queries written in one second at most; 0 is no limit.
+    pub queries_per_second_max: usize,
+}
+
+/// Reason of [`SlowLog`]'s drops: more queries in this second than allowed.
+pub const RATE_LIMIT: &str = "rate_limit";
+/// Reason of [`SlowLog`]'s drops: the file could not be opened.
+pub const OPEN_FAILED: &str = "open_failed";
+/// Reason of [`SlowLog`]'s drops: the disk is full, or the reader of stdout went away.
+pub const WRITE_FAILED: &str = "write_failed";
+
+/// After a failure nothing is tried for so long: a full disk costs a system call a second, not one a query.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Takes slow queries out of their queue and writes them.
+pub struct SlowLog {
+    settings: Settings,
+    queue: Arc<ArrayQueue<SlowQuery>>,
+    clock: Clock,
+    dropped: Box<dyn Fn(&'static str) + Send>,
+    sink: Sink,
+    health: Health,
+    second: Second,
+    buffer: String,
+}
+
+/// Whether the last write worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// Entries lost since, their reason, and when to try again.
+    Failing {
+        lost: u64,
+        reason: &'static str,
+        retry_at: Moment,
+    },
+}
+
+/// The current second of the rate limit.
+#[derive(Debug, Clone, Copy)]
+struct Second {
+    began_at: Moment,
+    written: usize,
+}
+
+impl SlowLog {
+    /// A log that writes what arrives in `queue`; `dropped` is told the reason of each query that is not written.
+    pub fn new(
+        settings: Settings,
+        queue: Arc<ArrayQueue<SlowQuery>>,
+        clock: Clock,
+        dropped: impl Fn(&'static str) + Send + 'static,
+    ) -> SlowLog {
+        SlowLog {
+            sink: Sink::new(settings.destination.clone()),
+            settings,
+            queue,
+            clock,
+            dropped: Box::new(dropped),
+            health: Health::Well,
+            second: Second {
+                began_at: Moment::default(),
+                written: 0,
+            },
+            buffer: String::new(),
+        }
+    }
+
+    /// Opens the file now, so that a start can fail on a path that cannot be written; later failures are only counted.
+    pub fn open(&mut self) -> std::io::Result<()> {
+        self.sink.open()
+    }
+
+    /// Opens the file again before the next entry: log rotation asks for it by SIGHUP.
+    pub fn reopen(&mut self) {
+        self.sink.close();
+        self.health = match self.health {
+            Health::Well => Health::Well,
+            Health::Failing { lost, reason, .. } => Health::Failing {
+                lost,
+                reason,
+                retry_at: Moment::default(),
+            },
+        };
+    }
+
+    /// Takes new settings; another destination is opened before the next entry.
+    pub fn change(&mut self, settings: Settings) {
+        if self.settings.destination != settings.destination {
+            self.sink = Sink::new(settings.destination.clone());
+        }
+        self.settings = settings;
+        self.reopen();
+    }
+
+    /// Writes what waits, at most one queueful: others who want this thread get their turn.
+    pub fn tick(&mut self, now: Moment) {
+        if self.queue.is_empty() {
+            return;
+        }
+        if now.since(self.second.began_at) >= SECOND_NS {
+            self.second = Second {
+                began_at: now,
+                written: 0,
+            };
+        }
+        self.sink.forget_vanished();
+        for _ in 0..self.queue.capacity() {
+            let Some(query) = self.queue.pop() else { break };
+            self.write(&query, now);
+        }
+    }
+
+    fn write(&mut self, query: &SlowQuery, now: Moment) {
+        if self.settings.destination == Destination::Off {
+            return;
+        }
+        if let Health::Failing {
+            reason, retry_at, ..
+        } = self.health
+            && now < retry_at
+        {
+            return self.lose(reason, now);
+        }
+        let limit = self.settings.queries_per_second_max;
+        if limit > 0 && self.second.written >= limit {
+            return (self.dropped)(RATE_LIMIT);
+        }
+        if let Err(error) = self.sink.open() {
+            self.fail(OPEN_FAILED, &error, now);
+            return;
+        }
+        self.buffer.clear();
+        let at = self.clock.wall(query.exchange.completed_at);
+        match self.settings.format {
+            Format::Stderr => lines::stderr(&mut self.buffer, query, at),
+            Format::Json => lines::json(&mut self.buffer, query, at),
+        }
+        match self.sink.append(self.buffer.as_bytes()) {
+            Ok(()) => {
+                self.second.written += 1;
+                self.recover();
+            }
+            Err(error) => self.fail(WRITE_FAILED, &error, now),
+        }
+    }
+
+    fn fail(&mut self, reason: &'static str, error: &std::io::Error, now: Moment) {
+        if self.health == Health::Well {
+            tracing::warn!(reason, %error, path = %self.sink, "slow-query log cannot be written; its queries are counted instead");
+        }
+        self.sink.close();
+        self.lose(reason, now);
+        if let Health::Failing { retry_at, .. } = &mut self.health {
+            *retry_at = Moment(now.0.saturating_add(PAUSE_NS));
+        }
+    }
+
+    fn lose(&mut self, reason: &'static str, now: Moment) {
+        (self.dropped)(reason);
+        self.health = match self.health {
+            Health::Well => Health::Failing {
+                lost: 1,
+                reason,
+                retry_at: now,
+            },
+            Health::Failing { lost, retry_at, .. } => Health::Failing {
+                lost: lost + 1,
+                reason,
+                retry_at,
+            },
+        };
+    }
+
+    fn recover(&mut self) {
+        if let Health::Failing { lost, .. } = self.health {
+            tracing::info!(lost, path = %self.sink, "slow-query log is written again");
+            self.health = Health::Well;
+        }
+    }
+}
+
+/// What a running log is told.
+enum Order {
+    Reopen,
+    Change(Settings),
+}
+
+/// A [`SlowLog`] on its own thread.
+pub struct Writer {
+    orders: mpsc::Sender<Order>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Writer {
+    /// Starts the thread; it writes every `tick`.
+    pub fn start(mut log: SlowLog, tick: Duration) -> std::io::Result<Writer> {
+        let (orders, inbox) = mpsc::channel();
+        let (tell_end, ended) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("slow-log".to_owned())
+            .spawn(move || {
+                loop {
+                    match inbox.recv_timeout(tick) {
+                        Ok(Order::Reopen) => log.reopen(),
+                        Ok(Order::Change(settings)) => log.change(settings),
+                        Err(mpsc::RecvTimeoutError::Timeout) => log.tick(log.clock.now()),
+                        Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                log.tick(log.clock.now());
+                // Nobody listens when the process ended first.
+                let _ = tell_end.send(());
+            })?;
+        Ok(Writer { orders, ended })
+    }
+
+    /// See [`SlowLog::reopen`].
+    pub fn reopen(&self) {
+        // A thread that is gone has nothing open.
+        let _ = self.orders.send(Order::Reopen);
+    }
+
+    /// See [`SlowLog::change`].
+    pub fn change(&self, settings: Settings) {
+        let _ = self.orders.send(Order::Change(settings));
+    }
+
+    /// Writes what waits and ends the thread; false when it did not manage within `patience` (a disk that hangs).
+    pub fn stop(self, patience: Duration) -> bool {
+        drop(self.orders);
+        self.ended.recv_timeout(patience).is_ok()
+    }
+}

@@ -1,0 +1,156 @@
+"""Where the time of a query goes, against queries whose time is known.
+
+`database`: last request byte (in a pipeline: the later of that and the previous completion) to first reply byte.
+`client`: writes to the client refused. `transfer`: the rest until CommandComplete.
+`application`: ReadyForQuery to the next request, inside a transaction or up to `unit_gap`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from support.wire import FLUSH, SYNC, RawClient, bind, execute, parse, query
+
+
+def near(seen_ms: float, expected_ms: float) -> bool:
+    """Within 2 ms or 5 %, whichever is more."""
+    return abs(seen_ms - expected_ms) <= max(2.0, expected_ms * 0.05)
+
+
+def assert_phases(item: dict[str, Any], **expected_ms: float) -> None:
+    phases = item["phases"]
+    wrong = {
+        name: f"{phases[f'{name}_ms']:.2f} ms, {expected:.2f} ms expected"
+        for name, expected in expected_ms.items()
+        if not near(phases[f"{name}_ms"], expected)
+    }
+    assert not wrong, f"{item['query']}: {wrong}; all: {phases}"
+    parts = phases["database_ms"] + phases["transfer_ms"] + phases["client_ms"]
+    assert abs(item["total_ms"] - parts) < 0.1 + item["calls"] * 0.01, "the phases do not add up to the duration"
+
+
+@pytest.fixture
+def connection(pgprism, database):
+    with psycopg.connect(database.at(pgprism.endpoint).conninfo(), autocommit=True) as connection:
+        # Catalogue caches are filled, the processes are awake.
+        connection.execute("SELECT pg_sleep(0.001), repeat('x', 10)")
+        yield connection
+
+
+@pytest.mark.smoke
+def test_a_sleep_before_the_first_row_is_the_databases(pgprism, connection):
+    connection.execute("SELECT pg_sleep(0.3) AS before_first_row")
+    item = pgprism.shape("SELECT pg_sleep(0.3) AS before_first_row")
+    assert_phases(item, database=300, transfer=0, client=0)
+    assert near(item["max_ms"], 300)
+
+
+@pytest.mark.smoke
+def test_sleeps_between_rows_are_transfer(pgprism, connection):
+    # Ten rows, each wider than the server's send buffer: the first leaves it at 60 ms, the last at 600 ms.
+    statement = "SELECT repeat('x', 20000) AS wide, pg_sleep(0.06) FROM generate_series(1, 10)"
+    connection.execute(statement)
+    assert_phases(pgprism.shape(statement), database=60, transfer=540, client=0)
+
+
+def test_a_reader_that_stalls_is_the_clients(pgprism, database):
+    """Five pauses of 300 ms in a result far larger than all the kernel's buffers together."""
+    statement = "SELECT repeat('x', 100000) AS bulky FROM generate_series(1, 600)"
+    with RawClient(
+        pgprism.endpoint, database=database.database, receive_buffer_bytes=32768
+    ) as client:
+        client.send(query(statement))
+        for _ in range(5):
+            time.sleep(0.3)  # the slowness under test
+            got = 0
+            while got < 11_000_000:
+                got += len(client.receive_some(262144))
+        # The rest, to the end.
+        while b"SELECT 600" not in client.receive_some(262144)[-64:]:
+            pass
+    item = pgprism.shape(statement)
+    assert near(item["phases"]["client_ms"], 1500) or item["phases"]["client_ms"] > 1425, item["phases"]
+    assert item["phases"]["database_ms"] < 30, item["phases"]
+
+
+def test_a_reader_that_stalls_once(pgprism, database):
+    statement = "SELECT repeat('x', 100000) AS bulky_once FROM generate_series(1, 200)"
+    with RawClient(pgprism.endpoint, database=database.database, receive_buffer_bytes=32768) as client:
+        client.send(query(statement))
+        time.sleep(1.0)  # the slowness under test
+        client.ready()
+    assert_phases(pgprism.shape(statement), client=1000)
+
+
+@pytest.mark.smoke
+def test_think_time_inside_a_transaction_is_the_applications(pgprism, connection):
+    connection.execute("BEGIN")
+    time.sleep(0.2)  # the thinking under test
+    connection.execute("SELECT 'thought about' AS in_transaction")
+    connection.execute("COMMIT")
+    assert_phases(pgprism.shape("SELECT 'x' AS in_transaction"), application=200, transfer=0, client=0)
+
+
+@pytest.mark.smoke
+def test_think_time_outside_a_transaction_counts_up_to_the_gap(pgprism, connection):
+    connection.execute("SELECT 1 AS warm")
+    time.sleep(0.025)  # below unit_gap, 50 ms
+    connection.execute("SELECT 2 AS within_gap")
+    time.sleep(0.2)  # above it: another unit of work
+    connection.execute("SELECT 3 AS beyond_gap")
+    assert_phases(pgprism.shape("SELECT 2 AS within_gap"), application=25)
+    assert_phases(pgprism.shape("SELECT 3 AS beyond_gap"), application=0)
+
+
+def test_a_pipeline_of_syncs(pgprism, connection):
+    """Three statements in flight, each answered at its own Sync: none is charged for the others."""
+    with connection.pipeline() as pipeline:
+        for alias, seconds in (("first", 0.1), ("second", 0.25), ("third", 0.05)):
+            connection.execute(f"SELECT pg_sleep({seconds}) AS {alias}")
+            pipeline.sync()
+    for alias, expected in (("first", 100), ("second", 250), ("third", 50)):
+        assert_phases(
+            pgprism.shape(f"SELECT pg_sleep(1) AS {alias}"), database=expected, transfer=0, client=0, application=0
+        )
+
+
+def test_a_pipeline_of_flushes(pgprism, database):
+    """One Sync for all, but the server told to send each answer at once."""
+    with RawClient(pgprism.endpoint, database=database.database) as client:
+        sent = b""
+        for alias, seconds in (("one", 0.15), ("two", 0.05), ("three", 0.2)):
+            sent += parse("", f"SELECT pg_sleep({seconds}) AS {alias}") + bind("", "") + execute("") + FLUSH
+        client.send(sent + SYNC)
+        client.ready()
+    for alias, expected in (("one", 150), ("two", 50), ("three", 200)):
+        item = pgprism.shape(f"SELECT pg_sleep(1) AS {alias}")
+        # ParseComplete and BindComplete wait in the server's buffer until the flush behind Execute.
+        assert_phases(item, database=expected, transfer=0, client=0)
+
+
+def test_executemany_is_timed_by_statement(pgprism, connection):
+    """psycopg sends executemany as a pipeline: the times add up to the whole, not to the whole for each."""
+    began = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.executemany("SELECT pg_sleep(%s) AS many", [(0.05,), (0.1,), (0.15,), (0.1,)], returning=True)
+    whole_ms = (time.monotonic() - began) * 1000
+    item = pgprism.shape("SELECT pg_sleep(%s) AS many".replace("%s", "$1"), calls=4)
+    assert near(item["total_ms"], 400), item
+    assert item["total_ms"] <= whole_ms + 1
+
+
+def test_a_cursor_is_one_query_with_the_time_of_its_fetches(pgprism, connection):
+    statement = "SELECT n, pg_sleep(0.01) AS slept FROM generate_series(1, 20) n"
+    with connection.transaction(), connection.cursor("_django_curs_1_sync_1") as cursor:
+        cursor.itersize = 5
+        cursor.execute(statement)
+        for number, _ in enumerate(cursor, 1):
+            if number % 5 == 0:
+                time.sleep(0.05)  # the loop's body: the application's time, not the query's
+    item = pgprism.shape(statement)
+    assert item["rows"] == 20
+    assert near(item["total_ms"], 200), item
