@@ -10,12 +10,16 @@ use crate::export::http::{Server, Settings};
 
 /// The bound admin port, before it is served; `None` where the admin address is off.
 pub(super) fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, AppError> {
-    let Some(address) = address else { return Ok(None) };
+    let Some(address) = address else {
+        return Ok(None);
+    };
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    bound.map(Some).map_err(|source| AppError::ListenAdmin { address, source })
+    bound
+        .map(Some)
+        .map_err(|source| AppError::ListenAdmin { address, source })
 }
 
 pub(super) struct Admin {
@@ -29,10 +33,19 @@ struct Thread {
 }
 
 impl Admin {
-    pub(super) fn start(listener: Option<TcpListener>, settings: Settings) -> Result<Admin, AppError> {
-        let Some(listener) = listener else { return Ok(Admin { running: None }) };
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| AppError::internal("start the admin address")(error);
-        let address = listener.local_addr().map_err(|error| failed(error.into()))?;
+    pub(super) fn start(
+        listener: Option<TcpListener>,
+        settings: Settings,
+    ) -> Result<Admin, AppError> {
+        let Some(listener) = listener else {
+            return Ok(Admin { running: None });
+        };
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            AppError::internal("start the admin address")(error)
+        };
+        let address = listener
+            .local_addr()
+            .map_err(|error| failed(error.into()))?;
         let server = Server::new(settings).map_err(|error| failed(error.into()))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -53,7 +66,13 @@ impl Admin {
                 });
             })
             .map_err(|error| failed(error.into()))?;
-        Ok(Admin { running: Some(Thread { address, stop, thread }) })
+        Ok(Admin {
+            running: Some(Thread {
+                address,
+                stop,
+                thread,
+            }),
+        })
     }
 
     /// Where it listens.

@@ -1,8 +1,8 @@
 //! The thread that ticks: takes the workers' deltas into the store and their events to the analysis.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ impl Collector {
         let analysis = Analysis::new(Arc::clone(&store));
         let feed = analysis.feed();
         let (stop, stopped) = channel();
-        let mut rounds = Rounds { store, rings, clock, analysis };
+        let mut rounds = Rounds {
+            store,
+            rings,
+            clock,
+            analysis,
+        };
         let thread = std::thread::Builder::new()
             .name("pgprism-collect".to_owned())
             .spawn(move || rounds.run(&stopped, tick))?;

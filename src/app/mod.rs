@@ -38,7 +38,9 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A listener's port was taken, or not ours to take.
-    #[error("{0}; is another pgprism running? Choose another port with --listen (port 0 takes a free one)")]
+    #[error(
+        "{0}; is another pgprism running? Choose another port with --listen (port 0 takes a free one)"
+    )]
     Listen(StartError),
     /// The admin port was taken.
     #[error(
@@ -96,6 +98,7 @@ impl AppError {
 struct Running {
     config: Config,
     connections_max: usize,
+    registry: Arc<Registry>,
     store: Arc<Store>,
     shared: Arc<Shared>,
     proxy: Proxy,
@@ -158,6 +161,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let mut running = Running {
         config,
         connections_max,
+        registry,
         store,
         shared,
         proxy,
@@ -188,7 +192,7 @@ impl Running {
 
     /// Lets sessions end as they can; told again, ends them now.
     async fn drain(&mut self, signals: &mut Signals) {
-        let sessions = self.open_sessions();
+        let sessions = self.registry.connections().len();
         tracing::info!(
             sessions,
             deadline = ?self.config.timeouts.drain_timeout,
@@ -208,10 +212,6 @@ impl Running {
                 self.proxy.wait().await;
             }
         }
-    }
-
-    fn open_sessions(&self) -> usize {
-        self.proxy.open_connections()
     }
 }
 

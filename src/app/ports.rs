@@ -20,7 +20,9 @@ pub(super) fn announce(
     if let Some(address) = admin {
         tracing::info!("admin on http://{address} (/metrics, /api/v1, /healthz, /readyz)");
     }
-    let Some(path) = &config.ports_file else { return Ok(()) };
+    let Some(path) = &config.ports_file else {
+        return Ok(());
+    };
     let mut text = String::new();
     for (name, address) in listeners {
         // Writing to a String cannot fail.
@@ -29,7 +31,10 @@ pub(super) fn announce(
     if let Some(address) = admin {
         let _ = writeln!(text, "admin={address}");
     }
-    write_whole(path, &text).map_err(|source| AppError::PortsFile { path: path.clone(), source })
+    write_whole(path, &text).map_err(|source| AppError::PortsFile {
+        path: path.clone(),
+        source,
+    })
 }
 
 /// Whoever waits for the file sees all of it or nothing.

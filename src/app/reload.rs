@@ -16,30 +16,41 @@ impl Running {
                 tracing::info!("configuration read again; nothing changed");
             }
             Ok((config, changes)) => self.take(config, &changes),
-            Err(error) => tracing::error!("configuration not read again, the old one stays: {error}"),
+            Err(error) => {
+                tracing::error!("configuration not read again, the old one stays: {error}")
+            }
         }
     }
 
     fn read_again(&self) -> Result<(Config, Changes), ReloadError> {
-        let config = self.config.sources.reread()?;
+        let config = self.config.reread()?;
         let changes = self.config.reload(&config)?;
         Ok((config, changes))
     }
 
     fn take(&mut self, config: Config, changes: &Changes) {
-        let connections_max = match config.limits.connections_max == self.config.limits.connections_max {
-            true => self.connections_max,
-            false => proxy::fit_connections_max(config.limits.connections_max),
-        };
-        if let Err(error) = self.proxy.reload(&settings::proxy(&config, connections_max)) {
+        let connections_max =
+            match config.limits.connections_max == self.config.limits.connections_max {
+                true => self.connections_max,
+                false => proxy::fit_connections_max(config.limits.connections_max),
+            };
+        if let Err(error) = self
+            .proxy
+            .reload(&settings::proxy(&config, connections_max))
+        {
             tracing::error!("configuration not read again, the old one stays: {error}");
             return;
         }
         self.connections_max = connections_max;
-        self.shared.session.store(Arc::new(settings::session(&config)));
+        self.shared
+            .session
+            .store(Arc::new(settings::session(&config)));
         set_slow_threshold(&self.shared, &self.store, settings::slow_threshold(&config));
         self.slow_log.change(settings::slow_log(&config));
-        tracing::info!("configuration read again; changed: {}", changes.keys.join(", "));
+        tracing::info!(
+            "configuration read again; changed: {}",
+            changes.keys.join(", ")
+        );
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }

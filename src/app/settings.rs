@@ -42,7 +42,11 @@ pub(super) fn session(config: &Config) -> session::Settings {
         text_bytes_max: bytes(config.limits.text_bytes_max),
         statements_max: config.limits.statements_per_session_max,
         unit_gap_ns: nanoseconds(config.units.unit_gap),
-        literals: if config.log_literals { Literals::Kept } else { Literals::Dropped },
+        literals: if config.log_literals {
+            Literals::Kept
+        } else {
+            Literals::Dropped
+        },
         ..session::Settings::default()
     }
 }
@@ -116,9 +120,10 @@ pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings 
 fn upstream(address: &Address) -> UpstreamAddress {
     match (address.socket_path(), address) {
         (Some(path), _) => UpstreamAddress::Unix(path),
-        (None, Address::Tcp { host, port }) => {
-            UpstreamAddress::Tcp { host: host.clone(), port: *port }
-        }
+        (None, Address::Tcp { host, port }) => UpstreamAddress::Tcp {
+            host: host.clone(),
+            port: *port,
+        },
         (None, Address::Unix { folder, .. }) => UpstreamAddress::Unix(folder.clone()),
     }
 }
@@ -147,16 +152,23 @@ pub(super) fn http(
 
 /// The first listener whose upstream did not answer when it was last tried, with the reason.
 fn unreachable_upstream(registry: &Registry) -> Option<String> {
-    registry.snapshot().listeners.into_iter().find_map(|listener| {
-        let (name, upstream) = (&listener.name, &listener.upstream);
-        match (upstream.up, &upstream.error) {
-            (Some(true), _) => None,
-            (None, _) => Some(format!("listener {name}: upstream {} was not tried yet", upstream.address)),
-            (Some(false), error) => Some(format!(
-                "listener {name}: upstream {}: {}",
-                upstream.address,
-                error.as_deref().unwrap_or("not reachable")
-            )),
-        }
-    })
+    registry
+        .snapshot()
+        .listeners
+        .into_iter()
+        .find_map(|listener| {
+            let (name, upstream) = (&listener.name, &listener.upstream);
+            match (upstream.up, &upstream.error) {
+                (Some(true), _) => None,
+                (None, _) => Some(format!(
+                    "listener {name}: upstream {} was not tried yet",
+                    upstream.address
+                )),
+                (Some(false), error) => Some(format!(
+                    "listener {name}: upstream {}: {}",
+                    upstream.address,
+                    error.as_deref().unwrap_or("not reachable")
+                )),
+            }
+        })
 }

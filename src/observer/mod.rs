@@ -15,8 +15,8 @@ mod sink;
 mod tests;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
@@ -41,7 +41,7 @@ pub struct Shared {
     /// Bytes that all sessions together may hold.
     pub session_bytes_max: AtomicUsize,
     /// Queries on their way to the slow log's writer.
-    pub slow: ArrayQueue<SlowQuery>,
+    pub slow: Arc<ArrayQueue<SlowQuery>>,
     session_bytes: AtomicUsize,
 }
 
@@ -57,7 +57,7 @@ impl Shared {
             session: ArcSwap::from_pointee(session),
             slow_threshold_ns: AtomicU64::new(slow_threshold_ns),
             session_bytes_max: AtomicUsize::new(session_bytes_max),
-            slow: ArrayQueue::new(slow_queue_max.max(1)),
+            slow: Arc::new(ArrayQueue::new(slow_queue_max.max(1))),
             session_bytes: AtomicUsize::new(0),
         })
     }

@@ -1,7 +1,7 @@
 //! Where a session's results go: its worker's delta, the analysis' ring, the slow log's queue, the connection's status.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 

@@ -23,7 +23,11 @@ fn room(session_bytes_max: usize, slow_threshold_ns: u64) -> Room {
     let store = Store::new(&aggregate::Settings::default());
     let shared = Shared::new(Settings::default(), slow_threshold_ns, session_bytes_max, 4);
     let observer = Observer::new(Arc::clone(&shared), &store, 8);
-    Room { store, shared, observer }
+    Room {
+        store,
+        shared,
+        observer,
+    }
 }
 
 fn start(id: u64) -> SessionStart {
@@ -46,7 +50,12 @@ const QUERY: &[u8] = b"Q\0\0\0\x0dSELECT 1\0";
 const ANSWER: &[u8] = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I";
 
 fn reasons(store: &Store) -> Vec<(&'static str, u64)> {
-    store.health().sessions_unobserved().iter().map(|r| (r.reason, r.count)).collect()
+    store
+        .health()
+        .sessions_unobserved()
+        .iter()
+        .map(|r| (r.reason, r.count))
+        .collect()
 }
 
 fn state(status: &ConnectionStatus) -> ConnectionState {
@@ -60,7 +69,10 @@ fn a_query_reaches_everything_that_wants_it() {
     let status = Arc::clone(&start.status);
     let mut tap = room.observer.open(start);
     tap.relayed(UPSTREAM, LOGIN, Moment(1));
-    assert_eq!((state(&status), tap.rest()), (ConnectionState::Idle, Rest::Idle));
+    assert_eq!(
+        (state(&status), tap.rest()),
+        (ConnectionState::Idle, Rest::Idle)
+    );
     assert_eq!(status.backend_pid.load(Ordering::Relaxed), 0x1234);
     tap.relayed(CLIENT, QUERY, Moment(2));
     assert_eq!(state(&status), ConnectionState::Active);
@@ -72,7 +84,10 @@ fn a_query_reaches_everything_that_wants_it() {
     let event = room.observer.ring().pop().unwrap();
     assert_eq!((event.rows, event.phases.database_ns), (1, 5_000_000));
     let slow = room.shared.slow.pop().unwrap();
-    assert_eq!((slow.line, slow.exchange.statement.fingerprint), (1, event.fingerprint));
+    assert_eq!(
+        (slow.line, slow.exchange.statement.fingerprint),
+        (1, event.fingerprint)
+    );
     tap.closed(Moment(6_000_000));
     drop(tap);
     assert_eq!(room.shared.session_bytes(), 0);
@@ -90,8 +105,20 @@ fn full_queues_drop_and_count() {
     }
     room.store.collect(Moment(20));
     assert_eq!(room.store.summary().queries, 10);
-    let dropped: u64 = room.store.health().events_dropped().iter().map(|d| d.count).sum();
-    let slow: u64 = room.store.health().slow_log_drops().iter().map(|d| d.count).sum();
+    let dropped: u64 = room
+        .store
+        .health()
+        .events_dropped()
+        .iter()
+        .map(|d| d.count)
+        .sum();
+    let slow: u64 = room
+        .store
+        .health()
+        .slow_log_drops()
+        .iter()
+        .map(|d| d.count)
+        .sum();
     assert_eq!((dropped, slow), (2, 6));
 }
 
@@ -103,13 +130,22 @@ fn garbage_ends_observation_with_its_reason() {
     let mut tap = room.observer.open(start);
     tap.relayed(UPSTREAM, LOGIN, Moment(1));
     tap.relayed(UPSTREAM, b"\0garbage", Moment(2));
-    assert_eq!((state(&status), tap.rest()), (ConnectionState::Unobserved, Rest::Unknown));
+    assert_eq!(
+        (state(&status), tap.rest()),
+        (ConnectionState::Unobserved, Rest::Unknown)
+    );
     assert_eq!(status.observed.load(Ordering::Relaxed), 0);
     tap.relayed(UPSTREAM, ANSWER, Moment(3));
     tap.closed(Moment(4));
     assert_eq!(reasons(&room.store), [("impossible_tag", 1)]);
     let errors = room.store.health().decode_errors(UPSTREAM);
-    assert_eq!(errors.iter().map(|e| (e.reason, e.count)).collect::<Vec<_>>(), [("impossible_tag", 1)]);
+    assert_eq!(
+        errors
+            .iter()
+            .map(|e| (e.reason, e.count))
+            .collect::<Vec<_>>(),
+        [("impossible_tag", 1)]
+    );
 }
 
 #[test]
@@ -124,21 +160,32 @@ fn switching_off_touches_nothing_and_lasts_for_the_session() {
     assert_eq!(state(&status), ConnectionState::Unobserved);
     wanted.store(true, Ordering::Relaxed);
     tap.relayed(UPSTREAM, ANSWER, Moment(3));
-    assert_eq!((state(&status), tap.rest()), (ConnectionState::Unobserved, Rest::Unknown));
+    assert_eq!(
+        (state(&status), tap.rest()),
+        (ConnectionState::Unobserved, Rest::Unknown)
+    );
     assert_eq!(reasons(&room.store), [("observe_off", 1)]);
 }
 
 #[test]
 fn the_account_of_all_sessions_has_an_end() {
-    let room = room(300 << 10, u64::MAX);
+    let room = room(150 << 10, u64::MAX);
     let mut taps: Vec<_> = (0..4).map(|id| room.observer.open(start(id))).collect();
     let half = [b"Q\x00\x02\x00\x00SELECT '".to_vec(), vec![b'x'; 100 << 10]].concat();
     for tap in &mut taps {
         tap.relayed(UPSTREAM, LOGIN, Moment(1));
         tap.relayed(CLIENT, &half, Moment(2));
     }
-    assert!(room.shared.session_bytes() <= 300 << 10, "{}", room.shared.session_bytes());
-    let lost: u64 = reasons(&room.store).iter().filter(|r| r.0 == "session_memory_full").map(|r| r.1).sum();
+    assert!(
+        room.shared.session_bytes() <= 150 << 10,
+        "{}",
+        room.shared.session_bytes()
+    );
+    let lost: u64 = reasons(&room.store)
+        .iter()
+        .filter(|r| r.0 == "session_memory_full")
+        .map(|r| r.1)
+        .sum();
     assert!((1..4).contains(&lost), "{lost}");
     drop(taps);
     assert_eq!(room.shared.session_bytes(), 0);
@@ -171,7 +218,10 @@ fn a_panic_costs_one_sessions_observation() {
     faulty.relayed(CLIENT, QUERY, Moment(1));
     assert_eq!(faulty.rest(), Rest::Idle);
     faulty.relayed(CLIENT, QUERY, Moment(2));
-    assert_eq!((faulty.rest(), state(&status)), (Rest::Unknown, ConnectionState::Unobserved));
+    assert_eq!(
+        (faulty.rest(), state(&status)),
+        (Rest::Unknown, ConnectionState::Unobserved)
+    );
     faulty.relayed(CLIENT, QUERY, Moment(3));
     assert_eq!(reasons(&room.store), [("panic", 1)]);
     sound.relayed(CLIENT, QUERY, Moment(4));

@@ -86,7 +86,7 @@ proptest! {
             }
         }
         prop_assert_eq!(whole.briefs(), cut.briefs());
-        prop_assert_eq!(whole.briefs().len(), 9);
+        prop_assert_eq!(whole.briefs().len(), 8);
         let prints = |s: &Script| s.sink.exchanges.iter().map(|e| (e.statement.fingerprint, e.tags.clone())).collect::<Vec<_>>();
         prop_assert_eq!(prints(&whole), prints(&cut));
     }
