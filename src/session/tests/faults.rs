@@ -264,7 +264,7 @@ fn a_hundred_megabytes_of_statement_hold_little() {
         &[&b"Q"[..], &(length + 4).to_be_bytes(), b"SELECT '"].concat(),
     );
     let chunk = vec![b'x'; 64 << 10];
-    let mut left = length as usize - 10;
+    let mut left = length as usize - "SELECT '".len() - "', 2\0".len();
     let mut most = 0;
     while left > 0 {
         let now = left.min(chunk.len());
@@ -272,7 +272,7 @@ fn a_hundred_megabytes_of_statement_hold_little() {
         left -= now;
         most = most.max(s.session.held_bytes());
     }
-    s.client(3, b"'\0").expect_state(ConnectionState::Active);
+    s.client(3, b"', 2\0").expect_state(ConnectionState::Active);
     s.upstream(4, &select_answer(1, b'I'));
     assert!(most < 512 << 10, "{most}");
     assert!(s.sink.exchanges[0].statement.truncated);
