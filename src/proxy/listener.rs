@@ -9,8 +9,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -94,15 +92,17 @@ impl Acceptor {
     /// Accepts until the proxy drains; the port is free when this returns.
     async fn run(self, listener: TcpListener, mut stage: watch::Receiver<Stage>) {
         let figures = &self.shared.routes[self.route].figures;
-        match AsyncFd::register_with_interest(listener, Interest::READABLE) {
+        match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
                 tokio::select! {
                     _ = stage.wait_for(|stage| *stage != Stage::Running) => {}
                     () = self.accept_all(&listener) => {}
                 }
                 // Whoever the kernel has let in already would see a reset.
-                while let Ok(accepted) = listener.get_ref().accept() {
-                    self.hand_over(accepted);
+                if let Ok(listener) = listener.into_std() {
+                    while let Ok(accepted) = listener.accept() {
+                        self.hand_over(accepted);
+                    }
                 }
             }
             Err(error) => tracing::error!(listener = %figures.name, %error, "cannot accept"),
@@ -110,7 +110,7 @@ impl Acceptor {
         figures.listening.store(false, Relaxed);
     }
 
-    async fn accept_all(&self, listener: &AsyncFd<TcpListener>) {
+    async fn accept_all(&self, listener: &tokio::net::TcpListener) {
         let figures = &self.shared.routes[self.route].figures;
         let mut is_failing = false;
         loop {
@@ -124,10 +124,12 @@ impl Acceptor {
                 tokio::time::sleep(ROOM_PAUSE).await;
                 continue;
             }
-            match listener
-                .async_io(Interest::READABLE, TcpListener::accept)
-                .await
-            {
+            // It goes to its worker's runtime: out of this one's.
+            let accepted = match listener.accept().await {
+                Ok((stream, peer)) => stream.into_std().map(|stream| (stream, peer)),
+                Err(error) => Err(error),
+            };
+            match accepted {
                 Ok(accepted) => {
                     is_failing = false;
                     self.hand_over(accepted);
@@ -146,6 +148,9 @@ impl Acceptor {
     }
 
     fn hand_over(&self, accepted: (std::net::TcpStream, SocketAddr)) {
+        if accepted.0.set_nonblocking(true).is_err() {
+            return;
+        }
         if let Some(door) = self.doors.iter().min_by_key(|door| door.connections()) {
             door.hand_over(accepted, &self.shared, self.route);
         }
