@@ -143,6 +143,7 @@ pub(super) fn http(
         clock,
         hosts: config.admin.hosts.clone(),
         token: config.admin.token.as_ref().map(|token| token.0.clone()),
+        bounds: http::Bounds::default(),
         probe: Arc::new(move || {
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })
