@@ -1,0 +1,360 @@
+//! The program from outside: exit statuses, one clear line for each mistake, and documents that name every setting.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use pgprism::config::Config;
+use pgprism::config::keys::{KEYS, Key, Reload};
+
+/// The program without the environment's own settings.
+fn pgprism(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("pgprism").unwrap();
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PGPRISM_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    ran(&mut pgprism(arguments))
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        status: output.status.code().expect("no signal ended it"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// One line on stderr, nothing on stdout, and the status.
+#[track_caller]
+fn refused(ran: &Ran, status: i32, words: &str) {
+    assert_eq!(
+        (ran.status, ran.stdout.as_str()),
+        (status, ""),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.starts_with("pgprism: ") && ran.stderr.contains(words),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.stderr.matches('\n').count(), 1, "{}", ran.stderr);
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn shipped(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_shipped_file_holds_every_key_with_its_default() {
+    let text = shipped("config/pgprism.toml");
+    assert_eq!(
+        Config::parse(Path::new("config/pgprism.toml"), &text).unwrap(),
+        Config::default()
+    );
+    let mut section = String::new();
+    let mut written = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            section = format!("{}.", line.trim_matches(['[', ']']));
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            written.push(format!("{section}{name}"));
+        }
+    }
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(written, keys, "the file's order is the table's");
+}
+
+#[test]
+fn the_shipped_file_marks_what_a_reload_changes() {
+    let text = shipped("config/pgprism.toml");
+    let mut comment = String::new();
+    let mut section = String::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = format!("{}.", line.trim_matches(['[', ']']));
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            let key = Key::find(&format!("{section}{name}")).unwrap();
+            assert_eq!(
+                comment.contains("[now]"),
+                key.reload == Reload::AtOnce,
+                "{}",
+                key.name
+            );
+            comment.clear();
+        } else if line.is_empty() {
+            comment.clear();
+        } else {
+            comment.push_str(line);
+        }
+    }
+}
+
+#[test]
+fn the_shipped_file_is_accepted_as_it_is() {
+    let file = root().join("config/pgprism.toml");
+    let ran = run(&["check-config", file.to_str().unwrap()]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert!(
+        ran.stdout.contains("listener default on 127.0.0.1:6433"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn the_documentation_has_a_row_for_every_key() {
+    let text = shipped("docs/configuration.md");
+    for key in KEYS {
+        let default = key.show(&Config::default(), 0).unwrap();
+        let range = key
+            .range
+            .map_or("-".to_owned(), |(least, most)| format!("{least} to {most}"));
+        let flag = key.flag.map(|flag| format!("`--{}`", flag.name));
+        let variable = key.environment.map(|name| format!("`{name}`"));
+        let given: Vec<String> = flag.into_iter().chain(variable).collect();
+        let given = if given.is_empty() {
+            "-".to_owned()
+        } else {
+            given.join(", ")
+        };
+        let now = if key.reload == Reload::AtOnce {
+            "yes"
+        } else {
+            "no"
+        };
+        let row = format!(
+            "| `{}` | `{default}` | {range} | {given} | {now} | {} |",
+            key.name, key.summary
+        );
+        assert!(
+            text.lines().any(|line| line == row),
+            "docs/configuration.md lacks this row:\n{row}"
+        );
+    }
+}
+
+#[test]
+fn every_flag_of_serve_is_a_setting_and_says_its_variable() {
+    let command = pgprism::cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let mut flags: Vec<&str> = Vec::new();
+    for argument in serve
+        .get_arguments()
+        .filter(|argument| argument.get_id() != "config")
+    {
+        let flag = argument.get_long().expect("settings have long flags");
+        let key = KEYS
+            .iter()
+            .find(|key| key.flag.is_some_and(|known| known.name == flag))
+            .unwrap();
+        let variable = argument.get_env().expect("settings have variables");
+        assert_eq!(variable.to_str(), key.environment);
+        assert!(
+            argument
+                .get_help()
+                .unwrap()
+                .to_string()
+                .starts_with(key.summary)
+        );
+        flags.push(flag);
+    }
+    for flag in [
+        "listen",
+        "upstream",
+        "admin",
+        "slow-log",
+        "slow-query-threshold",
+        "ports-file",
+        "log-literals",
+        "log-level",
+    ] {
+        assert!(flags.contains(&flag), "--{flag}");
+    }
+    assert_eq!(
+        flags.len(),
+        KEYS.iter().filter(|key| key.flag.is_some()).count()
+    );
+}
+
+#[test]
+fn help_of_every_command_has_an_example_and_goes_to_stdout() {
+    let command = pgprism::cli::command();
+    let names: Vec<&str> = command
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(
+        names.contains(&"serve") && names.contains(&"check-config"),
+        "{names:?}"
+    );
+    for name in names {
+        let ran = run(&[name, "--help"]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{name}");
+        let example = format!("  pgprism {name}");
+        assert!(
+            ran.stdout.contains("Example") && ran.stdout.contains(&example),
+            "{}",
+            ran.stdout
+        );
+    }
+    for flag in ["--help", "--version"] {
+        assert_eq!(run(&[flag]).status, 0);
+    }
+    assert!(run(&["--help"]).stdout.contains("Example"));
+}
+
+#[test]
+fn mistakes_are_one_line_and_64() {
+    refused(&run(&["serve", "--lisen", "x"]), 64, "'--listen'");
+    refused(&run(&["start"]), 64, "see pgprism --help");
+    refused(&run(&["serve", "--listen"]), 64, "--listen <ADDRESS>");
+    refused(
+        &run(&["serve", "--listen", "here"]),
+        64,
+        "--listen: listeners.listen: `here` is not an address",
+    );
+    refused(
+        &run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:2",
+        ]),
+        64,
+        "--listen",
+    );
+    refused(
+        &run(&["serve", "--slow-query-threshold", "fast"]),
+        64,
+        "`fast` is not a duration",
+    );
+    refused(
+        &run(&["serve", "--config", "no/such.toml"]),
+        64,
+        "no/such.toml: cannot read",
+    );
+    refused(
+        &run(&["check-config", "a.toml", "--config", "b.toml"]),
+        64,
+        "--config",
+    );
+    refused(
+        &run(&["check-config", "--upstream", "postgres://a?sslmode=require"]),
+        64,
+        "TLS towards the upstream is not in this release",
+    );
+    refused(
+        &run(&["check-config", "--tls", "require"]),
+        64,
+        "not in this release",
+    );
+    let secret = run(&["serve", "--upstream", "postgres://bob:s3cret@db/shop"]);
+    refused(&secret, 64, "which the client brings itself");
+    assert!(!secret.stderr.contains("s3cret"));
+    let ran = run(&[]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (64, ""));
+    assert!(ran.stderr.contains("Usage"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bad_file_is_refused_by_key_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "# mine\n[slow_log]\nthreshold = 100\n").unwrap();
+    for command in ["serve", "check-config"] {
+        let ran = run(&[command, "--config", file.to_str().unwrap()]);
+        refused(
+            &ran,
+            64,
+            "bad.toml:3: slow_log.threshold: expected a duration such as \"100ms\", found an integer",
+        );
+    }
+}
+
+#[test]
+fn variables_are_read_and_flags_come_first() {
+    let ran_with =
+        |arguments: &[&str]| ran(pgprism(arguments).env("PGPRISM_LISTEN", "127.0.0.1:7001"));
+    assert!(
+        ran_with(&["check-config"])
+            .stdout
+            .contains("on 127.0.0.1:7001")
+    );
+    assert!(
+        ran_with(&["check-config", "--listen", "127.0.0.1:7002"])
+            .stdout
+            .contains("on 127.0.0.1:7002")
+    );
+    refused(
+        &ran(pgprism(&["check-config"]).env("PGPRISM_WORKERS", "many")),
+        64,
+        "PGPRISM_WORKERS: workers: `many`",
+    );
+    let file = root().join("config/pgprism.toml");
+    let ran = ran(pgprism(&["check-config"]).env("PGPRISM_CONFIG", &file));
+    assert!(
+        ran.stdout.contains("pgprism.toml is valid"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn check_config_warns_of_an_open_listener() {
+    let ran = run(&["check-config", "--listen", "0.0.0.0:6433"]);
+    assert_eq!(ran.status, 0);
+    assert!(
+        ran.stderr.contains("warning: ") && ran.stderr.contains("pg_hba.conf"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_switch_stands_alone_or_with_a_value() {
+    let literals = |arguments: &[&str]| run(arguments).stderr.contains("log_literals is on");
+    assert!(literals(&["check-config", "--log-literals"]));
+    assert!(literals(&["check-config", "--log-literals=true"]));
+    assert!(!literals(&["check-config", "--log-literals=false"]));
+    assert!(!literals(&["check-config"]));
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("pgprism"))
+        .arg("check-config")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Closed long before a program that has just been started writes; written before, it is no failure either.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap().as_str()
+        ),
+        (Some(0), "")
+    );
+}
