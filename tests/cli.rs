@@ -152,6 +152,30 @@ fn the_documentation_has_a_row_for_every_key() {
 }
 
 #[test]
+fn the_documentation_names_every_flag_and_variable() {
+    let text = shipped("docs/configuration.md");
+    for command in pgprism::cli::command().get_subcommands() {
+        for argument in command.get_arguments() {
+            let flag = argument.get_long().map(|flag| format!("--{flag}"));
+            let variable = argument
+                .get_env()
+                .map(|name| name.to_str().unwrap().to_owned());
+            for name in flag.into_iter().chain(variable) {
+                let named = [format!("`{name}`"), format!("`{name} ")];
+                assert!(
+                    named.iter().any(|named| text.contains(named)),
+                    "{} {name}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+    for sort in pgprism::cli::report::SORTS {
+        assert!(text.contains(&format!("`{}`", sort.key)), "{}", sort.key);
+    }
+}
+
+#[test]
 fn every_flag_of_serve_is_a_setting_and_says_its_variable() {
     let command = pgprism::cli::command();
     let serve = command.find_subcommand("serve").unwrap();
@@ -357,4 +381,319 @@ fn a_reader_that_went_away_is_no_failure() {
         ),
         (Some(0), "")
     );
+}
+
+/// An admin address that answers as it is told; gives its address and the requests it got.
+struct Answers {
+    address: String,
+    requests: std::sync::mpsc::Receiver<String>,
+}
+
+/// Answers as many requests as `answers` has, one connection each, then is gone.
+fn answering(answers: Vec<(u16, String)>) -> Answers {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (tell, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (status, body) in answers {
+            let Ok((stream, _)) = listener.accept() else {
+                return;
+            };
+            let head: Vec<String> = BufReader::new(&stream)
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            tell.send(head.join("\n")).ok();
+            let length = body.len();
+            write!(
+                &stream,
+                "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+            .ok();
+        }
+    });
+    Answers { address, requests }
+}
+
+fn summary_answer() -> (u16, String) {
+    let summary = serde_json::json!({
+        "version": "0.1.0", "started_at": "2026-11-22T09:15:00.000Z",
+        "listeners": [{"name": "default", "listen": "127.0.0.1:6433", "upstream": "127.0.0.1:5432"}],
+        "queries": 61, "errors": 0,
+        "phases": {"database_ms": 750.0, "transfer_ms": 0.0, "client_ms": 0.0, "application_ms": 250.0},
+        "connections": 1, "findings_open": 0, "dropped": 0, "degraded": [],
+    });
+    (200, summary.to_string())
+}
+
+fn queries_answer() -> (u16, String) {
+    let list = serde_json::json!({"items": [{
+        "fingerprint": "9f02c1d4a87b3e51", "query": "SELECT $1", "summary": "SELECT", "operation": "SELECT",
+        "calls": 61, "errors": 0, "rows": 61, "bytes": 100, "total_ms": 750.0, "mean_ms": 12.3, "min_ms": 1.0,
+        "max_ms": 40.0, "p50_ms": 10.0, "p95_ms": 30.0, "p99_ms": 40.0, "spark": [1, 2],
+    }], "next": null});
+    (200, list.to_string())
+}
+
+#[test]
+fn report_prints_what_the_proxy_answers() {
+    let proxy = answering(vec![summary_answer(), queries_answer(), queries_answer()]);
+    let ran = run(&[
+        "report",
+        "--admin",
+        &proxy.address,
+        "--sort",
+        "calls",
+        "--limit",
+        "7",
+    ]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert!(
+        ran.stdout
+            .contains("  database      750 ms   75 %  ##############################\n"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("TOP SHAPES by calls"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\x1b'), "colours are for terminals");
+    let requests: Vec<String> = proxy.requests.iter().collect();
+    assert!(
+        requests[0].starts_with("GET /api/v1/summary "),
+        "{requests:?}"
+    );
+    assert!(
+        requests[1].starts_with("GET /api/v1/queries?sort=calls&limit=7 "),
+        "{requests:?}"
+    );
+    assert!(
+        requests[2].starts_with("GET /api/v1/queries?sort=p95_ms&limit=3 "),
+        "{requests:?}"
+    );
+}
+
+#[test]
+fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
+    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let ran_json = run(&[
+        "report",
+        "--admin",
+        &format!("http://{}/", proxy.address),
+        "--json",
+    ]);
+    let whole: serde_json::Value = serde_json::from_str(&ran_json.stdout).unwrap();
+    assert_eq!(
+        whole["queries"][0]["spark"],
+        serde_json::json!([1, 2]),
+        "fields the report does not show stay"
+    );
+    assert_eq!(whole["summary"]["queries"], 61);
+
+    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let ran_markdown = ran(pgprism(&["report", "--markdown"]).env("PGPRISM_ADMIN", &proxy.address));
+    assert!(
+        ran_markdown
+            .stdout
+            .contains("| `9f02c1d4a87b3e51` | SELECT | 61 | 750 ms |"),
+        "{}",
+        ran_markdown.stdout
+    );
+}
+
+#[test]
+fn report_sends_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let path = file.to_str().unwrap();
+    assert_eq!(
+        run(&[
+            "report",
+            "--json",
+            "--admin",
+            &proxy.address,
+            "--token-file",
+            path
+        ])
+        .status,
+        0
+    );
+    let request = proxy.requests.recv().unwrap().to_lowercase();
+    assert!(
+        request.contains("authorization: bearer s3cret"),
+        "{request}"
+    );
+
+    let wants = || {
+        (
+            401,
+            "{\"error\":{\"code\":\"unauthorized\",\"message\":\"a token is needed\"}}".to_owned(),
+        )
+    };
+    let proxy = answering(vec![wants()]);
+    refused(
+        &run(&["report", "--admin", &proxy.address]),
+        64,
+        "wants a token; name its file with --token-file",
+    );
+    let proxy = answering(vec![wants()]);
+    let with = run(&["report", "--admin", &proxy.address, "--token-file", path]);
+    refused(&with, 64, "wants another token");
+    assert!(!with.stderr.contains("s3cret"));
+    std::fs::write(&file, "two words").unwrap();
+    refused(
+        &run(&["report", "--token-file", path]),
+        64,
+        "--token-file: ",
+    );
+    refused(
+        &run(&["report", "--token-file", "no/such"]),
+        64,
+        "cannot read no/such",
+    );
+}
+
+#[test]
+fn report_without_a_proxy_is_69() {
+    // A port that was free a moment ago and that nobody is told of.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    refused(
+        &run(&["report", "--admin", &free]),
+        69,
+        "start one with `pgprism serve`",
+    );
+    for other in [
+        (200, "<html>".to_owned()),
+        (404, String::new()),
+        (200, "{}".to_owned()),
+        (500, "{}".to_owned()),
+    ] {
+        let proxy = answering(vec![other]);
+        refused(
+            &run(&["report", "--admin", &proxy.address]),
+            69,
+            "is not a pgprism",
+        );
+    }
+    let foreign = (
+        403,
+        "{\"error\":{\"code\":\"host\",\"message\":\"the host `x` is not served here\"}}"
+            .to_owned(),
+    );
+    let proxy = answering(vec![foreign]);
+    refused(
+        &run(&["report", "--admin", &proxy.address]),
+        64,
+        "the host `x` is not served here",
+    );
+    refused(
+        &run(&["report", "--admin", "https://127.0.0.1:9433"]),
+        64,
+        "is not an address",
+    );
+    refused(&run(&["report", "--sort", "beauty"]), 64, "total_ms");
+    refused(&run(&["report", "--limit", "0"]), 64, "--limit");
+    refused(&run(&["report", "--json", "--markdown"]), 64, "--markdown");
+}
+
+#[test]
+fn reports_sort_keys_are_those_of_the_api() {
+    let openapi = shipped("docs/openapi.json");
+    for sort in pgprism::cli::report::SORTS {
+        assert!(
+            openapi.contains(&format!("\"{}\"", sort.key)),
+            "{}",
+            sort.key
+        );
+    }
+}
+
+#[test]
+fn fingerprint_reads_a_file_or_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.sql");
+    std::fs::write(
+        &file,
+        "SELECT * FROM book WHERE id = 7; SELECT * FROM book WHERE id = 8",
+    )
+    .unwrap();
+    let from_file = run(&["fingerprint", file.to_str().unwrap()]);
+    assert_eq!((from_file.status, from_file.stderr.as_str()), (0, ""));
+    let lines: Vec<&str> = from_file.stdout.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], lines[1]);
+    let (fingerprint, text) = lines[0].split_once(' ').unwrap();
+    assert!(
+        fingerprint.len() == 16 && text.ends_with("id = $1"),
+        "{}",
+        lines[0]
+    );
+
+    for arguments in [
+        &["fingerprint", "--json"][..],
+        &["fingerprint", "-", "--json"],
+    ] {
+        let ran =
+            ran(pgprism(arguments).write_stdin("{\"sql\": \"SELECT * FROM book WHERE id = 9\"}\n"));
+        let object: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(object["fingerprint"], fingerprint);
+        assert_eq!(object["tables"], serde_json::json!(["book"]));
+    }
+    refused(
+        &run(&["fingerprint", "no/such.sql"]),
+        64,
+        "cannot open no/such.sql",
+    );
+    let bad = ran(pgprism(&["fingerprint"]).write_stdin("\"SELECT 1\"\n{\"text\": 1}\n"));
+    assert_eq!(bad.status, 64);
+    assert!(
+        bad.stderr.starts_with("pgprism: stdin: line 2 is neither"),
+        "{}",
+        bad.stderr
+    );
+    assert_eq!(bad.stderr.matches('\n').count(), 1);
+}
+
+#[test]
+fn a_busy_port_is_69_and_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let listener = run(&[
+        "serve",
+        "--listen",
+        &address,
+        "--admin",
+        "off",
+        "--slow-log",
+        "off",
+    ]);
+    refused(&listener, 69, &address);
+    let admin = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        &address,
+        "--slow-log",
+        "off",
+    ]);
+    refused(&admin, 69, &address);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gone/slow.log");
+    let slow_log = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+        "--slow-log",
+        path.to_str().unwrap(),
+    ]);
+    refused(&slow_log, 69, "gone/slow.log");
 }

@@ -9,9 +9,11 @@ use crate::sql::statements::{FingerprintInputError, fingerprint_lines};
 
 /// `pgprism fingerprint`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The input is SQL, split on `;`, or JSON lines: a string, or an object with `sql`.\n\n\
+#[command(
+    after_help = "The input is SQL, split on `;`, or JSON lines: a string, or an object with `sql`.\n\n\
     Examples:\n  echo 'SELECT * FROM shop_book WHERE id = 7' | pgprism fingerprint\n  \
-    pgprism fingerprint statements.sql --json")]
+    pgprism fingerprint statements.sql --json"
+)]
 pub(super) struct FingerprintArgs {
     /// File with statements; - or none is stdin
     #[arg(value_name = "FILE|-", default_value = "-", hide_default_value = true)]
@@ -21,7 +23,10 @@ pub(super) struct FingerprintArgs {
     json: bool,
 }
 
-pub(super) fn fingerprint(arguments: &FingerprintArgs, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn fingerprint(
+    arguments: &FingerprintArgs,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let stdin = arguments.file.as_os_str() == "-";
     let name = match stdin {
         true => "stdin".to_owned(),
@@ -30,7 +35,8 @@ pub(super) fn fingerprint(arguments: &FingerprintArgs, out: &mut impl Write) -> 
     let input: Box<dyn Read> = match stdin {
         true => Box::new(io::stdin().lock()),
         false => Box::new(
-            File::open(&arguments.file).map_err(|error| Failure::Usage(format!("cannot open {name}: {error}")))?,
+            File::open(&arguments.file)
+                .map_err(|error| Failure::Usage(format!("cannot open {name}: {error}")))?,
         ),
     };
     match fingerprint_lines(BufReader::new(input), out, arguments.json) {

@@ -223,7 +223,10 @@ impl Proxy {
         }
         let unreachable = |error: ureq::Error| ReportError::Unreachable {
             url: self.url.clone(),
-            message: error.to_string(),
+            message: match error {
+                ureq::Error::Io(error) => error.to_string(),
+                other => other.to_string(),
+            },
         };
         let mut response = request.call().map_err(unreachable)?;
         let status = response.status().as_u16();

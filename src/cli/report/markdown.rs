@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures;
-use super::text::{Report, visible};
+use super::text::{Report, is_loss, visible};
 
 /// Characters of a query's text.
 const QUERY_CHARS_MAX: usize = 200;
@@ -22,16 +22,18 @@ pub fn render(report: &Report<'_>) -> String {
             figures::counted(summary.queries, "query", "queries"),
             figures::counted(summary.errors, "error", "errors")
         )?;
-        match (summary.dropped, summary.degraded.as_slice()) {
-            (0, []) => writeln!(text, "; everything was observed.\n")?,
-            (dropped, degraded) => {
-                let dropped = figures::counted(dropped, "event was dropped", "events were dropped");
-                let reasons: Vec<String> = degraded.iter().map(|reason| cell(reason)).collect();
-                let reasons = if reasons.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", reasons.join("; "))
-                };
+        let observed =
+            summary.dropped == 0 && !summary.degraded.iter().any(|reason| is_loss(reason));
+        let reasons: Vec<String> = summary.degraded.iter().map(|reason| cell(reason)).collect();
+        let reasons = match reasons.as_slice() {
+            [] => String::new(),
+            reasons => format!(" ({})", reasons.join("; ")),
+        };
+        match observed {
+            true => writeln!(text, "; everything was observed{reasons}.\n")?,
+            false => {
+                let dropped =
+                    figures::counted(summary.dropped, "event was dropped", "events were dropped");
                 writeln!(text, "; not everything was observed: {dropped}{reasons}.\n")?;
             }
         }

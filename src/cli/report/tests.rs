@@ -181,7 +181,7 @@ fn losses_replace_everything_was_observed() {
     check(
         &lines.join("\n"),
         "\
-9,812 queries, 2 errors, 8 connections; 12 events were dropped:
+9,812 queries, 2 errors, 8 connections; 12 events were dropped
   event_dropped: ring_full
   upstream_down: default
 ",
@@ -189,7 +189,23 @@ fn losses_replace_everything_was_observed() {
     summary.dropped = 0;
     let rendered = text::render(&report(&summary, &queries()), plain(80));
     assert!(
-        rendered.contains("8 connections; not everything was observed:\n  event"),
+        rendered.contains("8 connections; not everything was observed\n  event"),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn what_is_no_loss_of_observation_is_told_beside_it() {
+    let mut summary = summary();
+    summary.degraded = vec!["slow_log_dropped: rate_limit".to_owned()];
+    let rendered = text::render(&report(&summary, &queries()), plain(80));
+    assert!(
+        rendered.contains("; everything was observed\n  slow_log_dropped: rate_limit\n"),
+        "{rendered}"
+    );
+    let rendered = markdown::render(&report(&summary, &queries()));
+    assert!(
+        rendered.contains("; everything was observed (slow\\_log\\_dropped: rate\\_limit).\n"),
         "{rendered}"
     );
 }
@@ -288,10 +304,10 @@ Top shapes by total time:
 ",
     );
     let mut summary = summary();
-    summary.degraded = vec!["slow_log_dropped: rate_limit".to_owned()];
+    summary.degraded = vec!["session_unobserved: lost_sync".to_owned()];
     let rendered = markdown::render(&report(&summary, &queries));
     assert!(
-        rendered.contains("; not everything was observed: 0 events were dropped (slow\\_log\\_dropped: rate\\_limit).\n"),
+        rendered.contains("; not everything was observed: 0 events were dropped (session\\_unobserved: lost\\_sync).\n"),
         "{rendered}"
     );
 }

@@ -103,22 +103,13 @@ impl Page {
             figures::counted(summary.errors, "error", "errors"),
             figures::counted(summary.connections, "connection", "connections"),
         );
-        match (summary.dropped, summary.degraded.is_empty()) {
+        let observed = !summary.degraded.iter().any(|reason| is_loss(reason));
+        match (summary.dropped, observed) {
             (0, true) => counts.push_str("; everything was observed"),
-            (0, false) => counts.push_str("; not everything was observed:"),
-            (dropped, true) => {
-                let _ = write!(
-                    counts,
-                    "; {}",
-                    figures::counted(dropped, "event was dropped", "events were dropped")
-                );
-            }
-            (dropped, false) => {
-                let _ = write!(
-                    counts,
-                    "; {}:",
-                    figures::counted(dropped, "event was dropped", "events were dropped")
-                );
+            (0, false) => counts.push_str("; not everything was observed"),
+            (dropped, _) => {
+                let dropped = figures::counted(dropped, "event was dropped", "events were dropped");
+                let _ = write!(counts, "; {dropped}");
             }
         }
         self.line(&counts);
@@ -276,6 +267,14 @@ impl Page {
             }
         }
     }
+}
+
+/// Whether a reason of [`Summary::degraded`] says that traffic was not observed; a slow log that leaves lines out, or
+/// an upstream that is down, do not.
+pub(super) fn is_loss(reason: &str) -> bool {
+    !["slow_log_dropped", "upstream_down"]
+        .iter()
+        .any(|other| reason.starts_with(other))
 }
 
 /// `text` in exactly `columns` columns, cut with `…` where it is longer.
