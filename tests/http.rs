@@ -37,22 +37,12 @@ struct Admin {
 }
 
 /// What differs between the servers of these tests.
+#[derive(Default)]
 struct Wanted {
     hosts: Vec<String>,
     token: Option<String>,
     bounds: Bounds,
     unreachable: Option<&'static str>,
-}
-
-impl Default for Wanted {
-    fn default() -> Wanted {
-        Wanted {
-            hosts: Vec::new(),
-            token: None,
-            bounds: Bounds::default(),
-            unreachable: None,
-        }
-    }
 }
 
 impl Admin {
@@ -326,9 +316,9 @@ fn compare(
         problems.push(format!("{place}: {value} is too small"));
     }
     if schema["format"] == "date-time"
-        && !value
+        && value
             .as_str()
-            .is_some_and(|time| humantime::parse_rfc3339(time).is_ok())
+            .is_none_or(|time| humantime::parse_rfc3339(time).is_err())
     {
         problems.push(format!("{place}: {value} is no time"));
     }

@@ -9,8 +9,7 @@ pub(super) const OTHER: &str = "other";
 
 /// The value of `db_operation_name`.
 pub(super) fn operation(verb: Verb) -> &'static str {
-    let _ = verb;
-    "SELECT"
+    verb.as_str()
 }
 
 /// Operation and tables: OpenTelemetry's `db.query.summary`.
