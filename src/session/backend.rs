@@ -1,0 +1,344 @@
+//! Replies: each message of the server ends, advances or drops entries of the pipeline.
+
+use std::sync::Arc;
+
+use super::catalog::Portal;
+use super::pipeline::{Awaited, Closing, Group, What};
+use super::{Conversation, Lost, Phase, Sink};
+use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
+use crate::wire::frame::{Header, Receiver, Rest, Want};
+use crate::wire::message::{self, CommandTag};
+use crate::wire::tags::backend as tag;
+use crate::wire::{SqlState, TransactionStatus};
+
+/// Bytes of a message of unknown type beyond which the stream is taken for garbage.
+const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
+
+/// Looks at what the upstream sent.
+pub(super) struct Backend<'a, S> {
+    pub conversation: &'a mut Conversation,
+    pub sink: &'a mut S,
+    pub at: Moment,
+}
+
+impl<S: Sink> Receiver for Backend<'_, S> {
+    #[inline]
+    fn begin(&mut self, header: Header) -> Want {
+        match header.tag {
+            tag::DATA_ROW => {
+                self.conversation.ledger.row();
+                return self.attribute(header);
+            }
+            tag::COPY_DATA => return self.attribute(header),
+            tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => {
+                return Want::Nothing;
+            }
+            tag::PARAMETER_STATUS => return Want::Prefix(1024),
+            tag::READY_FOR_QUERY => return self.exactly(header, 1, Want::Prefix(1)),
+            _ => {}
+        }
+        if self.conversation.phase == Phase::Login {
+            return self.login(header);
+        }
+        let wanted = match header.tag {
+            tag::COMMAND_COMPLETE => Want::Prefix(64),
+            tag::ERROR_RESPONSE => Want::Prefix(512),
+            tag::PARSE_COMPLETE
+            | tag::BIND_COMPLETE
+            | tag::CLOSE_COMPLETE
+            | tag::NO_DATA
+            | tag::PORTAL_SUSPENDED
+            | tag::EMPTY_QUERY_RESPONSE => self.exactly(header, 0, Want::Nothing),
+            tag::ROW_DESCRIPTION
+            | tag::PARAMETER_DESCRIPTION
+            | tag::COPY_IN_RESPONSE
+            | tag::COPY_OUT_RESPONSE
+            | tag::COPY_BOTH_RESPONSE
+            | tag::COPY_DONE
+            | tag::FUNCTION_CALL_RESPONSE => Want::Nothing,
+            unknown => {
+                self.sink
+                    .unknown_message(Direction::UpstreamToClient, unknown);
+                if header.body_bytes > UNKNOWN_BYTES_MAX {
+                    self.conversation
+                        .malformed(Direction::UpstreamToClient, header);
+                }
+                return Want::Nothing;
+            }
+        };
+        self.attribute(header);
+        self.without_body(header.tag);
+        wanted
+    }
+
+    fn prefix(&mut self, header: Header, prefix: &[u8]) {
+        match header.tag {
+            tag::PARAMETER_STATUS => self.parameter_status(prefix),
+            tag::BACKEND_KEY_DATA => self.backend_key_data(prefix),
+            tag::READY_FOR_QUERY => match message::ready_for_query(prefix) {
+                Some(status) => self.ready_for_query(status),
+                None => self
+                    .conversation
+                    .malformed(Direction::UpstreamToClient, header),
+            },
+            tag::COMMAND_COMPLETE => self.command_complete(CommandTag::read(prefix)),
+            tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix).sqlstate),
+            _ => {}
+        }
+    }
+
+    fn piece(&mut self, _: Header, _: &[u8], _: Rest) {}
+}
+
+impl<S: Sink> Backend<'_, S> {
+    /// The message belongs to the statement now answered.
+    #[inline]
+    fn attribute(&mut self, header: Header) -> Want {
+        self.conversation
+            .ledger
+            .reply(self.at, header.message_bytes());
+        Want::Nothing
+    }
+
+    fn exactly(&mut self, header: Header, body_bytes: u32, want: Want) -> Want {
+        if header.body_bytes != body_bytes {
+            self.conversation
+                .malformed(Direction::UpstreamToClient, header);
+        }
+        want
+    }
+
+    fn out_of_step(&mut self, tag: u8) {
+        self.conversation.lose(Lost::OutOfStep { tag });
+    }
+
+    /// Messages of the login: only the backend's process id is kept.
+    fn login(&mut self, header: Header) -> Want {
+        match header.tag {
+            tag::BACKEND_KEY_DATA => Want::Prefix(264),
+            tag::AUTHENTICATION | tag::ERROR_RESPONSE => Want::Nothing,
+            unknown => {
+                self.out_of_step(unknown);
+                Want::Nothing
+            }
+        }
+    }
+
+    fn change_facts(&mut self, change: impl FnOnce(&mut SessionFacts)) {
+        change(Arc::make_mut(&mut self.conversation.facts));
+    }
+
+    fn backend_key_data(&mut self, body: &[u8]) {
+        if let Some((pid, _)) = message::backend_key_data(body) {
+            self.change_facts(|facts| facts.backend_pid = pid);
+        }
+    }
+
+    /// The server tells of each change of application_name, whichever way it came about.
+    fn parameter_status(&mut self, body: &[u8]) {
+        if !body.starts_with(b"application_name\0") {
+            return;
+        }
+        if let Some((_, value)) = message::parameter_status(body)
+            && *value != *self.conversation.facts.application
+        {
+            self.change_facts(|facts| facts.application = Arc::from(value));
+        }
+    }
+
+    /// Replies whose type says all.
+    fn without_body(&mut self, tag: u8) {
+        match tag {
+            tag::PARSE_COMPLETE => self.parse_complete(),
+            tag::BIND_COMPLETE => self.bind_complete(),
+            tag::CLOSE_COMPLETE => self.close_complete(),
+            tag::ROW_DESCRIPTION | tag::NO_DATA => self.described(tag),
+            tag::PORTAL_SUSPENDED => self.portal_suspended(),
+            tag::EMPTY_QUERY_RESPONSE => self.command_complete(CommandTag(b"")),
+            tag::FUNCTION_CALL_RESPONSE => self.function_call_response(),
+            tag::COPY_IN_RESPONSE => {
+                self.conversation.ledger.copies();
+                self.conversation.pipeline.copy_in_begins();
+            }
+            tag::COPY_OUT_RESPONSE | tag::COPY_BOTH_RESPONSE => self.conversation.ledger.copies(),
+            _ => {}
+        }
+    }
+
+    fn parse_complete(&mut self) {
+        if self
+            .take(|what| matches!(what, What::Parse { .. }))
+            .is_none()
+        {
+            self.out_of_step(tag::PARSE_COMPLETE);
+        }
+    }
+
+    fn bind_complete(&mut self) {
+        match self.take(|what| matches!(what, What::Bind { .. })) {
+            Some(Awaited {
+                what: What::Bind { previous, .. },
+                ..
+            }) => self.report_portal(previous),
+            _ => self.out_of_step(tag::BIND_COMPLETE),
+        }
+    }
+
+    fn close_complete(&mut self) {
+        match self.take(|what| matches!(what, What::Close(_))) {
+            Some(Awaited {
+                what: What::Close(Closing::Portal(portal)),
+                ..
+            }) => self.report_portal(portal),
+            Some(_) => {}
+            None => self.out_of_step(tag::CLOSE_COMPLETE),
+        }
+    }
+
+    /// RowDescription or NoData: to a Describe, or on the way to a statement's rows.
+    fn described(&mut self, tag: u8) {
+        let is_part_of_answer =
+            |what: &What| matches!(what, What::Statement(_) | What::Execute { .. });
+        if self.take(|what| matches!(what, What::Describe)).is_none()
+            && !self
+                .conversation
+                .pipeline
+                .front()
+                .is_some_and(is_part_of_answer)
+        {
+            self.out_of_step(tag);
+        }
+    }
+
+    /// The portal returned as many rows as its Execute asked for: the query goes on with the next Execute.
+    fn portal_suspended(&mut self) {
+        let Some(Awaited {
+            what: What::Execute { portal, asked },
+            requested,
+            request_bytes,
+        }) = self.take(|what| matches!(what, What::Execute { .. }))
+        else {
+            return self.out_of_step(tag::PORTAL_SUSPENDED);
+        };
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = &mut *self.conversation;
+        let progress = ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
+        match catalog.portal(portal) {
+            Some(open) => open.advance(progress),
+            None => ledger.report(facts, asked, progress, None, self.sink),
+        }
+    }
+
+    fn function_call_response(&mut self) {
+        let Some(Awaited {
+            what: What::Function(asked),
+            requested,
+            request_bytes,
+        }) = self.take(|what| matches!(what, What::Function(_)))
+        else {
+            return self.out_of_step(tag::FUNCTION_CALL_RESPONSE);
+        };
+        let Conversation { ledger, facts, .. } = &mut *self.conversation;
+        let progress = ledger.measure(Protocol::Function, requested, request_bytes, None, self.at);
+        ledger.report(facts, asked, progress, None, self.sink);
+    }
+
+    /// CommandComplete, or the EmptyQueryResponse that stands for one.
+    fn command_complete(&mut self, command: CommandTag<'_>) {
+        let is_statement = |what: &What| matches!(what, What::Execute { .. } | What::Statement(_));
+        let Some(Awaited {
+            what,
+            requested,
+            request_bytes,
+        }) = self.take(is_statement)
+        else {
+            // The server may find more statements in a Query than the lexer: the surplus is not ours to name.
+            return match self.conversation.pipeline.front() {
+                Some(What::Ready(Group::Query)) => {}
+                _ => self.out_of_step(tag::COMMAND_COMPLETE),
+            };
+        };
+        let (portal, asked, protocol) = match what {
+            What::Execute { portal, asked } => (Some(portal), asked, Protocol::Extended),
+            What::Statement(asked) => (None, asked, Protocol::Simple),
+            _ => return,
+        };
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = &mut *self.conversation;
+        let mut progress =
+            ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
+        ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
+        if let Some(so_far) = portal.and_then(|name| catalog.portal(name)?.progress.take()) {
+            progress = so_far.and(&progress);
+        }
+        self.conversation
+            .conclude(asked, progress, command, self.sink);
+    }
+
+    fn error_response(&mut self, sqlstate: SqlState) {
+        let group = match self.conversation.pipeline.front() {
+            // Unasked: the server ends the session (57P01 and the like), or it answers what it discarded.
+            None => return,
+            Some(What::Ready(_)) => return self.conversation.ledger.fail_pending(sqlstate),
+            Some(What::Statement(_) | What::Function(_)) => Group::Query,
+            Some(_) => Group::Sync,
+        };
+        self.conversation
+            .fail_group(group, sqlstate, self.at, self.sink);
+    }
+
+    fn ready_for_query(&mut self, status: TransactionStatus) {
+        if self.conversation.phase == Phase::Login {
+            self.conversation.phase = Phase::Open;
+            self.sink
+                .event(&self.conversation.facts, SessionEvent::LoggedIn, self.at);
+        } else {
+            let Some(left) = self.conversation.pipeline.pop_ready() else {
+                return self.out_of_step(tag::READY_FOR_QUERY);
+            };
+            self.conversation.undo(left);
+        }
+        let Conversation {
+            ledger,
+            facts,
+            catalog,
+            pipeline,
+            ..
+        } = &mut *self.conversation;
+        ledger.ready(facts, status, self.at, self.sink);
+        if status == TransactionStatus::Idle {
+            for portal in catalog.end_transaction() {
+                ledger.report_portal(facts, portal, self.sink);
+            }
+            ledger.flush(facts, self.sink);
+        }
+        if pipeline.is_empty() {
+            ledger.stopwatch.ready(self.at);
+        }
+    }
+
+    /// Takes the front entry if it is what this reply answers.
+    fn take(&mut self, answered: impl FnOnce(&What) -> bool) -> Option<Awaited> {
+        let pipeline = &mut self.conversation.pipeline;
+        if pipeline.front().is_some_and(answered) {
+            pipeline.pop()
+        } else {
+            None
+        }
+    }
+
+    fn report_portal(&mut self, portal: Option<Box<Portal>>) {
+        if let Some(portal) = portal {
+            let Conversation { ledger, facts, .. } = &mut *self.conversation;
+            ledger.report_portal(facts, *portal, self.sink);
+        }
+    }
+}
