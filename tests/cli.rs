@@ -1,5 +1,10 @@
 //! The program from outside: exit statuses, one clear line for each mistake, and documents that name every setting.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "waits for a running program with a deadline"
+)]
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -696,4 +701,150 @@ fn a_busy_port_is_69_and_names_it() {
         path.to_str().unwrap(),
     ]);
     refused(&slow_log, 69, "gone/slow.log");
+}
+
+/// A running `serve`, ended with the test.
+struct Serving {
+    child: std::process::Child,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    /// Starts with `file` as its configuration and waits until it listens.
+    fn start(file: impl Fn(&Path) -> String) -> Serving {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pgprism.toml"), file(folder.path())).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("pgprism"));
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PGPRISM_"))
+        {
+            command.env_remove(name);
+        }
+        let child = command
+            .args([
+                "serve",
+                "--config",
+                "pgprism.toml",
+                "--ports-file",
+                "ports",
+                "--slow-log",
+                "off",
+            ])
+            .current_dir(&folder)
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let serving = Serving { child, folder };
+        serving.wait_until("it listens", || serving.read("ports").contains("admin="));
+        serving
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Status of a report with the token in `token`.
+    fn report(&self, token: &str) -> i32 {
+        let ports = self.read("ports");
+        let admin = ports
+            .lines()
+            .find_map(|line| line.strip_prefix("admin="))
+            .unwrap();
+        let token = self.folder.path().join(token);
+        run(&[
+            "report",
+            "--admin",
+            admin,
+            "--token-file",
+            token.to_str().unwrap(),
+        ])
+        .status
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, mut is: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !is() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "waited for: {what}\n{}",
+                self.read("log")
+            );
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn sighup_takes_a_good_file_and_refuses_a_bad_one_whole() {
+    use nix::sys::signal::Signal::{SIGHUP, SIGTERM};
+    let file = |folder: &Path| {
+        std::fs::write(folder.join("token"), "first").unwrap();
+        std::fs::write(folder.join("second"), "second").unwrap();
+        let rest =
+            "[[listeners]]\nlisten = \"127.0.0.1:0\"\nupstream = \"postgres://127.0.0.1:1\"\n";
+        format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"token\"\n{rest}")
+    };
+    let mut serving = Serving::start(file);
+    assert_eq!(serving.report("token"), 0);
+    assert_eq!(serving.report("second"), 64);
+
+    let good = serving.read("pgprism.toml");
+    serving.write("token", "second");
+    serving.write("pgprism.toml", &format!("workers = 3\n{good}"));
+    serving.signal(SIGHUP);
+    serving.wait_until("the refusal", || {
+        serving
+            .read("log")
+            .contains("workers cannot change while pgprism runs")
+    });
+    serving.write(
+        "pgprism.toml",
+        &format!("{good}\n[slow_log]\nthreshold = \"fast\""),
+    );
+    serving.signal(SIGHUP);
+    serving.wait_until("the refusal", || {
+        serving
+            .read("log")
+            .contains("slow_log.threshold: `fast` is not a duration")
+    });
+    serving.write("second", "first");
+    assert_eq!(serving.report("second"), 0, "the first token still stands");
+
+    serving.write(
+        "pgprism.toml",
+        &format!("{good}\n[slow_log]\nthreshold = \"2s\""),
+    );
+    serving.signal(SIGHUP);
+    serving.wait_until("the change", || serving.report("token") == 0);
+    assert_eq!(
+        serving.report("second"),
+        64,
+        "the first token is no longer good"
+    );
+    let log = serving.read("log");
+    assert!(
+        log.contains("changed: slow_log.threshold, admin.token_file"),
+        "{log}"
+    );
+
+    serving.signal(SIGTERM);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
