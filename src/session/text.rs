@@ -6,8 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::catalog::Catalog;
-use super::pipeline::Asked;
 use super::{Literals, Settings, Sink};
 use crate::event::Statement;
 use crate::sql::scan::{Scanned, Scanner};
