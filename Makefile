@@ -16,18 +16,18 @@ demo: ## a Django shop on PostgreSQL through pgprism, under load, with its repor
 	@scripts/demo
 
 check: ## formatting, lints and documentation, warnings denied
-	cargo fmt --check
+	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 test: setup ## what continuous integration runs: check formatting and lints, unit tests, end-to-end smoke tests
-	cargo fmt --check
+	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
 	cargo build --locked --bin pgprism
 	$(PYTEST) tests/e2e -m smoke
 
-acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, drivers, Django's own tests, hours of traps in minutes
+acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, all drivers, Django's own tests
 	cargo build --locked --release --bin pgprism
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 

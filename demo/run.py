@@ -142,7 +142,7 @@ class Demo:
         with (self.folder / "locust_stats.csv").open() as file:
             rows = list(csv.DictReader(file))
         say(f"{'page':40} {'requests':>8} {'median':>9} {'p95':>9}")
-        for row in sorted(rows, key=lambda row: -float(row["Median Response Time"])):
+        for row in sorted(rows, key=lambda row: (not row["Type"], -float(row["Median Response Time"]))):
             page = f"{row['Type']:4} {row['Name']}" if row["Type"] else "all"
             median, p95 = float(row["Median Response Time"]), float(row["95%"])
             say(f"{page:40} {row['Request Count']:>8} {median:6.0f} ms {p95:6.0f} ms")

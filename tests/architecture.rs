@@ -61,6 +61,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("tokio_stream", &["src/proxy", "src/export", "src/app"]),
     ("axum", &["src/export"]),
+    ("hyper", &["src/export"]),
+    ("hyper_util", &["src/export"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
@@ -69,7 +71,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
-    ("socket2", &["src/proxy"]),
+    ("socket2", &["src/proxy", "src/export/http.rs"]),
 ];
 
 /// Lines of a file in `src`, tests in files of their own included.

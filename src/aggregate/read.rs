@@ -267,6 +267,11 @@ impl Store {
         lock(&self.figures).table.summary.clone()
     }
 
+    /// Queries since the start whose shape found the table of fingerprints full.
+    pub fn fingerprints_overflow(&self) -> u64 {
+        lock(&self.figures).table.overflow
+    }
+
     /// A part of the list of queries, and whether more follow.
     pub fn queries(&self, listing: &Listing, now: Moment) -> (Vec<Query>, bool) {
         let mut candidates = Vec::new();

@@ -1,5 +1,6 @@
 //! Values in, figures out: whole stores, driven by hand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
@@ -8,6 +9,10 @@ use crate::event::{
 };
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::{SqlState, TransactionStatus};
+
+mod series;
+
+use series::{Scrape, scrape};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -132,4 +137,449 @@ fn counts_a_query_in_table_series_and_history() {
         (2, 1)
     );
     assert_eq!(store.summary().queries, 2);
+}
+
+/// A store with a worker, driven by what a test says.
+struct Bench {
+    store: Arc<Store>,
+    worker: Worker,
+    now: Moment,
+}
+
+impl Bench {
+    fn new(settings: &Settings) -> Bench {
+        let store = Store::new(settings);
+        Bench {
+            worker: store.worker(),
+            store,
+            now: Moment(SECOND),
+        }
+    }
+
+    fn run(&mut self, fingerprint: u64, database: &str, duration_ns: u64) {
+        let facts = facts_of(fingerprint, database, "shop", "web");
+        let exchange = exchange(&self.worker, fingerprint, duration_ns, self.now);
+        self.worker.record(&facts, &exchange);
+    }
+
+    fn pass(&mut self, time_ns: u64) {
+        self.now.0 += time_ns;
+        self.store.collect(self.now);
+    }
+}
+
+fn small() -> Settings {
+    Settings {
+        fingerprints_max: 40,
+        admitted_max: 16,
+        databases_max: 3,
+        error_codes_max: 2,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn many_workers_lose_nothing() {
+    let store = Store::new(&Settings::default());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|number| {
+                let worker = store.worker();
+                scope.spawn(move || {
+                    let facts = facts_of(number, "shop", "shop", "web");
+                    // More than a delta holds, of entries and of durations, between two collections.
+                    for query in 0..30_000_u64 {
+                        let exchange = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
+                        worker.record(&facts, &exchange);
+                    }
+                })
+            })
+            .collect();
+        let collector = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                store.collect(Moment(SECOND));
+                let _ = store.queries(
+                    &Listing {
+                        limit: 10,
+                        sort: Sort::P95Time,
+                        ..Listing::default()
+                    },
+                    Moment(0),
+                );
+                let metrics = store.metrics();
+                let counted: u64 = metrics
+                    .series
+                    .iter()
+                    .map(|series| series.totals.calls())
+                    .sum();
+                assert_eq!(
+                    counted,
+                    metrics
+                        .queries
+                        .iter()
+                        .map(|sample| sample.count)
+                        .sum::<u64>()
+                );
+            }
+        });
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        collector.join().unwrap();
+    });
+    store.collect(Moment(SECOND));
+    assert_eq!(store.summary().queries, 120_000);
+    assert!(
+        lock(&store.workers).is_empty(),
+        "the deltas of workers that ended are gone"
+    );
+}
+
+#[test]
+fn a_panic_under_a_lock_is_not_for_good() {
+    let mut bench = Bench::new(&Settings::default());
+    bench.run(1, "shop", MILLISECOND);
+    let delta = Arc::clone(&lock(&bench.store.workers)[0]);
+    let store = Arc::clone(&bench.store);
+    let panicked = std::thread::spawn(move || {
+        let _delta = lock(&delta);
+        let _figures = lock(&store.figures);
+        panic!("injected");
+    });
+    assert!(panicked.join().is_err());
+    bench.run(1, "shop", MILLISECOND);
+    bench.pass(SECOND);
+    assert_eq!(bench.store.summary().queries, 2);
+}
+
+#[test]
+fn names_and_codes_beyond_their_limits_are_other() {
+    let settings = Settings {
+        names_max: 2,
+        ..small()
+    };
+    let store = Store::new(&settings);
+    let worker = store.worker();
+    for number in 0..20_u8 {
+        let facts = facts_of(
+            u64::from(number),
+            &format!("db{number}"),
+            &format!("u{number}"),
+            &format!("a\n{number}"),
+        );
+        let mut failed = exchange(&worker, 1, MILLISECOND, Moment(SECOND));
+        failed.sqlstate = Some(SqlState([b'4', b'2', b'0', b'0', b'A' + number]));
+        worker.record(&facts, &failed);
+    }
+    store.collect(Moment(SECOND));
+    let metrics = store.metrics();
+    let databases: std::collections::BTreeSet<_> = metrics
+        .queries
+        .iter()
+        .map(|sample| &*sample.database)
+        .collect();
+    assert_eq!(
+        databases.into_iter().collect::<Vec<_>>(),
+        ["db0", "db1", "db2", "other"]
+    );
+    let codes: std::collections::BTreeSet<_> =
+        metrics.errors.iter().map(|sample| &*sample.code).collect();
+    assert_eq!(
+        codes.into_iter().collect::<Vec<_>>(),
+        ["4200A", "4200B", "other"]
+    );
+    assert_eq!(
+        metrics
+            .errors
+            .iter()
+            .map(|sample| sample.count)
+            .sum::<u64>(),
+        20
+    );
+    let detail = store.query(Some(Fingerprint(1)), Moment(SECOND)).unwrap();
+    assert_eq!(detail.query.users.len(), 3, "two and `other`");
+    assert_eq!(detail.codes.iter().map(|(_, count)| count).sum::<u64>(), 20);
+    assert_eq!(detail.codes.len(), 17, "sixteen and `other`");
+}
+
+#[test]
+fn a_database_named_other_makes_no_second_series() {
+    let settings = Settings {
+        databases_max: 1,
+        ..small()
+    };
+    let mut bench = Bench::new(&settings);
+    for database in ["shop", "other", "third"] {
+        bench.run(1, database, MILLISECOND);
+    }
+    bench.pass(SECOND);
+    scrape(&bench.store, &settings, &mut Scrape::new());
+    assert_eq!(bench.store.metrics().series.len(), 2);
+}
+
+#[test]
+fn texts_share_a_budget() {
+    let settings = Settings {
+        texts_bytes_max: 200_000,
+        ..Settings::default()
+    };
+    let store = Store::new(&settings);
+    let worker = store.worker();
+    let long = "é".repeat(100_000);
+    let mut kept = 0;
+    for fingerprint in 0..2_000 {
+        let shape = worker
+            .shape(Fingerprint(fingerprint), Verb::Select, || long.clone())
+            .unwrap();
+        assert!(shape.text.len() <= settings.text_bytes_max);
+        assert!(shape.text.len() >= 255, "people can tell it by");
+        kept += shape.text.len();
+    }
+    assert!(kept <= 200_000 + 2_000 * 256, "{kept}");
+    let again = worker.shape(Fingerprint(3), Verb::Select, || panic!("it is known"));
+    assert!(again.is_some());
+}
+
+#[test]
+fn the_text_of_a_shape_is_asked_for_once_in_the_process() {
+    let store = Store::new(&Settings {
+        fingerprints_max: 1,
+        ..Settings::default()
+    });
+    let (one, two) = (store.worker(), store.worker());
+    assert!(
+        one.shape(Fingerprint(1), Verb::Select, || "SELECT 1".to_owned())
+            .is_some()
+    );
+    assert!(
+        two.shape(Fingerprint(1), Verb::Select, || panic!(
+            "the other worker told it"
+        ))
+        .is_some()
+    );
+    assert!(
+        two.shape(Fingerprint(2), Verb::Select, || panic!(
+            "there is no room for it"
+        ))
+        .is_none()
+    );
+    let (shapes, next) = store.shapes_from(0);
+    assert_eq!((shapes.len(), next), (1, 1));
+    assert!(store.shapes_from(1).0.is_empty());
+}
+
+#[test]
+fn quantiles_are_within_two_digits() {
+    for count in [1_u32, 10, 24, 25, 1_000, 70_000] {
+        let mut latency = latency::Latency::default();
+        // Log-uniform from 50 us to 50 s, in an order that is none.
+        let mut values: Vec<u32> = (0..count)
+            .map(|n| {
+                (50.0 * 1e6_f64.powf(f64::from(n.wrapping_mul(7_919) % count) / f64::from(count)))
+                    as u32
+            })
+            .collect();
+        values.iter().for_each(|value| latency.record(*value));
+        values.sort_unstable();
+        for quantile in [0.5, 0.95, 0.99] {
+            let rank = (quantile * f64::from(count)).ceil() as usize;
+            let exact = f64::from(values[rank - 1]);
+            let told = latency.quantile_us(quantile) as f64;
+            assert!(
+                (told - exact).abs() <= exact * 0.01 + 1.0,
+                "{count} values, {quantile}: {told} for {exact}"
+            );
+        }
+    }
+}
+
+#[test]
+fn quantiles_and_buckets_agree() {
+    let mut bench = Bench::new(&Settings::default());
+    for query in 0..5_000_u64 {
+        bench.run(1, "shop", 40_000 + query * query * 37);
+    }
+    bench.pass(SECOND);
+    let detail = bench.store.query(Some(Fingerprint(1)), bench.now).unwrap();
+    for (quantile, told_us) in [0.5, 0.95, 0.99].into_iter().zip(detail.query.quantiles_us) {
+        let rank = (quantile * 5_000.0_f64).ceil() as u64;
+        let mut below = 0;
+        let holder = detail.buckets.iter().position(|count| {
+            below += count;
+            below >= rank
+        });
+        let told = bucket(u32::try_from(told_us).unwrap());
+        assert!(
+            holder.unwrap().abs_diff(told) <= 1,
+            "{quantile}: bucket {holder:?} and {told}"
+        );
+    }
+}
+
+#[test]
+fn a_bound_belongs_to_its_bucket() {
+    let mut bench = Bench::new(&Settings::default());
+    for duration_ns in [
+        0,
+        100_000,
+        100_001,
+        30 * SECOND,
+        30 * SECOND + 1,
+        u64::MAX / 4,
+    ] {
+        bench.run(1, "shop", duration_ns);
+    }
+    bench.pass(SECOND);
+    let buckets = bench
+        .store
+        .query(Some(Fingerprint(1)), bench.now)
+        .unwrap()
+        .buckets;
+    assert_eq!(
+        (buckets[0], buckets[1], buckets[16], buckets[17]),
+        (2, 1, 1, 2)
+    );
+}
+
+#[test]
+fn reset_clears_the_rows_and_never_a_metric() {
+    let mut bench = Bench::new(&Settings::default());
+    let mut before = Scrape::new();
+    bench.run(1, "shop", MILLISECOND);
+    bench.pass(SECOND);
+    scrape(&bench.store, &Settings::default(), &mut before);
+    bench.store.reset();
+    assert_eq!(bench.store.summary(), Summary::default());
+    assert!(
+        bench
+            .store
+            .queries(
+                &Listing {
+                    limit: 10,
+                    ..Listing::default()
+                },
+                bench.now
+            )
+            .0
+            .is_empty()
+    );
+    assert!(bench.store.query(Some(Fingerprint(1)), bench.now).is_none());
+    assert!(bench.store.history().is_empty());
+    bench.run(1, "shop", 2 * MILLISECOND);
+    bench.pass(SECOND);
+    scrape(&bench.store, &Settings::default(), &mut before);
+    let query = bench
+        .store
+        .query(Some(Fingerprint(1)), bench.now)
+        .unwrap()
+        .query;
+    assert_eq!((query.calls, query.min_ns), (1, 2 * MILLISECOND));
+    assert_eq!(bench.store.metrics().series[0].totals.calls(), 2);
+}
+
+#[test]
+fn history_and_spark_move_with_time() {
+    let mut bench = Bench::new(&Settings::default());
+    bench.run(1, "shop", MILLISECOND);
+    bench.pass(0);
+    bench.now = Moment(2 * 3600 * SECOND);
+    bench.run(1, "shop", MILLISECOND);
+    bench.run(1, "shop", MILLISECOND);
+    bench.pass(0);
+    bench.pass(61 * SECOND);
+    let history = bench.store.history();
+    assert_eq!(history.len(), COLUMNS);
+    assert!(
+        history
+            .windows(2)
+            .all(|pair| pair[1].at.since(pair[0].at) == COLUMN_NS)
+    );
+    assert_eq!(
+        history.iter().map(|column| column.calls).sum::<u64>(),
+        2,
+        "the first is more than an hour ago"
+    );
+    let spark = bench
+        .store
+        .query(Some(Fingerprint(1)), bench.now)
+        .unwrap()
+        .query
+        .spark;
+    assert_eq!(spark[57..], [0, 2, 0]);
+    assert_eq!(spark.iter().sum::<u32>(), 2);
+}
+
+#[test]
+fn the_list_is_sorted_searched_and_paged() {
+    let mut bench = Bench::new(&Settings::default());
+    for fingerprint in 1..=5 {
+        for _ in 0..fingerprint {
+            bench.run(
+                fingerprint,
+                "shop",
+                (6 - fingerprint) * (6 - fingerprint) * MILLISECOND,
+            );
+        }
+    }
+    bench.pass(SECOND);
+    let list = |sort, containing: &str, skip, limit| {
+        let listing = Listing {
+            sort,
+            containing: containing.to_owned(),
+            skip,
+            limit,
+        };
+        let (queries, more) = bench.store.queries(&listing, bench.now);
+        (
+            queries
+                .iter()
+                .map(|query| query.shape.as_ref().unwrap().fingerprint.0)
+                .collect::<Vec<_>>(),
+            more,
+        )
+    };
+    assert_eq!(list(Sort::Calls, "", 0, 2), (vec![5, 4], true));
+    assert_eq!(list(Sort::Calls, "", 2, 3), (vec![3, 2, 1], false));
+    assert_eq!(list(Sort::MeanTime, "", 0, 9), (vec![1, 2, 3, 4, 5], false));
+    assert_eq!(
+        list(Sort::TotalTime, "", 0, 9),
+        (vec![2, 3, 1, 4, 5], false)
+    );
+    assert_eq!(list(Sort::P95Time, "", 0, 1), (vec![1], true));
+    assert_eq!(
+        list(Sort::Calls, "select 0000000000000004", 0, 9),
+        (vec![4], false)
+    );
+    assert_eq!(list(Sort::Calls, "no such", 0, 9), (vec![], false));
+}
+
+#[test]
+fn health_counts_by_reason() {
+    let store = Store::new(&Settings::default());
+    let health = store.health();
+    health.decode_error(crate::event::Direction::UpstreamToClient, "bad_length");
+    health.decode_error(crate::event::Direction::UpstreamToClient, "bad_length");
+    health.event_dropped("ring_full");
+    assert!(
+        health
+            .decode_errors(crate::event::Direction::ClientToUpstream)
+            .is_empty()
+    );
+    let told = health.decode_errors(crate::event::Direction::UpstreamToClient);
+    assert_eq!(
+        told,
+        [HealthCount {
+            reason: "bad_length",
+            count: 2
+        }]
+    );
+    assert_eq!(
+        health.events_dropped(),
+        [HealthCount {
+            reason: "ring_full",
+            count: 1
+        }]
+    );
 }

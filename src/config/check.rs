@@ -1,12 +1,10 @@
-//! What no single key can see: rules between keys, ranges, and what deserves a warning.
+//! What no single key can see: rules between keys, and what deserves a warning.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::error::{ConfigError, Reason};
 use super::load::Places;
-use super::value::Size;
 use super::{Address, Config, Listener, Tls};
 
 /// A configuration that is accepted, but whose user should know something.
@@ -64,8 +62,7 @@ impl Config {
 
     pub(super) fn check(&self, places: &Places<'_>) -> Result<(), ConfigError> {
         self.check_listeners(places)?;
-        self.check_admin(places)?;
-        self.check_ranges(places)
+        self.check_admin(places)
     }
 
     fn check_listeners(&self, places: &Places<'_>) -> Result<(), ConfigError> {
@@ -94,11 +91,7 @@ impl Config {
                 Tls::Allow => return refuse("listeners.tls", Reason::TlsNotYet("allow")),
                 Tls::Require => return refuse("listeners.tls", Reason::TlsNotYet("require")),
             }
-            if let Some(address) = self
-                .listeners
-                .iter()
-                .find_map(|other| leads_to(listener, other))
-            {
+            if let Some(address) = leads_to_itself(listener) {
                 return refuse("listeners.upstream", Reason::OwnAddress(address));
             }
         }
@@ -117,131 +110,10 @@ impl Config {
             None => Ok(()),
         }
     }
-
-    fn check_ranges(&self, places: &Places<'_>) -> Result<(), ConfigError> {
-        let (limits, slow_log, timeouts) = (&self.limits, &self.slow_log, &self.timeouts);
-        let counts = [
-            ("workers", self.workers, 0, 256),
-            (
-                "slow_log.queries_per_second_max",
-                slow_log.queries_per_second_max,
-                0,
-                1_000_000,
-            ),
-            ("slow_log.queue_max", slow_log.queue_max, 1, 1_000_000),
-            (
-                "limits.connections_max",
-                limits.connections_max,
-                1,
-                1_000_000,
-            ),
-            (
-                "limits.statements_per_session_max",
-                limits.statements_per_session_max,
-                1,
-                100_000,
-            ),
-            (
-                "limits.fingerprints_max",
-                limits.fingerprints_max,
-                1,
-                1_000_000,
-            ),
-            ("limits.admitted_max", limits.admitted_max, 0, 10_000),
-            (
-                "limits.ring_events_max",
-                limits.ring_events_max,
-                1,
-                1_000_000,
-            ),
-        ];
-        for (key, value, least, most) in counts {
-            if !(least..=most).contains(&value) {
-                return Err(places.refuse(key, 0, out_of_range(value, least, most)));
-            }
-        }
-        let kib = |n: u64| Size(n << 10);
-        let sizes = [
-            (
-                "limits.fingerprint_bytes_max",
-                limits.fingerprint_bytes_max,
-                kib(1),
-                kib(1 << 20),
-            ),
-            (
-                "limits.text_bytes_max",
-                limits.text_bytes_max,
-                Size(256),
-                kib(1 << 10),
-            ),
-            (
-                "limits.session_bytes_max",
-                limits.session_bytes_max,
-                kib(1 << 10),
-                kib(64 << 20),
-            ),
-        ];
-        for (key, value, least, most) in sizes {
-            if !(least..=most).contains(&value) {
-                return Err(places.refuse(key, 0, out_of_range(value, least, most)));
-            }
-        }
-        let (ms, s) = (Duration::from_millis, Duration::from_secs);
-        let day = s(86_400);
-        let durations = [
-            ("tick", self.tick, ms(1), s(1)),
-            (
-                "slow_log.threshold",
-                slow_log.threshold,
-                Duration::ZERO,
-                day,
-            ),
-            ("timeouts.connect", timeouts.connect, ms(1), day),
-            ("timeouts.login", timeouts.login, ms(1), day),
-            (
-                "timeouts.drain_idle_grace",
-                timeouts.drain_idle_grace,
-                Duration::ZERO,
-                day,
-            ),
-            (
-                "timeouts.drain_timeout",
-                timeouts.drain_timeout,
-                Duration::ZERO,
-                day,
-            ),
-            (
-                "timeouts.tcp_user_timeout",
-                timeouts.tcp_user_timeout.unwrap_or(s(1)),
-                ms(1),
-                day,
-            ),
-            ("units.unit_gap", self.units.unit_gap, ms(1), s(3600)),
-        ];
-        for (key, value, least, most) in durations {
-            if !(least..=most).contains(&value) {
-                let show = humantime::format_duration;
-                return Err(places.refuse(
-                    key,
-                    0,
-                    out_of_range(show(value), show(least), show(most)),
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn out_of_range<T: fmt::Display>(found: T, least: T, most: T) -> Reason {
-    Reason::OutOfRange {
-        found: found.to_string(),
-        least: least.to_string(),
-        most: most.to_string(),
-    }
-}
-
-/// The address under which `listener` would connect to `other`, if it would.
-fn leads_to(listener: &Listener, other: &Listener) -> Option<String> {
+/// The address under which `listener` would connect to itself, if it would.
+fn leads_to_itself(listener: &Listener) -> Option<String> {
     let Address::Tcp { host, port } = &listener.upstream.address else {
         return None;
     };
@@ -250,9 +122,9 @@ fn leads_to(listener: &Listener, other: &Listener) -> Option<String> {
         Err(_) if host.eq_ignore_ascii_case("localhost") => IpAddr::from([127, 0, 0, 1]),
         Err(_) => return None,
     };
-    let here = other.listen.ip();
+    let here = listener.listen.ip();
     let same = ip == here || (here.is_unspecified() && ip.is_loopback());
-    (same && *port == other.listen.port()).then(|| listener.upstream.address.to_string())
+    (same && *port == listener.listen.port()).then(|| listener.upstream.address.to_string())
 }
 
 fn is_name(name: &str) -> bool {

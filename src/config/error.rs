@@ -125,8 +125,8 @@ pub enum Reason {
     #[error("{found} is out of range; {least} to {most} is accepted")]
     OutOfRange {
         found: String,
-        least: String,
-        most: String,
+        least: &'static str,
+        most: &'static str,
     },
     #[error("`{0}` is not a name; letters, digits, `_`, `-` and `.` are accepted, at most 63")]
     NotAName(String),

@@ -1,5 +1,7 @@
 //! The table of all settings: name in the file, flag, environment variable, when a change takes effect.
 
+use std::cmp::Ordering;
+
 use super::error::Reason;
 use super::value::{Raw, Setting, quoted, words};
 use super::{Config, Listener, LogLevel, Tls};
@@ -15,6 +17,8 @@ pub struct Key {
     pub environment: Option<&'static str>,
     /// When a changed value takes effect.
     pub reload: Reload,
+    /// The least and the most it may be, where it has an order.
+    pub range: Option<(&'static str, &'static str)>,
     /// What it sets, in one line, for `--help`.
     pub summary: &'static str,
     pub(super) field: Field,
@@ -52,6 +56,24 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
+    /// Puts the value given into `setting`, which is this key's.
+    pub(super) fn put(&self, setting: &mut dyn Setting, raw: Raw<'_>) -> Result<(), Reason> {
+        setting.set(raw)?;
+        match self.range {
+            Some((least, most))
+                if setting.compare(least) == Some(Ordering::Less)
+                    || setting.compare(most) == Some(Ordering::Greater) =>
+            {
+                Err(Reason::OutOfRange {
+                    found: setting.show().trim_matches('"').to_owned(),
+                    least,
+                    most,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Its value as TOML; a listener's key shows that listener's, or nothing where there is no such listener.
     pub fn show(&self, config: &Config, listener_index: usize) -> Option<String> {
         // The accessors take `&mut` so that one of them serves reading and writing; the copy is small and rare.
@@ -82,79 +104,95 @@ use Reload::{AtOnce, AtStart};
 /// All settings, in the order of `config/pgprism.toml`.
 #[rustfmt::skip] // a table: one setting, two lines
 pub static KEYS: &[Key] = &[
-    Key { name: "observe", flag: None, environment: Some("PGPRISM_OBSERVE"), reload: AtOnce, field: Once(|c| &mut c.observe),
+    Key { name: "observe", flag: None, environment: Some("PGPRISM_OBSERVE"), range: None, reload: AtOnce, field: Once(|c| &mut c.observe),
         summary: "Observe sessions; false passes all bytes on unread" },
-    Key { name: "log_literals", flag: flag("log-literals", ""), environment: Some("PGPRISM_LOG_LITERALS"), reload: AtStart, field: Once(|c| &mut c.log_literals),
+    Key { name: "log_literals", flag: flag("log-literals", ""), environment: Some("PGPRISM_LOG_LITERALS"), range: None, reload: AtStart, field: Once(|c| &mut c.log_literals),
         summary: "Write statements into the slow log as they were sent, values included" },
-    Key { name: "log_level", flag: flag("log-level", "LEVEL"), environment: Some("PGPRISM_LOG"), reload: AtStart, field: Once(|c| &mut c.log_level),
+    Key { name: "log_level", flag: flag("log-level", "LEVEL"), environment: Some("PGPRISM_LOG"), range: None, reload: AtStart, field: Once(|c| &mut c.log_level),
         summary: "pgprism's own log on stderr: off, error, warn, info, debug, trace" },
-    Key { name: "workers", flag: flag("workers", "N"), environment: Some("PGPRISM_WORKERS"), reload: AtStart, field: Once(|c| &mut c.workers),
+    Key { name: "workers", flag: flag("workers", "N"), environment: Some("PGPRISM_WORKERS"), range: Some(("0", "256")), reload: AtStart, field: Once(|c| &mut c.workers),
         summary: "Threads that carry connections; 0 is one for each core" },
-    Key { name: "tick", flag: None, environment: Some("PGPRISM_TICK"), reload: AtStart, field: Once(|c| &mut c.tick),
+    Key { name: "tick", flag: None, environment: Some("PGPRISM_TICK"), range: Some(("1ms", "1s")), reload: AtStart, field: Once(|c| &mut c.tick),
         summary: "How often the workers' figures are collected and slow queries written" },
-    Key { name: "reuse_port", flag: None, environment: Some("PGPRISM_REUSE_PORT"), reload: AtStart, field: Once(|c| &mut c.reuse_port),
+    Key { name: "reuse_port", flag: None, environment: Some("PGPRISM_REUSE_PORT"), range: None, reload: AtStart, field: Once(|c| &mut c.reuse_port),
         summary: "Share the listeners' ports with other processes (SO_REUSEPORT)" },
-    Key { name: "ports_file", flag: flag("ports-file", "PATH"), environment: Some("PGPRISM_PORTS_FILE"), reload: AtStart, field: Once(|c| &mut c.ports_file),
+    Key { name: "ports_file", flag: flag("ports-file", "PATH"), environment: Some("PGPRISM_PORTS_FILE"), range: None, reload: AtStart, field: Once(|c| &mut c.ports_file),
         summary: "Write the bound addresses there, one name=address a line" },
 
-    Key { name: "admin.listen", flag: flag("admin", "ADDRESS"), environment: Some("PGPRISM_ADMIN"), reload: AtStart, field: Once(|c| &mut c.admin.listen),
+    Key { name: "admin.listen", flag: flag("admin", "ADDRESS"), environment: Some("PGPRISM_ADMIN"), range: None, reload: AtStart, field: Once(|c| &mut c.admin.listen),
         summary: "Address of metrics, API and health checks, or off" },
-    Key { name: "admin.hosts", flag: None, environment: Some("PGPRISM_ADMIN_HOSTS"), reload: AtOnce, field: Once(|c| &mut c.admin.hosts),
+    Key { name: "admin.hosts", flag: None, environment: Some("PGPRISM_ADMIN_HOSTS"), range: None, reload: AtOnce, field: Once(|c| &mut c.admin.hosts),
         summary: "Host names under which the admin address may be asked, besides itself" },
-    Key { name: "admin.token_file", flag: flag("token-file", "PATH"), environment: Some("PGPRISM_TOKEN_FILE"), reload: AtOnce, field: Once(|c| &mut c.admin.token_file),
+    Key { name: "admin.token_file", flag: flag("token-file", "PATH"), environment: Some("PGPRISM_TOKEN_FILE"), range: None, reload: AtOnce, field: Once(|c| &mut c.admin.token_file),
         summary: "File with the admin token; needed when the admin address is not loopback" },
 
-    Key { name: "listeners.name", flag: None, environment: None, reload: AtStart, field: EachListener(|l| &mut l.name),
+    Key { name: "listeners.name", flag: None, environment: None, range: None, reload: AtStart, field: EachListener(|l| &mut l.name),
         summary: "Name of the listener: the DATABASES alias it stands for" },
-    Key { name: "listeners.listen", flag: flag("listen", "ADDRESS"), environment: Some("PGPRISM_LISTEN"), reload: AtStart, field: EachListener(|l| &mut l.listen),
+    Key { name: "listeners.listen", flag: flag("listen", "ADDRESS"), environment: Some("PGPRISM_LISTEN"), range: None, reload: AtStart, field: EachListener(|l| &mut l.listen),
         summary: "Address that clients connect to; port 0 takes a free one" },
-    Key { name: "listeners.upstream", flag: flag("upstream", "URL"), environment: Some("PGPRISM_UPSTREAM"), reload: AtOnce, field: EachListener(|l| &mut l.upstream),
+    Key { name: "listeners.upstream", flag: flag("upstream", "URL"), environment: Some("PGPRISM_UPSTREAM"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.upstream),
         summary: "Where the connections go: host, port and sslmode, no user, password or database" },
-    Key { name: "listeners.tls", flag: flag("tls", "MODE"), environment: Some("PGPRISM_TLS"), reload: AtStart, field: EachListener(|l| &mut l.tls),
+    Key { name: "listeners.tls", flag: flag("tls", "MODE"), environment: Some("PGPRISM_TLS"), range: None, reload: AtStart, field: EachListener(|l| &mut l.tls),
         summary: "A client's wish for TLS: off (refused) or pass-through (carried, not observed)" },
-    Key { name: "listeners.observe", flag: None, environment: None, reload: AtOnce, field: EachListener(|l| &mut l.observe),
+    Key { name: "listeners.observe", flag: None, environment: None, range: None, reload: AtOnce, field: EachListener(|l| &mut l.observe),
         summary: "Observe this listener's sessions" },
 
-    Key { name: "slow_log.path", flag: flag("slow-log", "PATH|-"), environment: Some("PGPRISM_SLOW_LOG"), reload: AtOnce, field: Once(|c| &mut c.slow_log.path),
+    Key { name: "slow_log.path", flag: flag("slow-log", "PATH|-"), environment: Some("PGPRISM_SLOW_LOG"), range: None, reload: AtOnce, field: Once(|c| &mut c.slow_log.path),
         summary: "File of the slow-query log, - for stdout, or off" },
-    Key { name: "slow_log.format", flag: flag("slow-log-format", "FORMAT"), environment: Some("PGPRISM_SLOW_LOG_FORMAT"), reload: AtOnce, field: Once(|c| &mut c.slow_log.format),
+    Key { name: "slow_log.format", flag: flag("slow-log-format", "FORMAT"), environment: Some("PGPRISM_SLOW_LOG_FORMAT"), range: None, reload: AtOnce, field: Once(|c| &mut c.slow_log.format),
         summary: "stderr (PostgreSQL's lines, for pgBadger) or json (PostgreSQL's jsonlog)" },
-    Key { name: "slow_log.threshold", flag: flag("slow-query-threshold", "DURATION"), environment: Some("PGPRISM_SLOW_QUERY_THRESHOLD"), reload: AtOnce, field: Once(|c| &mut c.slow_log.threshold),
+    Key { name: "slow_log.threshold", flag: flag("slow-query-threshold", "DURATION"), environment: Some("PGPRISM_SLOW_QUERY_THRESHOLD"), range: Some(("0s", "1day")), reload: AtOnce, field: Once(|c| &mut c.slow_log.threshold),
         summary: "Queries that take at least this long go to the slow-query log" },
-    Key { name: "slow_log.queries_per_second_max", flag: None, environment: Some("PGPRISM_SLOW_LOG_QUERIES_PER_SECOND_MAX"), reload: AtOnce, field: Once(|c| &mut c.slow_log.queries_per_second_max),
+    Key { name: "slow_log.queries_per_second_max", flag: None, environment: Some("PGPRISM_SLOW_LOG_QUERIES_PER_SECOND_MAX"), range: Some(("0", "1000000")), reload: AtOnce, field: Once(|c| &mut c.slow_log.queries_per_second_max),
         summary: "Slow queries written a second at most; 0 is no limit" },
-    Key { name: "slow_log.queue_max", flag: None, environment: Some("PGPRISM_SLOW_LOG_QUEUE_MAX"), reload: AtStart, field: Once(|c| &mut c.slow_log.queue_max),
+    Key { name: "slow_log.queue_max", flag: None, environment: Some("PGPRISM_SLOW_LOG_QUEUE_MAX"), range: Some(("1", "1000000")), reload: AtStart, field: Once(|c| &mut c.slow_log.queue_max),
         summary: "Slow queries that wait to be written at most" },
 
-    Key { name: "limits.connections_max", flag: None, environment: Some("PGPRISM_LIMITS_CONNECTIONS_MAX"), reload: AtOnce, field: Once(|c| &mut c.limits.connections_max),
+    Key { name: "limits.connections_max", flag: None, environment: Some("PGPRISM_LIMITS_CONNECTIONS_MAX"), range: Some(("1", "1000000")), reload: AtOnce, field: Once(|c| &mut c.limits.connections_max),
         summary: "Client connections at a time" },
-    Key { name: "limits.fingerprint_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_FINGERPRINT_BYTES_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.fingerprint_bytes_max),
+    Key { name: "limits.fingerprint_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_FINGERPRINT_BYTES_MAX"), range: Some(("1KiB", "1GiB")), reload: AtStart, field: Once(|c| &mut c.limits.fingerprint_bytes_max),
         summary: "Bytes of a statement that its fingerprint covers" },
-    Key { name: "limits.text_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_TEXT_BYTES_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.text_bytes_max),
+    Key { name: "limits.text_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_TEXT_BYTES_MAX"), range: Some(("256B", "1MiB")), reload: AtStart, field: Once(|c| &mut c.limits.text_bytes_max),
         summary: "Bytes of a statement's text that are kept for people" },
-    Key { name: "limits.statements_per_session_max", flag: None, environment: Some("PGPRISM_LIMITS_STATEMENTS_PER_SESSION_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.statements_per_session_max),
+    Key { name: "limits.statements_per_session_max", flag: None, environment: Some("PGPRISM_LIMITS_STATEMENTS_PER_SESSION_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.statements_per_session_max),
         summary: "Prepared statements remembered for each session" },
-    Key { name: "limits.fingerprints_max", flag: None, environment: Some("PGPRISM_LIMITS_FINGERPRINTS_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.fingerprints_max),
-        summary: "Query shapes counted on their own" },
-    Key { name: "limits.admitted_max", flag: None, environment: Some("PGPRISM_LIMITS_ADMITTED_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.admitted_max),
-        summary: "Pairs of fingerprint and database with metrics of their own" },
-    Key { name: "limits.session_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_SESSION_BYTES_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.session_bytes_max),
+    Key { name: "limits.portals_per_session_max", flag: None, environment: Some("PGPRISM_LIMITS_PORTALS_PER_SESSION_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.portals_per_session_max),
+        summary: "Open cursors and suspended portals followed in each session" },
+    Key { name: "limits.pipeline_messages_max", flag: None, environment: Some("PGPRISM_LIMITS_PIPELINE_MESSAGES_MAX"), range: Some(("16", "10000000")), reload: AtStart, field: Once(|c| &mut c.limits.pipeline_messages_max),
+        summary: "Messages of a session whose answers are awaited at a time" },
+    Key { name: "limits.session_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_SESSION_BYTES_MAX"), range: Some(("1MiB", "64GiB")), reload: AtStart, field: Once(|c| &mut c.limits.session_bytes_max),
         summary: "Memory for the state of all observed sessions together" },
-    Key { name: "limits.ring_events_max", flag: None, environment: Some("PGPRISM_LIMITS_RING_EVENTS_MAX"), reload: AtStart, field: Once(|c| &mut c.limits.ring_events_max),
+    Key { name: "limits.fingerprints_max", flag: None, environment: Some("PGPRISM_LIMITS_FINGERPRINTS_MAX"), range: Some(("1", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.fingerprints_max),
+        summary: "Query shapes counted on their own" },
+    Key { name: "limits.texts_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_TEXTS_BYTES_MAX"), range: Some(("64KiB", "4GiB")), reload: AtStart, field: Once(|c| &mut c.limits.texts_bytes_max),
+        summary: "Normalised text of all query shapes together" },
+    Key { name: "limits.admitted_max", flag: None, environment: Some("PGPRISM_LIMITS_ADMITTED_MAX"), range: Some(("0", "10000")), reload: AtStart, field: Once(|c| &mut c.limits.admitted_max),
+        summary: "Pairs of fingerprint and database with metrics of their own" },
+    Key { name: "limits.databases_max", flag: None, environment: Some("PGPRISM_LIMITS_DATABASES_MAX"), range: Some(("1", "10000")), reload: AtStart, field: Once(|c| &mut c.limits.databases_max),
+        summary: "Databases with a name of their own in metrics and API" },
+    Key { name: "limits.names_max", flag: None, environment: Some("PGPRISM_LIMITS_NAMES_MAX"), range: Some(("1", "10000")), reload: AtStart, field: Once(|c| &mut c.limits.names_max),
+        summary: "Users, and as many applications, with a name of their own in the API" },
+    Key { name: "limits.routes_max", flag: None, environment: Some("PGPRISM_LIMITS_ROUTES_MAX"), range: Some(("1", "10000")), reload: AtStart, field: Once(|c| &mut c.limits.routes_max),
+        summary: "Routes with a name of their own in the API" },
+    Key { name: "limits.error_codes_max", flag: None, environment: Some("PGPRISM_LIMITS_ERROR_CODES_MAX"), range: Some(("1", "10000")), reload: AtStart, field: Once(|c| &mut c.limits.error_codes_max),
+        summary: "SQLSTATEs with a name of their own in metrics" },
+    Key { name: "limits.ring_events_max", flag: None, environment: Some("PGPRISM_LIMITS_RING_EVENTS_MAX"), range: Some(("1", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.ring_events_max),
         summary: "Finished queries that wait for the analysis, for each worker" },
 
-    Key { name: "timeouts.connect", flag: None, environment: Some("PGPRISM_TIMEOUTS_CONNECT"), reload: AtOnce, field: Once(|c| &mut c.timeouts.connect),
+    Key { name: "timeouts.connect", flag: None, environment: Some("PGPRISM_TIMEOUTS_CONNECT"), range: Some(("1ms", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.connect),
         summary: "Time to connect to the upstream, all its addresses together" },
-    Key { name: "timeouts.login", flag: None, environment: Some("PGPRISM_TIMEOUTS_LOGIN"), reload: AtOnce, field: Once(|c| &mut c.timeouts.login),
+    Key { name: "timeouts.login", flag: None, environment: Some("PGPRISM_TIMEOUTS_LOGIN"), range: Some(("1ms", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.login),
         summary: "Time from accept to the end of the login" },
-    Key { name: "timeouts.drain_idle_grace", flag: None, environment: Some("PGPRISM_TIMEOUTS_DRAIN_IDLE_GRACE"), reload: AtOnce, field: Once(|c| &mut c.timeouts.drain_idle_grace),
+    Key { name: "timeouts.drain_idle_grace", flag: None, environment: Some("PGPRISM_TIMEOUTS_DRAIN_IDLE_GRACE"), range: Some(("0s", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.drain_idle_grace),
         summary: "Time that idle sessions keep after SIGTERM" },
-    Key { name: "timeouts.drain_timeout", flag: None, environment: Some("PGPRISM_TIMEOUTS_DRAIN_TIMEOUT"), reload: AtOnce, field: Once(|c| &mut c.timeouts.drain_timeout),
+    Key { name: "timeouts.drain_timeout", flag: None, environment: Some("PGPRISM_TIMEOUTS_DRAIN_TIMEOUT"), range: Some(("0s", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.drain_timeout),
         summary: "Time that running queries and open transactions keep after SIGTERM" },
-    Key { name: "timeouts.tcp_user_timeout", flag: None, environment: Some("PGPRISM_TIMEOUTS_TCP_USER_TIMEOUT"), reload: AtOnce, field: Once(|c| &mut c.timeouts.tcp_user_timeout),
+    Key { name: "timeouts.tcp_user_timeout", flag: None, environment: Some("PGPRISM_TIMEOUTS_TCP_USER_TIMEOUT"), range: Some(("1ms", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.tcp_user_timeout),
         summary: "TCP_USER_TIMEOUT of new connections, both legs, or off" },
+    Key { name: "timeouts.probe_interval", flag: None, environment: Some("PGPRISM_TIMEOUTS_PROBE_INTERVAL"), range: Some(("1s", "1day")), reload: AtStart, field: Once(|c| &mut c.timeouts.probe_interval),
+        summary: "Connect to an upstream that had no new connection for so long, to know if it is up, or off" },
 
-    Key { name: "units.unit_gap", flag: None, environment: Some("PGPRISM_UNITS_UNIT_GAP"), reload: AtStart, field: Once(|c| &mut c.units.unit_gap),
+    Key { name: "units.unit_gap", flag: None, environment: Some("PGPRISM_UNITS_UNIT_GAP"), range: Some(("1ms", "1h")), reload: AtStart, field: Once(|c| &mut c.units.unit_gap),
         summary: "Longest pause between two queries that counts as the application's time" },
 ];
 

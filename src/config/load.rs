@@ -187,11 +187,11 @@ impl Config {
                         self.listeners.push(read_listener(file, item)?);
                     }
                 }
-                DeValue::Table(table) if is_section(section) => {
+                DeValue::Table(table) if section != "listeners" && is_section(section) => {
                     for (name, value) in table {
                         let key = find_key(file, section, name)?;
                         set(file, key, value, |raw| match &key.field {
-                            Field::Once(at) => at(self).set(raw),
+                            Field::Once(at) => key.put(at(self), raw),
                             Field::EachListener(_) => Err(not_a_table(value)),
                         })?;
                     }
@@ -200,7 +200,7 @@ impl Config {
                 _ => {
                     let key = find_key(file, "", name)?;
                     set(file, key, value, |raw| match &key.field {
-                        Field::Once(at) => at(self).set(raw),
+                        Field::Once(at) => key.put(at(self), raw),
                         Field::EachListener(_) => Err(not_a_table(value)),
                     })?;
                 }
@@ -216,10 +216,10 @@ impl Config {
             };
             let raw = Raw::Words(&given.words);
             let done = match &key.field {
-                Field::Once(at) => at(self).set(raw),
+                Field::Once(at) => key.put(at(self), raw),
                 Field::EachListener(at) => match self.listeners.as_mut_slice() {
                     [] => Err(Reason::NoListener),
-                    [listener] => at(listener).set(raw),
+                    [listener] => key.put(at(listener), raw),
                     several => Err(Reason::SeveralListeners(several.len())),
                 },
             };
@@ -319,7 +319,7 @@ fn read_listener(file: &File<'_>, item: &Spanned<DeValue<'_>>) -> Result<Listene
     for (name, value) in table {
         let key = find_key(file, "listeners", name)?;
         set(file, key, value, |raw| match &key.field {
-            Field::EachListener(at) => at(&mut listener).set(raw),
+            Field::EachListener(at) => key.put(at(&mut listener), raw),
             Field::Once(_) => Err(not_a_table(value)),
         })?;
     }

@@ -141,12 +141,26 @@ pub struct Limits {
     pub text_bytes_max: Size,
     /// Named statements a session remembers.
     pub statements_per_session_max: usize,
-    /// Query shapes counted on their own.
-    pub fingerprints_max: usize,
-    /// (Fingerprint, database) pairs with metrics of their own.
-    pub admitted_max: usize,
+    /// Open cursors and suspended portals a session follows.
+    pub portals_per_session_max: usize,
+    /// Messages of one session whose answers are awaited at a time.
+    pub pipeline_messages_max: usize,
     /// Memory of all sessions' state together.
     pub session_bytes_max: Size,
+    /// Query shapes counted on their own.
+    pub fingerprints_max: usize,
+    /// Normalised text of all query shapes together.
+    pub texts_bytes_max: Size,
+    /// (Fingerprint, database) pairs with metrics of their own.
+    pub admitted_max: usize,
+    /// Databases with a name of their own in metrics and API.
+    pub databases_max: usize,
+    /// Users, and as many applications, with a name of their own in the API.
+    pub names_max: usize,
+    /// Routes with a name of their own in the API.
+    pub routes_max: usize,
+    /// SQLSTATEs with a name of their own in metrics.
+    pub error_codes_max: usize,
     /// Queries a worker holds for the analysis.
     pub ring_events_max: usize,
 }
@@ -164,6 +178,8 @@ pub struct Timeouts {
     pub drain_timeout: Duration,
     /// TCP_USER_TIMEOUT of both legs; `None` leaves it to the system.
     pub tcp_user_timeout: Option<Duration>,
+    /// An upstream without a new connection for so long is connected to, to know whether it is up; `None` is never.
+    pub probe_interval: Option<Duration>,
 }
 
 /// How units of work are told apart.
@@ -240,9 +256,16 @@ impl Default for Config {
                 fingerprint_bytes_max: Size(1 << 20),
                 text_bytes_max: Size(64 << 10),
                 statements_per_session_max: 256,
-                fingerprints_max: 10_000,
-                admitted_max: 200,
+                portals_per_session_max: 64,
+                pipeline_messages_max: 65_536,
                 session_bytes_max: Size(64 << 20),
+                fingerprints_max: 10_000,
+                texts_bytes_max: Size(24 << 20),
+                admitted_max: 200,
+                databases_max: 50,
+                names_max: 200,
+                routes_max: 1000,
+                error_codes_max: 100,
                 ring_events_max: 8192,
             },
             timeouts: Timeouts {
@@ -251,6 +274,7 @@ impl Default for Config {
                 drain_idle_grace: Duration::from_secs(1),
                 drain_timeout: Duration::from_secs(25),
                 tcp_user_timeout: None,
+                probe_interval: Some(Duration::from_secs(10)),
             },
             units: Units {
                 unit_gap: Duration::from_millis(50),

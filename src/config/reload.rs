@@ -66,3 +66,97 @@ impl Config {
         Ok(Changes { keys: at_once })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("a.toml"), text)
+    }
+
+    #[track_caller]
+    fn reload(from: &str, to: &str) -> Result<Vec<String>, String> {
+        let changes = parse(from).unwrap().reload(&parse(to).unwrap());
+        changes
+            .map(|changes| changes.keys)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_reload_names_what_changes() {
+        assert_eq!(reload("", ""), Ok(vec![]));
+        assert_eq!(
+            reload(
+                "[[listeners]]\nlisten = \"127.0.0.1:1\"\n[[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:2\"",
+                "observe = false\n[[listeners]]\nlisten = \"127.0.0.1:1\"\n\
+                 [[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:2\"\nupstream = \"postgres://db\"\n\
+                 [slow_log]\nthreshold = \"1s\"\n[limits]\nconnections_max = 5\n[timeouts]\nlogin = \"1s\"",
+            ),
+            Ok(vec![
+                "observe".to_owned(),
+                "listeners.b.upstream".to_owned(),
+                "slow_log.threshold".to_owned(),
+                "limits.connections_max".to_owned(),
+                "timeouts.login".to_owned(),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_reload_is_refused_whole_and_names_every_key_that_needs_a_restart() {
+        assert_eq!(
+            reload("", "observe = false\nworkers = 3\n[[listeners]]\nlisten = \"127.0.0.1:1\""),
+            Err("workers, listeners.default.listen cannot change while pgprism runs; restart it, or take the change back".to_owned())
+        );
+        for text in [
+            "[[listeners]]\nname = \"b\"",
+            "[[listeners]]\n[[listeners]]\nname = \"b\"\nlisten = \"127.0.0.1:1\"",
+        ] {
+            let error = reload("", text).unwrap_err();
+            assert!(error.starts_with("listeners cannot change"), "{error}");
+        }
+        for key in KEYS
+            .iter()
+            .filter(|key| key.name.starts_with("slow_log.") && key.name != "slow_log.queue_max")
+        {
+            assert_eq!(key.reload, Reload::AtOnce, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_reload_reads_the_same_sources_again_and_sees_a_new_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (
+            folder.path().join("pgprism.toml"),
+            folder.path().join("token"),
+        );
+        let write = |threshold: &str, secret: &str| {
+            let text = format!(
+                "[admin]\ntoken_file = \"{}\"\n[slow_log]\nthreshold = \"{threshold}\"",
+                token.display()
+            );
+            std::fs::write(&file, text).unwrap();
+            std::fs::write(&token, secret).unwrap();
+        };
+        write("1s", "old");
+        let flags = [("listen".to_owned(), "127.0.0.1:7".to_owned())];
+        let config = Config::load(Sources::new(Some(file.clone()), &flags, |_| None)).unwrap();
+        write("2s", "new");
+        let new = config.reread().unwrap();
+        assert_eq!(
+            new.listeners[0].listen.to_string(),
+            "127.0.0.1:7",
+            "the flag still stands"
+        );
+        assert_eq!(
+            config.reload(&new).unwrap().keys,
+            ["slow_log.threshold", "admin.token_file"]
+        );
+        std::fs::write(&file, "[slow_log]\nthreshold = 1").unwrap();
+        assert!(config.reread().is_err());
+    }
+}

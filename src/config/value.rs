@@ -1,5 +1,6 @@
 //! How each kind of setting is read from the file, the environment or a flag, and written back.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,6 +56,18 @@ pub(super) trait Setting {
     fn set(&mut self, raw: Raw<'_>) -> Result<(), Reason>;
     /// The value as TOML: what [`Setting::set`] would read back.
     fn show(&self) -> String;
+    /// How the value compares with the one that `words` stand for; `None` for kinds without an order.
+    fn compare(&self, words: &str) -> Option<Ordering> {
+        let _ = words;
+        None
+    }
+}
+
+/// How `value` compares with what `words` stand for.
+fn compare<T: Setting + Copy + Ord>(value: &T, words: &str) -> Option<Ordering> {
+    let mut other = *value;
+    other.set(Raw::Words(words)).ok()?;
+    Some(value.cmp(&other))
 }
 
 /// `text` as a TOML basic string.
@@ -101,6 +114,10 @@ impl Setting for Size {
     fn show(&self) -> String {
         quoted(&self.to_string())
     }
+
+    fn compare(&self, words: &str) -> Option<Ordering> {
+        compare(self, words)
+    }
 }
 
 impl Setting for Duration {
@@ -117,6 +134,10 @@ impl Setting for Duration {
                 .to_string()
                 .replace(' ', ""),
         )
+    }
+
+    fn compare(&self, words: &str) -> Option<Ordering> {
+        compare(self, words)
     }
 }
 
@@ -136,6 +157,10 @@ impl Setting for Option<Duration> {
     fn show(&self) -> String {
         self.as_ref().map_or_else(|| quoted("off"), Setting::show)
     }
+
+    fn compare(&self, words: &str) -> Option<Ordering> {
+        self.as_ref()?.compare(words)
+    }
 }
 
 impl Setting for usize {
@@ -153,6 +178,10 @@ impl Setting for usize {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+
+    fn compare(&self, words: &str) -> Option<Ordering> {
+        compare(self, words)
     }
 }
 

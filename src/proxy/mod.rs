@@ -1,1 +1,439 @@
 //! Listener, connection, relay, cancel, drain: moves the bytes and knows nothing of what they mean.
+//!
+//! *Architecture invariants:* a connection belongs to one worker (a thread with its own runtime) for its life, and one
+//! task polls both of its directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
+//! observation does, the bytes go on. Start reading in [`connection`].
+
+mod cancel;
+mod connection;
+mod drain;
+mod greeting;
+mod listener;
+mod login;
+pub mod relay;
+mod socket;
+mod upstream;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::event::Taps;
+use crate::registry::{self, Registry};
+
+pub use upstream::UpstreamAddress;
+
+/// What a proxy is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// At least one; names and addresses differ.
+    pub listeners: Vec<ListenerSettings>,
+    /// What can be changed while it runs.
+    pub tunables: Tunables,
+    /// Lets several processes listen on one port (SO_REUSEPORT). Off, a busy port is an error.
+    pub reuse_port: bool,
+    /// Connects to an upstream that has had no connection for this long, to know whether it is up; `None`: never.
+    pub probe_interval: Option<Duration>,
+}
+
+/// What a reload may change; connections that exist keep what they began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunables {
+    /// Connections served at one time, over all listeners; more are answered with SQLSTATE 53300.
+    pub connections_max: usize,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// TCP_USER_TIMEOUT on both legs. It also ends peers that live but do not read: hence `None` by default.
+    pub tcp_user_timeout: Option<Duration>,
+}
+
+impl Default for Tunables {
+    fn default() -> Tunables {
+        Tunables {
+            connections_max: 10_000,
+            timeouts: Timeouts::default(),
+            tcp_user_timeout: None,
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Resolving the upstream's name and trying all its addresses.
+    pub connect: Duration,
+    /// Accept to ReadyForQuery.
+    pub login: Duration,
+    /// A drain ends a session that has been idle for this long.
+    pub drain_idle_grace: Duration,
+    /// A drain ends every session after this.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(5),
+            login: Duration::from_secs(60),
+            drain_idle_grace: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// One listener and the upstream it stands for.
+#[derive(Debug, Clone)]
+pub struct ListenerSettings {
+    /// The DATABASES alias it stands for.
+    pub name: Arc<str>,
+    /// `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Where its connections go.
+    pub upstream: UpstreamAddress,
+    /// What happens to SSLRequest.
+    pub tls: TlsMode,
+    /// Whether its sessions are observed.
+    pub observe: bool,
+}
+
+/// What a listener does with SSLRequest and everything else that is not plaintext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsMode {
+    /// SSLRequest and GSSENCRequest are answered `N`.
+    #[default]
+    Off,
+    /// All bytes are passed on untouched, SSLRequest included; only bytes, times and connections are observed.
+    PassThrough,
+}
+
+/// Why a proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address could not be bound: busy, not ours, not permitted, not resolvable.
+    #[error("listener {listener}: cannot listen on {address}: {source}")]
+    Listen {
+        /// Name of the listener.
+        listener: Arc<str>,
+        /// Address as configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("cannot start a worker: {0}")]
+    Worker(io::Error),
+    /// `taps` was empty: there would be no worker.
+    #[error("no workers")]
+    NoWorkers,
+}
+
+/// Why a reload was refused; nothing was changed then.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReloadError {
+    /// Listeners cannot be added, removed or renamed while the proxy runs.
+    #[error("listeners cannot be added, removed or renamed by a reload")]
+    Listeners,
+    /// A listener's address cannot be changed while the proxy runs.
+    #[error("listener {listener}: its address cannot be changed by a reload")]
+    Address {
+        /// Name of the listener.
+        listener: Arc<str>,
+    },
+}
+
+/// How many workers suit this machine: one a core.
+pub fn default_worker_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Raises this process's limit of file descriptors to its hard limit and returns how many connections fit:
+/// `setting` or half of the limit (a connection has two sockets), whichever is less.
+pub fn fit_connections_max(setting: usize) -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return setting;
+    };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    };
+    setting
+        .min(usize::try_from(limit / 2).unwrap_or(usize::MAX))
+        .max(1)
+}
+
+/// A running proxy. Dropping it ends every connection at once; see [`Proxy::drain`] for the gentle way.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    listen: Vec<String>,
+    stage: watch::Sender<Stage>,
+    /// Threads that have not ended.
+    running: watch::Receiver<usize>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+}
+
+impl Proxy {
+    /// Binds all listeners, then starts one worker for each of `taps` and one thread that accepts.
+    pub fn start<T>(
+        settings: Settings,
+        registry: Arc<Registry>,
+        clock: Clock,
+        taps: Vec<T>,
+    ) -> Result<Proxy, StartError>
+    where
+        T: Taps + Send + 'static,
+    {
+        if taps.is_empty() {
+            return Err(StartError::NoWorkers);
+        }
+        let mut sockets = Vec::new();
+        let mut routes = Vec::new();
+        let mut addresses = Vec::new();
+        for listener in &settings.listeners {
+            let (socket, address) =
+                listener::bind(&listener.listen, settings.reuse_port).map_err(|source| {
+                    StartError::Listen {
+                        listener: Arc::clone(&listener.name),
+                        address: listener.listen.clone(),
+                        source,
+                    }
+                })?;
+            let figures = registry.add_listener(
+                Arc::clone(&listener.name),
+                address.to_string().into(),
+                taps.len(),
+            );
+            figures.observe.store(listener.observe, Relaxed);
+            figures.set_upstream_address(listener.upstream.to_string().into());
+            addresses.push((Arc::clone(&listener.name), address));
+            sockets.push(socket);
+            routes.push(Arc::new(Route {
+                figures,
+                target: ArcSwap::from_pointee(Target {
+                    upstream: listener.upstream.clone(),
+                    tls: listener.tls,
+                }),
+            }));
+        }
+        let shared = Arc::new(Shared {
+            registry,
+            clock,
+            tunables: ArcSwap::from_pointee(settings.tunables),
+            routes,
+            cancel_keys: cancel::CancelKeys::default(),
+            seats: AtomicUsize::new(0),
+            client_sockets: AtomicUsize::new(0),
+        });
+        let (stage, _) = watch::channel(Stage::Running);
+        let (running_count, running) = watch::channel(0);
+        let mut proxy = Proxy {
+            shared: Arc::clone(&shared),
+            listen: settings.listeners.into_iter().map(|l| l.listen).collect(),
+            stage,
+            running,
+            threads: Mutex::default(),
+            addresses,
+        };
+        let threads = proxy
+            .threads
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut doors = Vec::new();
+        for (index, taps) in taps.into_iter().enumerate() {
+            let (door, thread) = worker::start(
+                index,
+                Arc::clone(&shared),
+                taps,
+                proxy.stage.subscribe(),
+                Running::begin(&running_count),
+            )
+            .map_err(StartError::Worker)?;
+            doors.push(door);
+            threads.push(thread);
+        }
+        let acceptor = listener::start(
+            sockets,
+            shared,
+            doors,
+            proxy.stage.subscribe(),
+            settings.probe_interval,
+            Running::begin(&running_count),
+        )
+        .map_err(StartError::Worker)?;
+        threads.push(acceptor);
+        Ok(proxy)
+    }
+
+    /// Name and bound address of each listener, in the order of the settings.
+    pub fn bound_addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Switches observation for the listener `name`, or for all: off at once (each tap reads the flag), on for new
+    /// sessions. No session is touched. False when there is no such listener.
+    pub fn set_observe(&self, name: Option<&str>, observe: bool) -> bool {
+        let mut found = false;
+        for route in &self.shared.routes {
+            if name.is_none_or(|name| *route.figures.name == *name) {
+                route.figures.observe.store(observe, Relaxed);
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Takes over what can change while the proxy runs: [`Tunables`], each listener's upstream, TLS mode and
+    /// `observe`. Refused whole when anything else differs. `reuse_port` and `probe_interval` are not looked at.
+    pub fn reload(&self, settings: &Settings) -> Result<(), ReloadError> {
+        if settings.listeners.len() != self.shared.routes.len() {
+            return Err(ReloadError::Listeners);
+        }
+        let known = || self.shared.routes.iter().zip(&self.listen);
+        for (new, (route, listen)) in settings.listeners.iter().zip(known()) {
+            if new.name != route.figures.name {
+                return Err(ReloadError::Listeners);
+            }
+            if new.listen != *listen {
+                return Err(ReloadError::Address {
+                    listener: Arc::clone(&new.name),
+                });
+            }
+        }
+        for (new, (route, _)) in settings.listeners.iter().zip(known()) {
+            route.target.store(Arc::new(Target {
+                upstream: new.upstream.clone(),
+                tls: new.tls,
+            }));
+            route
+                .figures
+                .set_upstream_address(new.upstream.to_string().into());
+            route.figures.observe.store(new.observe, Relaxed);
+        }
+        self.shared
+            .tunables
+            .store(Arc::new(settings.tunables.clone()));
+        Ok(())
+    }
+
+    /// Releases the listeners' ports and begins to end the sessions as [`drain`] says; returns at once.
+    pub fn begin_drain(&self) {
+        self.stage.send_if_modified(|stage| {
+            let begins = *stage == Stage::Running;
+            if begins {
+                *stage = Stage::Draining;
+            }
+            begins
+        });
+    }
+
+    /// Ends every connection now.
+    pub fn end_now(&self) {
+        self.stage.send_replace(Stage::Ending);
+    }
+
+    /// Waits until every connection has ended, after [`Proxy::begin_drain`] or [`Proxy::end_now`].
+    pub async fn wait(&self) {
+        let mut running = self.running.clone();
+        // An error says that every sender is gone, with the threads that held them.
+        let _ = running.wait_for(|count| *count == 0).await;
+    }
+
+    /// [`Proxy::begin_drain`], then [`Proxy::wait`].
+    pub async fn drain(&self) {
+        self.begin_drain();
+        self.wait().await;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.end_now();
+        let threads = self
+            .threads
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A worker that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How far the proxy has come in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Draining,
+    Ending,
+}
+
+/// What all threads of a proxy share.
+#[derive(Debug)]
+struct Shared {
+    registry: Arc<Registry>,
+    clock: Clock,
+    tunables: ArcSwap<Tunables>,
+    routes: Vec<Arc<Route>>,
+    cancel_keys: cancel::CancelKeys,
+    /// Connections counted against `connections_max`: those whose StartupMessage came.
+    seats: AtomicUsize,
+    /// All client sockets, those in their startup phase and those of CancelRequests included.
+    client_sockets: AtomicUsize,
+}
+
+/// One listener as its connections see it.
+#[derive(Debug)]
+struct Route {
+    figures: Arc<registry::Listener>,
+    target: ArcSwap<Target>,
+}
+
+/// Where new connections of a listener go, and how.
+#[derive(Debug)]
+struct Target {
+    upstream: UpstreamAddress,
+    tls: TlsMode,
+}
+
+/// Counts a thread among those that run, until it is dropped.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn begin(count: &watch::Sender<usize>) -> Running {
+        count.send_modify(|count| *count += 1);
+        Running(count.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Counts an upstream socket among those that are open, until it is dropped.
+#[derive(Debug)]
+struct UpstreamGauge(Arc<registry::Listener>);
+
+impl UpstreamGauge {
+    fn raise(figures: Arc<registry::Listener>) -> UpstreamGauge {
+        figures.upstream_connections.fetch_add(1, Relaxed);
+        UpstreamGauge(figures)
+    }
+}
+
+impl Drop for UpstreamGauge {
+    fn drop(&mut self) {
+        self.0.upstream_connections.fetch_sub(1, Relaxed);
+    }
+}

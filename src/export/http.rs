@@ -1,0 +1,280 @@
+//! The admin address: health, metrics and the JSON API.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/healthz` | the process runs |
+//! | `/readyz` | it listens and reaches its upstreams |
+//! | `/metrics` | [`super::metrics`] |
+//! | `/api/v1/summary`, `queries`, `queries/{fingerprint}`, `connections`, `history` | [`api`] |
+//! | `/api/v1/stream` | [`stream`] |
+//! | `POST /api/v1/reset` | clears the API's figures |
+//!
+//! *Architecture invariant:* nothing here can slow traffic down: it runs on a runtime of its own, reads copies, and
+//! bounds connections, streams, scrapes, request headers and the time each of them may take. Who may ask what is
+//! decided in [`guard`] alone. `docs/openapi.json` describes it and is compared with the running server.
+
+mod api;
+mod error;
+mod guard;
+mod held;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::aggregate::Store;
+use crate::analysis::Feed;
+use crate::clock::Clock;
+use crate::export::metrics::{Metrics, MetricsError};
+use crate::registry::Registry;
+
+/// Bytes that wait in the kernel for a peer to take them.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long accepting rests after it failed, which it does when file descriptors run out.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How much of this process the admin address may take.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Connections at a time; further ones wait in the kernel.
+    pub connections_max: u32,
+    /// Pages of `/metrics` being sent at a time.
+    pub scrapes_max: usize,
+    /// Streams at a time.
+    pub streams_max: usize,
+    /// From a connection's accept, or the end of its last answer, to the end of the next request's headers.
+    pub headers_within: Duration,
+    /// How long a peer may leave bytes unread before the kernel ends the connection.
+    pub unread_within: Duration,
+    /// How long a connection may live; what it is answering then still has `last_answer_within`.
+    pub connection_within: Duration,
+    /// The same for one that carries a stream.
+    pub stream_within: Duration,
+    /// How long the answer in progress may take when a connection's time is over or the server stops.
+    pub last_answer_within: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections_max: 64,
+            scrapes_max: 4,
+            streams_max: 16,
+            headers_within: Duration::from_secs(10),
+            unread_within: Duration::from_secs(15),
+            connection_within: Duration::from_secs(300),
+            stream_within: Duration::from_secs(3600),
+            last_answer_within: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Asks every listener's upstream whether it can be connected to; the error says which cannot and why.
+pub type Probe =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// What the admin address shows and whom it lets in.
+pub struct Settings {
+    /// Figures of queries.
+    pub store: Arc<Store>,
+    /// Figures of connections.
+    pub registry: Arc<Registry>,
+    /// The latest events.
+    pub feed: Arc<Feed>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Host names accepted beside the bound address and localhost: `name` for any port, or `name:port`.
+    pub hosts: Vec<String>,
+    /// The token that every request but those for health must carry; `None` where the address is loopback.
+    pub token: Option<String>,
+    /// How `/readyz` asks.
+    pub probe: Probe,
+    /// Limits.
+    pub bounds: Bounds,
+}
+
+/// What handlers share.
+struct Admin {
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    feed: Arc<Feed>,
+    clock: Clock,
+    metrics: Metrics,
+    guard: guard::Guard,
+    probe: Probe,
+    scrapes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// What had been given up before the last reset.
+    losses_before: Mutex<BTreeMap<api::Loss, u64>>,
+}
+
+/// What handlers know of the connection that asks.
+#[derive(Clone)]
+struct Connection {
+    local: SocketAddr,
+    streaming: Arc<AtomicBool>,
+}
+
+/// The admin address, ready to serve.
+pub struct Server {
+    router: Router,
+    bounds: Bounds,
+}
+
+impl Server {
+    /// A server that shows these things.
+    pub fn new(settings: Settings) -> Result<Server, MetricsError> {
+        let Settings {
+            store,
+            registry,
+            feed,
+            clock,
+            hosts,
+            token,
+            probe,
+            bounds,
+        } = settings;
+        let admin = Arc::new(Admin {
+            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry))?,
+            guard: guard::Guard::new(hosts, token),
+            scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
+            streams: Arc::new(Semaphore::new(bounds.streams_max)),
+            losses_before: Mutex::default(),
+            store,
+            registry,
+            feed,
+            clock,
+            probe,
+        });
+        let router = Router::new()
+            .route("/healthz", get(api::healthz))
+            .route("/readyz", get(api::readyz))
+            .route("/metrics", get(api::metrics))
+            .route("/api/v1/summary", get(api::summary))
+            .route("/api/v1/queries", get(api::queries))
+            .route("/api/v1/queries/{fingerprint}", get(api::query))
+            .route("/api/v1/connections", get(api::connections))
+            .route("/api/v1/history", get(api::history))
+            .route("/api/v1/stream", get(stream::stream))
+            .route("/api/v1/reset", post(api::reset))
+            .fallback(error::no_such_path)
+            .method_not_allowed_fallback(error::no_such_method)
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&admin),
+                guard::check,
+            ))
+            .with_state(admin);
+        Ok(Server { router, bounds })
+    }
+
+    /// Serves until `stop` is ready, then releases the port and gives answers in progress a few seconds.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let connections = Arc::new(Semaphore::new(self.bounds.connections_max as usize));
+        let (stopping, _) = tokio::sync::watch::channel(());
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accept = async {
+                // Never closed, so that this cannot fail.
+                let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
+                Some((permit, listener.accept().await))
+            };
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = accept => accepted,
+            };
+            match accepted {
+                Some((permit, Ok((stream, _)))) => {
+                    tokio::spawn(converse(
+                        self.router.clone(),
+                        self.bounds.clone(),
+                        stream,
+                        permit,
+                        stopping.subscribe(),
+                    ));
+                }
+                Some((_, Err(error))) => {
+                    tracing::warn!(%error, "accept admin connection");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+                None => break,
+            }
+        }
+        drop(listener);
+        drop(stopping);
+        // All permits are back when the last connection is over.
+        let all = connections.acquire_many(self.bounds.connections_max);
+        let _ = timeout(self.bounds.last_answer_within + Duration::from_secs(1), all).await;
+    }
+}
+
+/// One connection from its accept to its end.
+async fn converse(
+    router: Router,
+    bounds: Bounds,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    mut stopping: tokio::sync::watch::Receiver<()>,
+) {
+    let _permit = permit;
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let socket = socket2::SockRef::from(&stream);
+    // Best effort: without it a peer that never reads holds its place until the connection's time is over.
+    let _ = socket.set_tcp_user_timeout(Some(bounds.unread_within));
+    let _ = socket.set_keepalive(true);
+    let _ = socket.set_send_buffer_size(UNREAD_BYTES_MAX);
+    let streaming = Arc::new(AtomicBool::new(false));
+    let router = router.layer(Extension(Connection {
+        local,
+        streaming: Arc::clone(&streaming),
+    }));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.headers_within)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let over = async {
+        tokio::time::sleep(bounds.connection_within).await;
+        if streaming.load(Ordering::Relaxed) {
+            tokio::time::sleep(
+                bounds
+                    .stream_within
+                    .saturating_sub(bounds.connection_within),
+            )
+            .await;
+        }
+    };
+    tokio::select! {
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "admin connection");
+            }
+            return;
+        }
+        // An error means that the sender is gone: the server stops.
+        _ = stopping.changed() => {}
+        () = over => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(bounds.last_answer_within, connection).await;
+}

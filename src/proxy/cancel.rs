@@ -1,0 +1,164 @@
+//! CancelRequests: each comes on a connection of its own and must reach the very server its session is on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::socket::Socket;
+use super::upstream::{self, Endpoint};
+use super::{Shared, Tunables, UpstreamGauge};
+use crate::event::SessionId;
+use crate::wire::startup::CancelKey;
+
+/// Where the CancelRequest of each session goes. Keys of one listener do not count at another: two servers may
+/// have given out the same one.
+#[derive(Debug, Default)]
+pub(super) struct CancelKeys(Mutex<HashMap<(usize, CancelKey), (SessionId, Endpoint)>>);
+
+impl CancelKeys {
+    fn find(&self, route: usize, key: &CancelKey) -> Option<Endpoint> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A tuple cannot be looked up by parts; a cancel is rare enough for the copy.
+        let (_, endpoint) = keys.get(&(route, key.clone()))?;
+        Some(endpoint.clone())
+    }
+}
+
+/// A session's key, found by CancelRequests until this is dropped.
+#[derive(Debug)]
+pub(super) struct KnownKey {
+    shared: Arc<Shared>,
+    route: usize,
+    session: SessionId,
+    pub(super) key: CancelKey,
+    pub(super) endpoint: Endpoint,
+}
+
+impl KnownKey {
+    pub(super) fn register(
+        shared: Arc<Shared>,
+        route: usize,
+        session: SessionId,
+        key: CancelKey,
+        endpoint: Endpoint,
+    ) -> KnownKey {
+        let entry = (session, endpoint.clone());
+        let mut keys = shared
+            .cancel_keys
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.insert((route, key.clone()), entry);
+        drop(keys);
+        KnownKey {
+            shared,
+            route,
+            session,
+            key,
+            endpoint,
+        }
+    }
+}
+
+impl Drop for KnownKey {
+    fn drop(&mut self) {
+        let keys = &self.shared.cancel_keys.0;
+        let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (self.route, self.key.clone());
+        // The server may have given the key to a later session meanwhile.
+        if keys
+            .get(&name)
+            .is_some_and(|(session, _)| *session == self.session)
+        {
+            keys.remove(&name);
+        }
+    }
+}
+
+/// Carries a client's CancelRequest to its session's server, or to the listener's upstream when the key is unknown.
+///
+/// The client's socket is closed after the upstream's: a client that sees it closed may rely on the server having
+/// dealt with the request. There is no answer, not even when the upstream cannot be reached.
+pub(super) async fn serve(
+    mut client: Socket,
+    key: &CancelKey,
+    packet: &[u8],
+    shared: &Shared,
+    route: usize,
+) {
+    let tunables = shared.tunables.load_full();
+    let limit = tunables.timeouts.login;
+    let endpoint = shared.cancel_keys.find(route, key);
+    let exchange = async {
+        let gauge = UpstreamGauge::raise(Arc::clone(&shared.routes[route].figures));
+        let connected = match &endpoint {
+            Some(endpoint) => connect_to(endpoint, &tunables).await,
+            None => {
+                let target = shared.routes[route].target.load_full();
+                let limit = tunables.timeouts.connect;
+                upstream::connect(&target.upstream, limit, tunables.tcp_user_timeout)
+                    .await
+                    .map(|(socket, _)| socket)
+                    .map_err(|error| tracing::debug!(%error, "cancel request not delivered"))
+                    .ok()
+            }
+        };
+        let Some(mut upstream) = connected else {
+            return;
+        };
+        let _ = pass_on(&mut client, &mut upstream, packet).await;
+        drop(upstream);
+        drop(gauge);
+    };
+    let _ = timeout(limit, exchange).await;
+}
+
+/// Sends the CancelRequest of a session that we want to end ourselves, and waits until the server has dealt with it.
+pub(super) async fn send(key: &KnownKey, limit: Duration) {
+    let tunables = key.shared.tunables.load_full();
+    let _gauge = UpstreamGauge::raise(Arc::clone(&key.shared.routes[key.route].figures));
+    let exchange = async {
+        let Some(mut upstream) = connect_to(&key.endpoint, &tunables).await else {
+            return;
+        };
+        if upstream.write_all(&key.key.cancel_request()).await.is_ok() {
+            let _ = upstream.read(&mut [0; 64]).await;
+        }
+    };
+    let _ = timeout(limit, exchange).await;
+}
+
+async fn connect_to(endpoint: &Endpoint, tunables: &Tunables) -> Option<Socket> {
+    let limit = tunables.timeouts.connect;
+    match timeout(
+        limit,
+        upstream::connect_to(endpoint, tunables.tcp_user_timeout),
+    )
+    .await
+    {
+        Ok(Ok(socket)) => Some(socket),
+        Ok(Err(error)) => {
+            tracing::debug!(%endpoint, %error, "cancel request not delivered");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%endpoint, "cancel request not delivered in time");
+            None
+        }
+    }
+}
+
+/// Forwards the request, then whatever the server says until it closes: nothing, if it is PostgreSQL.
+async fn pass_on(client: &mut Socket, upstream: &mut Socket, packet: &[u8]) -> std::io::Result<()> {
+    upstream.write_all(packet).await?;
+    let mut answer = [0; 256];
+    loop {
+        match upstream.read(&mut answer).await? {
+            0 => return Ok(()),
+            count => client.write_all(&answer[..count]).await?,
+        }
+    }
+}

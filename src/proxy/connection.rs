@@ -1,0 +1,535 @@
+//! One client connection from its first byte to its last.
+//!
+//! [`serve`] is the story: the greeting, a seat, the upstream, the session, its end.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::cancel::{self, KnownKey};
+use super::drain::{self, Drained};
+use super::greeting::{self, Greeting, GreetingError};
+use super::login::{LoginEnd, Watch};
+use super::relay::{End, Meter, Relay, Side};
+use super::socket::Socket;
+use super::upstream::{self, Endpoint};
+use super::worker::{Accepted, Presence, Sleeper, Worker};
+use super::{Shared, TlsMode, Tunables, UpstreamGauge};
+use crate::clock::Clock;
+use crate::event::{
+    ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
+};
+use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
+use crate::wire::SqlState;
+use crate::wire::startup::{StartupMessage, error_response};
+
+const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
+const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
+const PROTOCOL_VIOLATION: SqlState = SqlState(*b"08P01");
+const ADMIN_SHUTDOWN: SqlState = SqlState(*b"57P01");
+
+/// How long a client that was told why it is closed has to read it.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Serves one client. An idle session's part of this future is a [`Session`] and little else: what only the beginning
+/// and the end need is boxed and given back.
+pub(super) async fn serve<T: Taps + 'static>(accepted: Accepted, worker: Rc<Worker<T>>) {
+    let Some(mut session) = Box::pin(begin(accepted, &worker)).await else {
+        return;
+    };
+    if session.watch.follows_login()
+        && let Some(end) = Box::pin(log_in(&mut session)).await
+    {
+        return Box::pin(end_session(session, end)).await;
+    }
+    let end = match session.relay_until(Until::Drain).await {
+        Some(end) => SessionEnd::Relay(end),
+        None => Box::pin(drain_session(&mut session)).await,
+    };
+    Box::pin(end_session(session, end)).await;
+}
+
+/// From the first byte to two connected sockets; `None` when it did not come to a session.
+async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Session<T>> {
+    let shared = Arc::clone(&worker.shared);
+    let route = Arc::clone(&shared.routes[accepted.route]);
+    let tunables = shared.tunables.load_full();
+    let target = route.target.load_full();
+    let login_deadline = Instant::now() + tunables.timeouts.login;
+    let stream = tokio::net::TcpStream::from_std(accepted.stream);
+    let mut client = stream
+        .and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout))
+        .ok()?;
+
+    let greeting = timeout_at(login_deadline, greeting::read(&mut client, target.tls)).await;
+    let Some(greeting) = accept_greeting(greeting, &mut client, &route.figures).await else {
+        return None;
+    };
+    let (message, packet) = match greeting {
+        Greeting::Cancel { key, packet } => {
+            cancel::serve(client, &key, &packet, &shared, accepted.route).await;
+            return None;
+        }
+        Greeting::Startup { message, packet } => (Some(message), packet),
+        Greeting::Opaque { packet } => (None, packet),
+    };
+
+    let Some(seat) = Seat::take(&shared, &tunables) else {
+        route.figures.count_error(ConnectionError::ConnectionLimit);
+        let text = format!(
+            "too many connections: the limit of {} is reached",
+            tunables.connections_max
+        );
+        if message.is_some() {
+            say_goodbye(client, &error_response(TOO_MANY_CONNECTIONS, &text)).await;
+        }
+        return None;
+    };
+
+    let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
+    let connected = upstream::connect(
+        &target.upstream,
+        tunables.timeouts.connect,
+        tunables.tcp_user_timeout,
+    )
+    .await;
+    upstream::note(&route.figures, &connected, shared.clock.now());
+    let greeted = match connected {
+        Ok((mut upstream, endpoint)) => match upstream.write_all(&packet).await {
+            Ok(()) => Ok((upstream, endpoint)),
+            Err(source) => Err(upstream::ConnectError::Connect { endpoint, source }),
+        },
+        Err(error) => Err(error),
+    };
+    let (upstream, endpoint) = match greeted {
+        Ok(greeted) => greeted,
+        Err(error) => {
+            route
+                .figures
+                .count_error(ConnectionError::UpstreamUnreachable);
+            drop((seat, gauge));
+            if message.is_some() {
+                say_goodbye(
+                    client,
+                    &error_response(CONNECTION_FAILURE, &error.to_string()),
+                )
+                .await;
+            }
+            return None;
+        }
+    };
+
+    let ip: Arc<str> = accepted.peer.ip().to_canonical().to_string().into();
+    let address: Arc<str> = accepted.peer.to_string().into();
+    let follows_login = message.is_some();
+    let StartupMessage {
+        user,
+        database,
+        application,
+        ..
+    } = message.unwrap_or_default();
+    let (user, database): (Arc<str>, Arc<str>) = (user.into(), database.into());
+    let application: Arc<str> = application.into();
+    let status = Arc::new(ConnectionStatus::default());
+    let id = shared.registry.next_session_id();
+    let registered = shared.registry.add_connection(Connection {
+        id,
+        listener: Arc::clone(&route.figures.name),
+        client: address,
+        upstream: endpoint.to_string().into(),
+        user: Arc::clone(&user),
+        database: Arc::clone(&database),
+        application: Arc::clone(&application),
+        accepted_at: accepted.at,
+        status: Arc::clone(&status),
+        tls: false,
+    });
+    let unobserved = match target.tls {
+        TlsMode::PassThrough => Some(Unobserved::PassThrough),
+        TlsMode::Off if route.figures.observe.load(Relaxed) => None,
+        TlsMode::Off => Some(Unobserved::ObserveOff),
+    };
+    let opened_at = shared.clock.now();
+    let tap = match unobserved {
+        Some(reason) => {
+            route.figures.count_unobserved(reason);
+            status.observed.store(0, Relaxed);
+            status.since.store(opened_at.0, Relaxed);
+            status
+                .state
+                .store(ConnectionState::Unobserved as u8, Relaxed);
+            None
+        }
+        None => {
+            status.observed.store(1, Relaxed);
+            status.since.store(opened_at.0, Relaxed);
+            Some(worker.taps.open(SessionStart {
+                id,
+                listener: Arc::clone(&route.figures.name),
+                client: ip,
+                user,
+                database,
+                application,
+                accepted_at: accepted.at,
+                opened_at,
+                status,
+                observe: Arc::clone(&route.figures.observe),
+            }))
+        }
+    };
+    Some(Session {
+        relay: Relay::new(client, upstream),
+        watch: if follows_login {
+            Watch::login(tap, &shared)
+        } else {
+            Watch::nothing(&shared)
+        },
+        meter: SessionMeter {
+            figures: Arc::clone(&route.figures),
+            worker: Rc::clone(worker),
+        },
+        sleeper: None,
+        facts: Box::new(Facts {
+            id,
+            route: accepted.route,
+            accepted_at: accepted.at,
+            login_deadline,
+            login_limit: tunables.timeouts.login,
+            endpoint,
+            key: None,
+            _registered: registered,
+            _gauge: gauge,
+            _seat: seat,
+        }),
+        presence: accepted.presence,
+    })
+}
+
+/// Deals with clients that did not say what they want; libpq does not show what it is told before its StartupMessage,
+/// so most are closed without a word, as PostgreSQL closes them.
+async fn accept_greeting(
+    greeting: Result<Result<Greeting, GreetingError>, tokio::time::error::Elapsed>,
+    client: &mut Socket,
+    figures: &registry::Listener,
+) -> Option<Greeting> {
+    let error = match greeting {
+        Ok(Ok(greeting)) => return Some(greeting),
+        Ok(Err(error)) => error,
+        Err(_) => {
+            figures.count_error(ConnectionError::LoginTimeout);
+            return None;
+        }
+    };
+    tracing::debug!(listener = %figures.name, %error, "no session");
+    match error {
+        GreetingError::Left(_) => {}
+        GreetingError::Malformed(_) => figures.count_error(ConnectionError::Startup),
+        GreetingError::Repeated { .. } | GreetingError::BytesBehind { .. } => {
+            figures.count_error(ConnectionError::Startup);
+            linger(
+                client,
+                &error_response(PROTOCOL_VIOLATION, &error.to_string()),
+            )
+            .await;
+        }
+    }
+    None
+}
+
+/// Relays until the login has ended; `Some` when the session has ended with it.
+async fn log_in<T: Taps>(session: &mut Session<T>) -> Option<SessionEnd> {
+    let deadline = session.facts.login_deadline;
+    match timeout_at(deadline, session.relay_until(Until::Login)).await {
+        Ok(end) => end.map(SessionEnd::Relay),
+        Err(_) => Some(SessionEnd::LoginTimeout),
+    }
+}
+
+async fn drain_session<T: Taps>(session: &mut Session<T>) -> SessionEnd {
+    let Some(plan) = session.meter.worker.draining.get() else {
+        return SessionEnd::Closed;
+    };
+    match drain::wait(session, plan).await {
+        Drained::Ended(end) => SessionEnd::Relay(end),
+        Drained::Tell => SessionEnd::Drained,
+        Drained::Close => SessionEnd::Closed,
+    }
+}
+
+/// How a session ended.
+#[derive(Debug)]
+enum SessionEnd {
+    Relay(End),
+    LoginTimeout,
+    /// By the drain, at a place where the client can be told.
+    Drained,
+    /// By the drain, somewhere else.
+    Closed,
+}
+
+/// Closes both sockets as the end demands, and tells the client why where it fits.
+async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
+    let figures = Arc::clone(&session.meter.figures);
+    let may_tell = session.can_be_told();
+    let is_finished = session.relay.client_is_finished();
+    let now = session.clock().now();
+    session.watch.closed(now);
+    let Session {
+        relay,
+        facts,
+        presence,
+        ..
+    } = session;
+    let Relay {
+        client, upstream, ..
+    } = relay;
+    let login_limit = facts.login_limit;
+    drop(facts);
+    let (sqlstate, text) = match end {
+        SessionEnd::Relay(End::Finished) | SessionEnd::Closed => return,
+        SessionEnd::Relay(End::Lost {
+            side: Side::Client,
+            error,
+        }) => {
+            tracing::debug!(%error, "client lost");
+            figures.count_error(ConnectionError::ClientLost);
+            upstream.reset();
+            return;
+        }
+        SessionEnd::Relay(End::Lost {
+            side: Side::Upstream,
+            error,
+        }) => {
+            tracing::debug!(%error, "upstream lost");
+            figures.count_error(ConnectionError::UpstreamLost);
+            (
+                CONNECTION_FAILURE,
+                format!("connection to the upstream was lost: {error}"),
+            )
+        }
+        SessionEnd::LoginTimeout => {
+            figures.count_error(ConnectionError::LoginTimeout);
+            let text = format!("login was not complete within {login_limit:?}");
+            (CONNECTION_FAILURE, text)
+        }
+        SessionEnd::Drained => (
+            ADMIN_SHUTDOWN,
+            "terminating connection because the proxy is shutting down".to_owned(),
+        ),
+    };
+    drop(upstream);
+    if may_tell {
+        say_goodbye(client, &error_response(sqlstate, &text)).await;
+    } else if is_finished {
+        // The upstream had closed before it was written to: the client has its FIN and may still be reading.
+        say_goodbye(client, &[]).await;
+    } else {
+        client.reset();
+    }
+    drop(presence);
+}
+
+/// Sends the client our last word and closes.
+async fn say_goodbye(mut client: Socket, response: &[u8]) {
+    linger(&mut client, response).await;
+}
+
+/// Writes, then reads until the client closes: closing a socket with unread bytes would send a reset, and a reset can
+/// overtake what was written.
+async fn linger(client: &mut Socket, response: &[u8]) {
+    let goodbye = async {
+        client.write_all(response).await?;
+        client.shutdown().await?;
+        while client.read(&mut [0; 1024]).await? > 0 {}
+        Ok::<(), io::Error>(())
+    };
+    // Neither a client that is gone already nor one that does not read changes anything.
+    let _ = timeout(GOODBYE_LIMIT, goodbye).await;
+}
+
+/// Two connected sockets and everything that is known about them.
+#[derive(Debug)]
+pub(super) struct Session<T: Taps> {
+    pub(super) relay: Relay<Socket, Socket>,
+    watch: Watch<T::Tap>,
+    meter: SessionMeter<T>,
+    sleeper: Option<Sleeper<T>>,
+    facts: Box<Facts>,
+    /// Last: the client's socket is counted for as long as it is open.
+    presence: Presence,
+}
+
+/// What the relaying itself does not need.
+#[derive(Debug)]
+struct Facts {
+    id: SessionId,
+    route: usize,
+    accepted_at: Moment,
+    login_deadline: Instant,
+    login_limit: Duration,
+    endpoint: Endpoint,
+    key: Option<Rc<KnownKey>>,
+    _registered: Registered,
+    _gauge: UpstreamGauge,
+    _seat: Seat,
+}
+
+/// What [`Session::relay_until`] waits for, besides the session's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The login has ended.
+    Login,
+    /// The proxy drains.
+    Drain,
+    /// No request is running.
+    Rest,
+    /// Nothing else.
+    Ended,
+}
+
+impl<T: Taps> Session<T> {
+    /// Relays until the session has ended (`Some`) or what is waited for has come (`None`). May be dropped at any
+    /// time and called again.
+    pub(super) async fn relay_until(&mut self, until: Until) -> Option<End> {
+        poll_fn(|cx| {
+            let polled = self.relay.poll(cx, &mut self.watch, &self.meter);
+            if self.watch.follows_login() {
+                self.note_login();
+            }
+            if let Poll::Ready(end) = polled {
+                return Poll::Ready(Some(end));
+            }
+            let has_come = match until {
+                Until::Login => !self.watch.follows_login(),
+                Until::Drain => self.meter.worker.draining.get().is_some(),
+                Until::Rest => matches!(self.rest(), Rest::Idle | Rest::InTransaction),
+                Until::Ended => false,
+            };
+            if has_come {
+                return Poll::Ready(None);
+            }
+            if until == Until::Drain && self.sleeper.is_none() {
+                self.sleeper = Some(self.meter.worker.sleep(cx.waker().clone()));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What the session is in the middle of, the bytes that wait in the relay included.
+    pub(super) fn rest(&self) -> Rest {
+        match self.watch.rest() {
+            Rest::Idle | Rest::InTransaction | Rest::BetweenMessages
+                if self.relay.holds_bytes() =>
+            {
+                Rest::InMessage
+            }
+            rest => rest,
+        }
+    }
+
+    /// Whether an ErrorResponse of our own fits now.
+    fn can_be_told(&self) -> bool {
+        self.relay.client_is_open()
+            && match self.watch.rest() {
+                Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => true,
+                Rest::InMessage | Rest::Unknown => false,
+            }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.meter.worker.shared.clock
+    }
+
+    pub(super) fn known_key(&self) -> Option<Rc<KnownKey>> {
+        self.facts.key.clone()
+    }
+
+    fn note_login(&mut self) {
+        let Some((ended, key)) = self.watch.take_ended_login() else {
+            return;
+        };
+        match ended {
+            LoginEnd::Complete(at) => {
+                let duration = at.since(self.facts.accepted_at);
+                self.meter.figures.connect_duration.record(duration);
+            }
+            LoginEnd::Refused => self
+                .meter
+                .figures
+                .count_error(ConnectionError::LoginRefused),
+            LoginEnd::NotFollowed => {}
+        }
+        self.facts.key = key.map(|key| {
+            Rc::new(KnownKey::register(
+                Arc::clone(&self.meter.worker.shared),
+                self.facts.route,
+                self.facts.id,
+                key,
+                self.facts.endpoint.clone(),
+            ))
+        });
+    }
+}
+
+/// Counts what a session's relay moves, in its listener's figures of this worker.
+#[derive(Debug)]
+struct SessionMeter<T> {
+    figures: Arc<registry::Listener>,
+    worker: Rc<Worker<T>>,
+}
+
+impl<T> Meter for SessionMeter<T> {
+    fn now(&self) -> Moment {
+        self.worker.shared.clock.now()
+    }
+
+    fn wrote(&self, direction: Direction, bytes: usize) {
+        self.figures
+            .shard(self.worker.index)
+            .add_relayed_bytes(direction, bytes as u64);
+    }
+
+    fn forwarded(&self, direction: Direction, read_at: Moment, at: Option<Moment>) {
+        let (at, weight) = match at {
+            // It had to wait: the time is known, and such waits are too rare to be left to chance.
+            Some(at) => (at, 1),
+            None => match self.worker.sample(direction) {
+                Some(weight) => (self.now(), weight),
+                None => return,
+            },
+        };
+        self.figures
+            .shard(self.worker.index)
+            .add_latency(direction, at.since(read_at), weight);
+    }
+}
+
+/// A place among `connections_max`, until it is dropped.
+#[derive(Debug)]
+struct Seat(Arc<Shared>);
+
+impl Seat {
+    fn take(shared: &Arc<Shared>, tunables: &Tunables) -> Option<Seat> {
+        shared
+            .seats
+            .fetch_update(Relaxed, Relaxed, |seats| {
+                (seats < tunables.connections_max).then_some(seats + 1)
+            })
+            .ok()?;
+        Some(Seat(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,99 @@
+//! How a session is ended gently: when it is idle, when its time is up, and what it is told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::connection::{Session, Until};
+use super::relay::End;
+use super::{Shared, cancel};
+use crate::event::{Moment, Rest, Taps};
+
+/// How long a cancelled query has to end before its session is ended without it.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+/// How much longer than any session's own end the drain waits for what is stuck.
+const LAST_CALL: Duration = Duration::from_secs(4);
+/// A session that is busy is looked at again after this at the latest; each look costs a timer.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(5);
+
+/// When a drain that has begun ends which session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    began_at: Moment,
+    deadline: Instant,
+    idle_grace: Duration,
+}
+
+impl Plan {
+    pub(super) fn begin(shared: &Shared) -> Plan {
+        let timeouts = shared.tunables.load().timeouts;
+        Plan {
+            began_at: shared.clock.now(),
+            deadline: Instant::now() + timeouts.drain_timeout,
+            idle_grace: timeouts.drain_idle_grace,
+        }
+    }
+
+    /// When whatever is left is ended without further ado.
+    pub(super) fn last_call(&self) -> Instant {
+        self.deadline + LAST_CALL
+    }
+}
+
+/// How a drained session ended.
+#[derive(Debug)]
+pub(super) enum Drained {
+    /// By itself.
+    Ended(End),
+    /// Its time is up, and it can be told so (57P01).
+    Tell,
+    /// Its time is up, and there is no place for a word of ours.
+    Close,
+}
+
+/// Relays until the session may be ended: an idle one after the grace, any other at the deadline, its query cancelled.
+///
+/// Idle is counted from the drain's begin or from the session's last byte, whichever is later, so that a web request
+/// is not ended between two of its queries.
+pub(super) async fn wait<T: Taps>(session: &mut Session<T>, plan: Plan) -> Drained {
+    loop {
+        let idle_since = session.relay.last_read_at().max(plan.began_at);
+        let idle = Duration::from_nanos(session.clock().now().since(idle_since));
+        let is_idle = session.rest() == Rest::Idle;
+        if is_idle && idle >= plan.idle_grace {
+            return Drained::Tell;
+        }
+        let left = plan.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return at_deadline(session).await;
+        }
+        let next_look = plan
+            .idle_grace
+            .saturating_sub(idle)
+            .max(LOOK_AGAIN_MIN)
+            .min(left);
+        if let Ok(Some(end)) = timeout(next_look, session.relay_until(Until::Ended)).await {
+            return Drained::Ended(end);
+        }
+    }
+}
+
+async fn at_deadline<T: Taps>(session: &mut Session<T>) -> Drained {
+    if let Rest::Idle | Rest::InTransaction = session.rest() {
+        return Drained::Tell;
+    }
+    if let Some(key) = session.known_key() {
+        // The answer to the cancelled query comes through the relay, which must go on meanwhile.
+        let cancelled =
+            tokio::task::spawn_local(async move { cancel::send(&key, CANCEL_LIMIT).await });
+        let ended = timeout(CANCEL_LIMIT, session.relay_until(Until::Rest)).await;
+        cancelled.abort();
+        if let Ok(Some(end)) = ended {
+            return Drained::Ended(end);
+        }
+    }
+    match session.rest() {
+        Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => Drained::Tell,
+        Rest::InMessage | Rest::Unknown => Drained::Close,
+    }
+}

@@ -1,0 +1,129 @@
+//! The hot path: SQL text in pieces of any size to statements with their fingerprints, in one pass.
+
+use super::fold::Folder;
+use super::lex::Lexer;
+use super::{Fingerprint, NameHash, Verb};
+
+/// Reads SQL text, cut anywhere, and says what each statement is.
+///
+/// Its buffers are reused from statement to statement; it holds a few KiB, and at most about 90 KiB however long the
+/// text is.
+///
+/// ```
+/// use pgprism::sql::{Scanner, Verb};
+/// let mut scanner = Scanner::new(1 << 20);
+/// let mut seen = Vec::new();
+/// scanner.begin();
+/// scanner.feed(b"SELECT 1; UPDATE t SET a = 'x", &mut |s| seen.push((s.fingerprint, s.verb)));
+/// scanner.feed(b"y' WHERE id = 7", &mut |s| seen.push((s.fingerprint, s.verb)));
+/// scanner.end(&mut |s| seen.push((s.fingerprint, s.verb)));
+/// assert_eq!(seen[0].1, Verb::Select);
+/// assert_eq!(seen[1].1, Verb::Update);
+/// ```
+pub struct Scanner {
+    lexer: Lexer<()>,
+}
+
+/// A statement that was read, borrowed from the scanner.
+#[derive(Debug)]
+pub struct Scanned<'a> {
+    /// Identity of its shape.
+    pub fingerprint: Fingerprint,
+    /// Its main keyword.
+    pub verb: Verb,
+    /// Its first byte (a comment counts) in the whole text.
+    pub start: u64,
+    /// Behind its last byte, without the `;`.
+    pub end: u64,
+    /// The query of a DECLARE, the statement of a PREPARE.
+    pub inner: Option<Inner>,
+    /// The cursor of DECLARE, FETCH, MOVE and CLOSE, the statement of PREPARE, EXECUTE and DEALLOCATE; `None` for
+    /// ALL and for every other verb.
+    pub subject: Option<NameHash>,
+    /// Its comments one after the other, with their delimiters; at most 16 KiB, the rest is left out.
+    pub comments: &'a [u8],
+    /// The fingerprint covers only the first part of it.
+    pub truncated: bool,
+    /// DECLARE ... WITH HOLD: the cursor outlives its transaction.
+    pub holdable: bool,
+}
+
+/// The statement inside a DECLARE or PREPARE: it has the fingerprint that it would have alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inner {
+    /// Identity of its shape.
+    pub fingerprint: Fingerprint,
+    /// Its main keyword.
+    pub verb: Verb,
+    /// Its first byte in the whole text.
+    pub start: u64,
+}
+
+/// A [`Scanned`] that stands alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields of Scanned")]
+pub struct OwnedScanned {
+    pub fingerprint: Fingerprint,
+    pub verb: Verb,
+    pub start: u64,
+    pub end: u64,
+    pub inner: Option<Inner>,
+    pub subject: Option<NameHash>,
+    pub comments: Vec<u8>,
+    pub truncated: bool,
+    pub holdable: bool,
+}
+
+impl Scanned<'_> {
+    /// A copy that outlives the scanner's buffers.
+    pub fn to_owned(&self) -> OwnedScanned {
+        OwnedScanned {
+            fingerprint: self.fingerprint,
+            verb: self.verb,
+            start: self.start,
+            end: self.end,
+            inner: self.inner,
+            subject: self.subject,
+            comments: self.comments.to_vec(),
+            truncated: self.truncated,
+            holdable: self.holdable,
+        }
+    }
+}
+
+impl Scanner {
+    /// The identity covers the first `fingerprint_bytes_max` bytes of each statement.
+    pub fn new(fingerprint_bytes_max: usize) -> Scanner {
+        Scanner {
+            lexer: Lexer::new(Folder::new(()), fingerprint_bytes_max),
+        }
+    }
+
+    /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.
+    pub fn begin(&mut self) {
+        self.lexer.begin();
+    }
+
+    /// The next piece of the text. `found` is called for each statement that a `;` ended.
+    pub fn feed(&mut self, piece: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
+        self.lexer.feed(piece, found);
+    }
+
+    /// The text is complete: `found` is called for the last statement, if it had a token, and for a text without
+    /// any token, which is a statement with [`Verb::Empty`].
+    pub fn end(&mut self, found: &mut dyn FnMut(&Scanned<'_>)) {
+        self.lexer.end(found);
+    }
+}
+
+/// All statements of a text.
+pub fn scan_all(text: &str) -> Vec<OwnedScanned> {
+    let mut statements = Vec::new();
+    let mut scanner = Scanner::new(super::FINGERPRINT_BYTES_MAX);
+    scanner.begin();
+    scanner.feed(text.as_bytes(), &mut |scanned| {
+        statements.push(scanned.to_owned())
+    });
+    scanner.end(&mut |scanned| statements.push(scanned.to_owned()));
+    statements
+}
