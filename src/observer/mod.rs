@@ -1,1 +1,257 @@
 //! The Tap: feeds bytes to `wire` and `session`, hands finished queries to its worker's delta, fails open.
+//!
+//! ```text
+//!  relay ─► Guarded ─► SessionTap ─► Session ─► WorkerSink ─┬─► aggregate::Worker   exact, never dropped
+//!          (panics)    (limits, off)                        ├─► ring of QueryEvent  dropped and counted when full
+//!                                                           └─► queue of SlowQuery  dropped and counted when full
+//! ```
+//!
+//! *Architecture invariant:* nothing here can stop traffic. Whatever goes wrong ends the observation of one session
+//! and is counted with its reason.
+
+mod guard;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use crossbeam_queue::ArrayQueue;
+
+use crate::aggregate::{Store, Worker};
+use crate::event::{
+    ConnectionState, ConnectionStatus, Direction, Moment, QueryEvent, Rest, SessionStart,
+    SlowQuery, Tap, Taps,
+};
+use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
+
+pub use guard::Guarded;
+use sink::WorkerSink;
+
+/// What all observers of the process share, and what a reload may change.
+#[derive(Debug)]
+pub struct Shared {
+    /// Settings of new sessions.
+    pub session: ArcSwap<SessionSettings>,
+    /// A query that took at least this long, in nanoseconds, goes to the slow log; `u64::MAX` turns it off.
+    pub slow_threshold_ns: AtomicU64,
+    /// Bytes that all sessions together may hold.
+    pub session_bytes_max: AtomicUsize,
+    /// Queries on their way to the slow log's writer.
+    pub slow: Arc<ArrayQueue<SlowQuery>>,
+    session_bytes: AtomicUsize,
+}
+
+impl Shared {
+    /// `slow_queue_max` queries may wait for the slow log's writer.
+    pub fn new(
+        session: SessionSettings,
+        slow_threshold_ns: u64,
+        session_bytes_max: usize,
+        slow_queue_max: usize,
+    ) -> Arc<Shared> {
+        Arc::new(Shared {
+            session: ArcSwap::from_pointee(session),
+            slow_threshold_ns: AtomicU64::new(slow_threshold_ns),
+            session_bytes_max: AtomicUsize::new(session_bytes_max),
+            slow: Arc::new(ArrayQueue::new(slow_queue_max.max(1))),
+            session_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes that all sessions hold now.
+    pub fn session_bytes(&self) -> usize {
+        self.session_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens the taps of one proxy worker's connections.
+pub struct Observer {
+    shared: Arc<Shared>,
+    store: Arc<Store>,
+    /// Used from this worker's thread only: the lock is never waited for, it makes the observer `Send`.
+    worker: Arc<Mutex<Worker>>,
+    ring: Arc<ArrayQueue<QueryEvent>>,
+}
+
+impl Observer {
+    /// An observer that hands its queries to a worker of `store`, and `events_max` of them to the analysis.
+    pub fn new(shared: Arc<Shared>, store: &Arc<Store>, events_max: usize) -> Observer {
+        Observer {
+            shared,
+            store: Arc::clone(store),
+            worker: Arc::new(Mutex::new(store.worker())),
+            ring: Arc::new(ArrayQueue::new(events_max.max(1))),
+        }
+    }
+
+    /// Where the analysis takes this worker's events from.
+    pub fn ring(&self) -> Arc<ArrayQueue<QueryEvent>> {
+        Arc::clone(&self.ring)
+    }
+}
+
+impl Taps for Observer {
+    type Tap = Guarded<SessionTap>;
+
+    fn open(&self, start: SessionStart) -> Guarded<SessionTap> {
+        let status = Arc::clone(&start.status);
+        Guarded::new(
+            SessionTap::open(self, start),
+            Arc::clone(&self.store),
+            status,
+        )
+    }
+}
+
+/// Whether a session is followed.
+enum Watching {
+    Session(Box<Session>),
+    Off,
+}
+
+/// Observes one connection until it ends, or cannot be followed any more.
+pub struct SessionTap {
+    watching: Watching,
+    sink: WorkerSink,
+    shared: Arc<Shared>,
+    wanted: Arc<AtomicBool>,
+    /// What this session has added to the account of all sessions' bytes.
+    charged_bytes: usize,
+}
+
+thread_local! {
+    /// Connections belong to one thread for life, and the tap never waits: one scratch serves them all.
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+impl SessionTap {
+    fn open(observer: &Observer, start: SessionStart) -> SessionTap {
+        let shared = Arc::clone(&observer.shared);
+        let sink = WorkerSink::new(observer, Arc::clone(&start.status));
+        start.status.observed.store(1, Ordering::Relaxed);
+        let mut tap = SessionTap {
+            watching: Watching::Session(Box::new(Session::open(
+                &start,
+                shared.session.load_full(),
+            ))),
+            sink,
+            shared,
+            wanted: start.observe,
+            charged_bytes: 0,
+        };
+        if !tap.wanted.load(Ordering::Relaxed) {
+            tap.switch_off("observe_off", start.opened_at);
+        }
+        tap
+    }
+
+    fn switch_off(&mut self, reason: &'static str, at: Moment) {
+        self.watching = Watching::Off;
+        self.charge(0);
+        self.sink.store.health().session_unobserved(reason);
+        mark_unobserved(&self.sink.status, at);
+    }
+
+    fn lose(&mut self, lost: Lost, at: Moment) {
+        if lost.is_decode_error() {
+            self.sink
+                .store
+                .health()
+                .decode_error(lost.direction(), lost.reason());
+        }
+        self.switch_off(lost.reason(), at);
+    }
+
+    /// Keeps the account of what sessions hold between reads.
+    fn charge(&mut self, held_bytes: usize) {
+        if held_bytes > self.charged_bytes {
+            self.shared
+                .session_bytes
+                .fetch_add(held_bytes - self.charged_bytes, Ordering::Relaxed);
+        } else if held_bytes < self.charged_bytes {
+            self.shared
+                .session_bytes
+                .fetch_sub(self.charged_bytes - held_bytes, Ordering::Relaxed);
+        }
+        self.charged_bytes = held_bytes;
+    }
+}
+
+impl Tap for SessionTap {
+    fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+        let Watching::Session(session) = &mut self.watching else {
+            return;
+        };
+        if !self.wanted.load(Ordering::Relaxed) {
+            return self.switch_off("observe_off", at);
+        }
+        let followed = SCRATCH.with_borrow_mut(|scratch| {
+            let bytes_max = self.shared.session.load().fingerprint_bytes_max;
+            let scratch = scratch.get_or_insert_with(|| Scratch::new(bytes_max));
+            session.relayed(direction, bytes, at, scratch, &mut self.sink)
+        });
+        if let Err(lost) = followed {
+            return self.lose(lost, at);
+        }
+        self.sink.show(session, at);
+        let held_bytes = session.held_bytes();
+        if held_bytes != self.charged_bytes {
+            self.charge(held_bytes);
+            if self.shared.session_bytes() > self.shared.session_bytes_max.load(Ordering::Relaxed) {
+                self.switch_off("session_memory_full", at);
+            }
+        }
+    }
+
+    fn refused(&mut self, direction: Direction, at: Moment) {
+        if let (Watching::Session(session), Direction::UpstreamToClient) =
+            (&mut self.watching, direction)
+        {
+            session.refused(at);
+        }
+    }
+
+    fn accepted(&mut self, direction: Direction, at: Moment) {
+        if let (Watching::Session(session), Direction::UpstreamToClient) =
+            (&mut self.watching, direction)
+        {
+            session.accepted(at);
+        }
+    }
+
+    fn finished(&mut self, _: Direction, _: Moment) {}
+
+    fn closed(&mut self, at: Moment) {
+        if let Watching::Session(session) = &mut self.watching {
+            session.closed(at, &mut self.sink);
+        }
+        self.watching = Watching::Off;
+        self.charge(0);
+    }
+
+    fn rest(&self) -> Rest {
+        match &self.watching {
+            Watching::Session(session) => session.rest(),
+            Watching::Off => Rest::Unknown,
+        }
+    }
+}
+
+impl Drop for SessionTap {
+    fn drop(&mut self) {
+        self.charge(0);
+    }
+}
+
+/// Shows in the list of connections that nobody knows any more what this one does.
+fn mark_unobserved(status: &ConnectionStatus, at: Moment) {
+    status.observed.store(0, Ordering::Relaxed);
+    status
+        .state
+        .store(ConnectionState::Unobserved as u8, Ordering::Relaxed);
+    status.since.store(at.0, Ordering::Relaxed);
+}

@@ -1,1 +1,347 @@
 //! Matches requests with replies on one connection and says what each query was and when it ended.
+//!
+//! ```text
+//!  client ─► frontend.rs ─► Awaited, Awaited, Awaited ─► backend.rs ◄─ upstream
+//!             (a request:     (pipeline.rs: what the       (a reply: ends the front one,
+//!              text.rs says    server owes, in order)       ledger.rs times it and hands
+//!              what it is)                                  an Exchange to the Sink)
+//! ```
+//!
+//! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
+//! a reply ends the entry at its front, an error drops entries up to the next Sync, a ReadyForQuery drops what is
+//! left of its group.
+//!
+//! *Architecture invariant:* no clock, no socket, no lock. Time comes in as an argument, results leave through
+//! [`Sink`]. What the session cannot follow is a [`Lost`], never a guess.
+//!
+//! [`Awaited`]: pipeline::Awaited
+
+mod backend;
+mod catalog;
+mod frontend;
+mod ledger;
+mod pipeline;
+mod stopwatch;
+mod text;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::event::{
+    ConnectionState, Direction, Exchange, Moment, Rest, SessionEvent, SessionFacts, SessionStart,
+    Shape,
+};
+use crate::sql::{Fingerprint, Verb};
+use crate::wire::TransactionStatus;
+use crate::wire::frame::{FrameError, Walker};
+
+pub use text::Scratch;
+
+/// Limits and wishes of a session.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of a statement that its identity covers.
+    pub fingerprint_bytes_max: usize,
+    /// Bytes of a statement's text kept for people.
+    pub text_bytes_max: usize,
+    /// Named statements remembered; the least used is forgotten.
+    pub statements_max: usize,
+    /// Open cursors and suspended portals followed; the oldest is reported early.
+    pub portals_max: usize,
+    /// Messages in flight; a longer pipeline is not followed.
+    pub awaited_max: usize,
+    /// An idle time up to this, in nanoseconds, counts as the application's even outside a transaction.
+    pub unit_gap_ns: u64,
+    /// Whether statements keep their text as it was sent.
+    pub literals: Literals,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            fingerprint_bytes_max: 1 << 20,
+            text_bytes_max: 64 << 10,
+            statements_max: 256,
+            portals_max: 64,
+            awaited_max: 65_536,
+            unit_gap_ns: 50_000_000,
+            literals: Literals::Dropped,
+        }
+    }
+}
+
+/// What becomes of the values in a statement's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Literals {
+    /// They are hashed and forgotten.
+    #[default]
+    Dropped,
+    /// The text is kept until the query ended, for the slow log (`--log-literals`).
+    Kept,
+}
+
+/// Where a session's results go.
+pub trait Sink {
+    /// The shape of a statement, admitted if it is new; `text` is as sent, perhaps cut. `None` when no more fit.
+    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>>;
+    /// A query ended.
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange);
+    /// Something else happened.
+    fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment);
+    /// A message of a type nobody knows was skipped by its length.
+    fn unknown_message(&mut self, direction: Direction, tag: u8);
+}
+
+/// Why a session cannot be followed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Lost {
+    /// The bytes are no message stream.
+    #[error("{}: {error}", direction.as_str())]
+    Frame {
+        /// Which way they travelled.
+        direction: Direction,
+        /// What was wrong.
+        error: FrameError,
+    },
+    /// A message's body does not fit its type.
+    #[error("{}: message {:?} of {body_bytes} bytes", direction.as_str(), char::from(*tag))]
+    Malformed {
+        /// Which way it travelled.
+        direction: Direction,
+        /// Its type byte.
+        tag: u8,
+        /// Bytes of its body.
+        body_bytes: u32,
+    },
+    /// A reply came that nothing asked for.
+    #[error("reply {:?} answers no request", char::from(*tag))]
+    OutOfStep {
+        /// Type byte of the reply.
+        tag: u8,
+    },
+    /// More messages are in flight than the session may remember.
+    #[error("more than {awaited_max} messages in flight")]
+    PipelineTooLong {
+        /// The limit.
+        awaited_max: usize,
+    },
+}
+
+impl Lost {
+    /// The value of the metrics' label `reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Lost::Frame { error, .. } => error.reason(),
+            Lost::Malformed { .. } => "malformed",
+            Lost::OutOfStep { .. } => "out_of_step",
+            Lost::PipelineTooLong { .. } => "pipeline_too_long",
+        }
+    }
+
+    /// Which way the offending bytes travelled.
+    pub fn direction(&self) -> Direction {
+        match self {
+            Lost::Frame { direction, .. } | Lost::Malformed { direction, .. } => *direction,
+            Lost::OutOfStep { .. } => Direction::UpstreamToClient,
+            Lost::PipelineTooLong { .. } => Direction::ClientToUpstream,
+        }
+    }
+
+    /// Whether the bytes were wrong, as opposed to a limit of ours that was reached.
+    pub fn is_decode_error(&self) -> bool {
+        !matches!(self, Lost::PipelineTooLong { .. })
+    }
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Authentication is going on; nothing is a query yet.
+    Login,
+    /// The first ReadyForQuery came.
+    Open,
+}
+
+/// Everything of a connection but its two positions in the byte streams.
+struct Conversation {
+    facts: Arc<SessionFacts>,
+    settings: Arc<Settings>,
+    phase: Phase,
+    requests: frontend::Requests,
+    pipeline: pipeline::Pipeline,
+    catalog: catalog::Catalog,
+    ledger: ledger::Ledger,
+    lost: Option<Lost>,
+}
+
+/// One observed connection, from the bytes behind its StartupMessage to its end.
+pub struct Session {
+    client: Walker,
+    upstream: Walker,
+    conversation: Conversation,
+}
+
+impl Session {
+    /// A connection whose StartupMessage was just forwarded.
+    pub fn open(start: &SessionStart, settings: Arc<Settings>) -> Session {
+        let facts = SessionFacts {
+            id: start.id,
+            listener: start.listener.clone(),
+            client: start.client.clone(),
+            user: start.user.clone(),
+            database: start.database.clone(),
+            application: start.application.clone(),
+            backend_pid: 0,
+        };
+        Session {
+            client: Walker::default(),
+            upstream: Walker::default(),
+            conversation: Conversation {
+                facts: Arc::new(facts),
+                phase: Phase::Login,
+                requests: frontend::Requests::default(),
+                pipeline: pipeline::Pipeline::default(),
+                catalog: catalog::Catalog::new(settings.statements_max, settings.portals_max),
+                ledger: ledger::Ledger::default(),
+                settings,
+                lost: None,
+            },
+        }
+    }
+
+    /// Who this session is by now.
+    pub fn facts(&self) -> &Arc<SessionFacts> {
+        &self.conversation.facts
+    }
+
+    /// The next bytes of one direction, accepted by its peer at `at`. After an error the session must not be used.
+    pub fn relayed(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: Moment,
+        scratch: &mut Scratch,
+        sink: &mut impl Sink,
+    ) -> Result<(), Lost> {
+        let conversation = &mut self.conversation;
+        let walked = match direction {
+            Direction::ClientToUpstream => self.client.walk(
+                bytes,
+                &mut frontend::Frontend {
+                    conversation,
+                    scratch,
+                    sink,
+                    at,
+                },
+            ),
+            Direction::UpstreamToClient => self.upstream.walk(
+                bytes,
+                &mut backend::Backend {
+                    conversation,
+                    sink,
+                    at,
+                },
+            ),
+        };
+        walked.map_err(|error| Lost::Frame { direction, error })?;
+        self.conversation.lost.map_or(Ok(()), Err)
+    }
+
+    /// The client began to refuse bytes.
+    pub fn refused(&mut self, at: Moment) {
+        self.conversation.ledger.stopwatch.refused(at);
+    }
+
+    /// The client has taken all that waited.
+    pub fn accepted(&mut self, at: Moment) {
+        self.conversation.ledger.stopwatch.accepted(at);
+    }
+
+    /// The connection is over: what is still running ended with it.
+    pub fn closed(&mut self, at: Moment, sink: &mut impl Sink) {
+        self.conversation.closed(at, sink);
+    }
+
+    /// What the connection is doing, in pg_stat_activity's words.
+    pub fn state(&self) -> ConnectionState {
+        let conversation = &self.conversation;
+        match (
+            conversation.phase,
+            conversation.at_rest(),
+            conversation.ledger.transaction.status,
+        ) {
+            (Phase::Login, ..) => ConnectionState::Starting,
+            (Phase::Open, false, _) => ConnectionState::Active,
+            (Phase::Open, true, TransactionStatus::Idle) => ConnectionState::Idle,
+            (Phase::Open, true, TransactionStatus::InTransaction) => {
+                ConnectionState::IdleInTransaction
+            }
+            (Phase::Open, true, TransactionStatus::Failed) => {
+                ConnectionState::IdleInTransactionAborted
+            }
+        }
+    }
+
+    /// Whether the connection could be ended here without cutting anything.
+    pub fn rest(&self) -> Rest {
+        let conversation = &self.conversation;
+        let upstream_between = self.upstream.at_boundary();
+        let resting = conversation.phase == Phase::Open
+            && conversation.at_rest()
+            && self.client.at_boundary();
+        match (
+            upstream_between,
+            resting,
+            conversation.ledger.transaction.status,
+        ) {
+            (false, ..) => Rest::InMessage,
+            (true, true, TransactionStatus::Idle) => Rest::Idle,
+            (true, true, _) => Rest::InTransaction,
+            (true, false, _) => Rest::BetweenMessages,
+        }
+    }
+
+    /// Bytes this session holds between reads, for the account of all sessions' memory.
+    pub fn held_bytes(&self) -> usize {
+        let conversation = &self.conversation;
+        self.client.carried_bytes()
+            + self.upstream.carried_bytes()
+            + conversation.requests.held_bytes()
+            + conversation.pipeline.held_bytes()
+            + conversation.catalog.held_bytes()
+    }
+}
+
+impl Conversation {
+    /// Nothing is owed and nothing is half asked.
+    fn at_rest(&self) -> bool {
+        self.pipeline.is_empty() && !self.requests.in_text()
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        self.lost.get_or_insert(lost);
+    }
+
+    fn malformed(&mut self, direction: Direction, header: crate::wire::frame::Header) {
+        self.lose(Lost::Malformed {
+            direction,
+            tag: header.tag,
+            body_bytes: header.body_bytes,
+        });
+    }
+
+    fn closed(&mut self, at: Moment, sink: &mut impl Sink) {
+        if self.phase == Phase::Login {
+            return;
+        }
+        self.abandon_running(at, sink);
+        for portal in self.catalog.take_portals() {
+            self.ledger.report_portal(&self.facts, portal, sink);
+        }
+        self.ledger.flush(&self.facts, sink);
+        self.ledger.end_of_session(&self.facts, at, sink);
+    }
+}

@@ -1,0 +1,36 @@
+//! SQL text of any content: the same statements however it is cut, in order and inside of the text; normalising twice
+//! is normalising once, and keeps what the statements are.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pgprism::sql::scan::{OwnedScanned, Scanner, scan_all};
+use pgprism::sql::{FINGERPRINT_BYTES_MAX, normalize};
+
+fn cut(text: &str, size: usize) -> Vec<OwnedScanned> {
+    let mut statements = Vec::new();
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    scanner.begin();
+    for piece in text.as_bytes().chunks(size) {
+        scanner.feed(piece, &mut |scanned| statements.push(scanned.to_owned()));
+    }
+    scanner.end(&mut |scanned| statements.push(scanned.to_owned()));
+    statements
+}
+
+fuzz_target!(|input: (u8, &str)| {
+    let (size, text) = input;
+    let statements = scan_all(text);
+    assert_eq!(statements, cut(text, usize::from(size).max(1)));
+    let mut last = 0;
+    for statement in &statements {
+        assert!(
+            last <= statement.start
+                && statement.start <= statement.end
+                && statement.end <= text.len() as u64
+        );
+        last = statement.end;
+    }
+    let normalized = normalize(text);
+    assert_eq!(normalized, normalize(&normalized), "of {text:?}");
+});

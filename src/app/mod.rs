@@ -1,0 +1,287 @@
+//! The one place that joins rooms: builds them from the settings, runs them, ends them in order.
+//!
+//! ```text
+//!  threads: acceptor, one worker a core (proxy + observer) | collector (aggregate, analysis) | slow log | admin | main
+//! ```
+//!
+//! [`serve`] reads as the life of the process; [`settings`] says which key of the configuration goes to which room.
+
+mod admin;
+mod collector;
+mod ports;
+mod reload;
+mod settings;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::aggregate::Store;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::export::slow_log::{SlowLog, Writer};
+use crate::observer::{Observer, Shared};
+use crate::proxy::{self, Proxy, StartError};
+use crate::registry::Registry;
+
+use admin::Admin;
+use collector::Collector;
+
+/// How long the slow log's last lines may take when the process ends.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why the proxy could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listener's port was taken, or not ours to take.
+    #[error(
+        "{0}; is another pgprism running? Choose another port with --listen (port 0 takes a free one)"
+    )]
+    Listen(StartError),
+    /// The admin port was taken.
+    #[error(
+        "admin: cannot listen on {address}: {source}; choose another port with --admin (port 0 takes a free one)"
+    )]
+    ListenAdmin {
+        /// The address as configured.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The slow log's file cannot be written.
+    #[error("slow log {path}: {source}; name a file that can be written with --slow-log, or - for stdout", path = path.display())]
+    SlowLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The ports file cannot be written.
+    #[error("ports file {path}: {source}", path = path.display())]
+    PortsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The proxy's own fault, or the system's refusal to start a thread.
+    #[error("cannot {doing}: {source}")]
+    Internal {
+        /// What it was about to do.
+        doing: &'static str,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl AppError {
+    /// The exit status it stands for: 69 for what was not available, 70 for an internal error.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            AppError::Internal { .. } => 70,
+            _ => 69,
+        }
+    }
+
+    fn internal(
+        doing: &'static str,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> AppError {
+        move |source| AppError::Internal { doing, source }
+    }
+}
+
+/// Everything that runs, and what a reload needs to reach.
+struct Running {
+    config: Config,
+    connections_max: usize,
+    registry: Arc<Registry>,
+    store: Arc<Store>,
+    shared: Arc<Shared>,
+    proxy: Proxy,
+    slow_log: Writer,
+}
+
+/// Runs the proxy until it is told to end.
+///
+/// SIGTERM and SIGINT drain it, a second one ends it now; SIGHUP reads the configuration again.
+pub fn serve(config: Config) -> Result<(), AppError> {
+    log_panics_once();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AppError::internal("start the runtime")(error.into()))?;
+    let _entered = runtime.enter();
+    let mut signals = Signals::listen()
+        .map_err(|error| AppError::internal("listen for signals")(error.into()))?;
+
+    let clock = Clock::start();
+    let registry = Arc::new(Registry::new());
+    let store = Store::new(&settings::aggregate(&config));
+    let shared = settings::observer(&config);
+    let slow_log = start_slow_log(&config, &shared, &store, clock)?;
+    let admin_listener = admin::bind(config.admin.listen)?;
+
+    let connections_max = proxy::fit_connections_max(config.limits.connections_max);
+    if connections_max < config.limits.connections_max {
+        tracing::warn!(
+            connections_max,
+            "the limit of open files allows no more connections"
+        );
+    }
+    let workers = match config.workers {
+        0 => proxy::default_worker_count(),
+        workers => workers,
+    };
+    let observers: Vec<Observer> = (0..workers)
+        .map(|_| Observer::new(Arc::clone(&shared), &store, config.limits.ring_events_max))
+        .collect();
+    let rings = observers.iter().map(Observer::ring).collect();
+    let proxy = Proxy::start(
+        settings::proxy(&config, connections_max),
+        Arc::clone(&registry),
+        clock,
+        observers,
+    )
+    .map_err(|error| match error {
+        StartError::Listen { .. } => AppError::Listen(error),
+        _ => AppError::internal("start the proxy")(error.into()),
+    })?;
+    let collector = Collector::start(Arc::clone(&store), rings, clock, config.tick)
+        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    let admin = Admin::start(
+        admin_listener,
+        settings::http(&config, &store, &registry, collector.feed(), clock),
+    )?;
+    ports::announce(&config, proxy.bound_addresses(), admin.address())?;
+
+    let mut running = Running {
+        config,
+        connections_max,
+        registry,
+        store,
+        shared,
+        proxy,
+        slow_log,
+    };
+    runtime.block_on(running.until_told_to_end(&mut signals));
+    admin.release();
+    runtime.block_on(running.drain(&mut signals));
+
+    let Running {
+        proxy, slow_log, ..
+    } = running;
+    drop(proxy);
+    collector.stop();
+    if !slow_log.stop(LAST_LINES_WITHIN) {
+        tracing::warn!("the slow log did not take its last lines in time");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+impl Running {
+    async fn until_told_to_end(&mut self, signals: &mut Signals) {
+        while let Told::Reload = signals.next().await {
+            self.reload();
+        }
+    }
+
+    /// Lets sessions end as they can; told again, ends them now.
+    async fn drain(&mut self, signals: &mut Signals) {
+        let sessions = self.registry.connections().len();
+        tracing::info!(
+            sessions,
+            deadline = ?self.config.timeouts.drain_timeout,
+            "draining; a second signal ends all sessions now"
+        );
+        self.proxy.begin_drain();
+        let told_again = async {
+            while let Told::Reload = signals.next().await {
+                tracing::warn!("the configuration is not read again while draining");
+            }
+        };
+        tokio::select! {
+            () = self.proxy.wait() => {}
+            () = told_again => {
+                tracing::warn!("told again: ending all sessions now");
+                self.proxy.end_now();
+                self.proxy.wait().await;
+            }
+        }
+    }
+}
+
+fn start_slow_log(
+    config: &Config,
+    shared: &Arc<Shared>,
+    store: &Arc<Store>,
+    clock: Clock,
+) -> Result<Writer, AppError> {
+    let counted = Arc::clone(store);
+    let dropped = move |reason| counted.health().slow_log_dropped(reason);
+    let mut log = SlowLog::new(
+        settings::slow_log(config),
+        Arc::clone(&shared.slow),
+        clock,
+        dropped,
+    );
+    log.open().map_err(|source| AppError::SlowLog {
+        path: settings::slow_log_path(config),
+        source,
+    })?;
+    Writer::start(log, config.tick)
+        .map_err(|error| AppError::internal("start the slow log")(error.into()))
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Reload,
+    End,
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.terminate.recv() => Told::End,
+        }
+    }
+}
+
+/// A panic is caught where it happens and counted; its message is logged like everything else, without a backtrace.
+fn log_panics_once() {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("?"));
+        }));
+    });
+}
+
+/// Sets the duration from which on a query is slow, wherever it is compared.
+fn set_slow_threshold(shared: &Shared, store: &Store, threshold: Duration) {
+    let threshold_ns = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
+    store.set_slow_threshold_ns(threshold_ns);
+    shared.slow_threshold_ns.store(threshold_ns, Relaxed);
+}

@@ -1,0 +1,175 @@
+//! Which key of the configuration goes to which room.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aggregate::{self, Store};
+use crate::analysis::Feed;
+use crate::clock::Clock;
+use crate::config::{Address, Config, Tls};
+use crate::export::http;
+use crate::export::slow_log::{self, Destination};
+use crate::observer::Shared;
+use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
+use crate::registry::Registry;
+use crate::session::{self, Literals};
+
+/// How often an upstream that nobody connects to is tried, so that `/readyz` and `pgprism_upstream_up` stay true.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn bytes(size: crate::config::Size) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+pub(super) fn aggregate(config: &Config) -> aggregate::Settings {
+    aggregate::Settings {
+        fingerprints_max: config.limits.fingerprints_max,
+        admitted_max: config.limits.admitted_max,
+        text_bytes_max: bytes(config.limits.text_bytes_max),
+        slow_threshold_ns: nanoseconds(config.slow_log.threshold),
+        ..aggregate::Settings::default()
+    }
+}
+
+pub(super) fn session(config: &Config) -> session::Settings {
+    session::Settings {
+        fingerprint_bytes_max: bytes(config.limits.fingerprint_bytes_max),
+        text_bytes_max: bytes(config.limits.text_bytes_max),
+        statements_max: config.limits.statements_per_session_max,
+        unit_gap_ns: nanoseconds(config.units.unit_gap),
+        literals: if config.log_literals {
+            Literals::Kept
+        } else {
+            Literals::Dropped
+        },
+        ..session::Settings::default()
+    }
+}
+
+/// The slow log's threshold; without a log nothing is slow enough for it.
+pub(super) fn slow_threshold(config: &Config) -> Duration {
+    match config.slow_log.path {
+        Destination::Off => Duration::MAX,
+        Destination::Stdout | Destination::File(_) => config.slow_log.threshold,
+    }
+}
+
+pub(super) fn observer(config: &Config) -> Arc<Shared> {
+    Shared::new(
+        session(config),
+        nanoseconds(slow_threshold(config)),
+        bytes(config.limits.session_bytes_max),
+        config.slow_log.queue_max,
+    )
+}
+
+pub(super) fn slow_log(config: &Config) -> slow_log::Settings {
+    slow_log::Settings {
+        destination: config.slow_log.path.clone(),
+        format: config.slow_log.format,
+        queries_per_second_max: config.slow_log.queries_per_second_max,
+    }
+}
+
+/// How the slow log's place is called in an error.
+pub(super) fn slow_log_path(config: &Config) -> PathBuf {
+    match &config.slow_log.path {
+        Destination::File(path) => path.clone(),
+        Destination::Stdout | Destination::Off => PathBuf::from("-"),
+    }
+}
+
+pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings {
+    let timeouts = &config.timeouts;
+    proxy::Settings {
+        listeners: config
+            .listeners
+            .iter()
+            .map(|listener| ListenerSettings {
+                name: listener.name.as_str().into(),
+                listen: listener.listen.to_string(),
+                upstream: upstream(&listener.upstream.address),
+                tls: match listener.tls {
+                    Tls::PassThrough => TlsMode::PassThrough,
+                    // `allow` and `require` are refused when the configuration is checked.
+                    Tls::Off | Tls::Allow | Tls::Require => TlsMode::Off,
+                },
+                observe: config.observe && listener.observe,
+            })
+            .collect(),
+        tunables: Tunables {
+            connections_max,
+            timeouts: proxy::Timeouts {
+                connect: timeouts.connect,
+                login: timeouts.login,
+                drain_idle_grace: timeouts.drain_idle_grace,
+                drain_timeout: timeouts.drain_timeout,
+            },
+            tcp_user_timeout: timeouts.tcp_user_timeout,
+        },
+        reuse_port: config.reuse_port,
+        probe_interval: Some(PROBE_INTERVAL),
+    }
+}
+
+fn upstream(address: &Address) -> UpstreamAddress {
+    match (address.socket_path(), address) {
+        (Some(path), _) => UpstreamAddress::Unix(path),
+        (None, Address::Tcp { host, port }) => UpstreamAddress::Tcp {
+            host: host.clone(),
+            port: *port,
+        },
+        (None, Address::Unix { folder, .. }) => UpstreamAddress::Unix(folder.clone()),
+    }
+}
+
+pub(super) fn http(
+    config: &Config,
+    store: &Arc<Store>,
+    registry: &Arc<Registry>,
+    feed: Arc<Feed>,
+    clock: Clock,
+) -> http::Settings {
+    let upstreams = Arc::clone(registry);
+    http::Settings {
+        store: Arc::clone(store),
+        registry: Arc::clone(registry),
+        feed,
+        clock,
+        hosts: config.admin.hosts.clone(),
+        token: config.admin.token.as_ref().map(|token| token.0.clone()),
+        bounds: http::Bounds::default(),
+        probe: Arc::new(move || {
+            let found = unreachable_upstream(&upstreams);
+            Box::pin(async move { found.map_or(Ok(()), Err) })
+        }),
+    }
+}
+
+/// The first listener whose upstream did not answer when it was last tried, with the reason.
+fn unreachable_upstream(registry: &Registry) -> Option<String> {
+    registry
+        .snapshot()
+        .listeners
+        .into_iter()
+        .find_map(|listener| {
+            let (name, upstream) = (&listener.name, &listener.upstream);
+            match (upstream.up, &upstream.error) {
+                (Some(true), _) => None,
+                (None, _) => Some(format!(
+                    "listener {name}: upstream {} was not tried yet",
+                    upstream.address
+                )),
+                (Some(false), error) => Some(format!(
+                    "listener {name}: upstream {}: {}",
+                    upstream.address,
+                    error.as_deref().unwrap_or("not reachable")
+                )),
+            }
+        })
+}

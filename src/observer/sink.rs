@@ -1,0 +1,135 @@
+//! Where a session's results go: its worker's delta, the analysis' ring, the slow log's queue, the connection's status.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::{Observer, Shared};
+use crate::aggregate::{Store, Worker};
+use crate::event::{
+    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, QueryEvent, SessionEvent,
+    SessionFacts, Shape, SlowQuery,
+};
+use crate::session::{Session, Sink};
+use crate::sql::{self, Fingerprint, Verb};
+
+/// One session's way out.
+pub(super) struct WorkerSink {
+    pub store: Arc<Store>,
+    pub status: Arc<ConnectionStatus>,
+    shared: Arc<Shared>,
+    worker: Arc<Mutex<Worker>>,
+    ring: Arc<ArrayQueue<QueryEvent>>,
+    shown: ConnectionState,
+    shown_facts: Option<Arc<SessionFacts>>,
+    /// Lines that this session has in the slow log.
+    log_lines: u64,
+}
+
+impl WorkerSink {
+    pub(super) fn new(observer: &Observer, status: Arc<ConnectionStatus>) -> WorkerSink {
+        WorkerSink {
+            store: Arc::clone(&observer.store),
+            status,
+            shared: Arc::clone(&observer.shared),
+            worker: Arc::clone(&observer.worker),
+            ring: Arc::clone(&observer.ring),
+            shown: ConnectionState::Starting,
+            shown_facts: None,
+            log_lines: 0,
+        }
+    }
+
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what the connection does now, if that changed.
+    pub(super) fn show(&mut self, session: &Session, at: Moment) {
+        let state = session.state();
+        if state != self.shown {
+            self.shown = state;
+            self.status.state.store(state as u8, Ordering::Relaxed);
+            self.status.since.store(at.0, Ordering::Relaxed);
+        }
+        let facts = session.facts();
+        if self
+            .shown_facts
+            .as_ref()
+            .is_none_or(|shown| !Arc::ptr_eq(shown, facts))
+        {
+            self.status.backend_pid.store(
+                u64::from(facts.backend_pid.unsigned_abs()),
+                Ordering::Relaxed,
+            );
+            let mut application = self
+                .status
+                .application
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *application = Some(Arc::clone(&facts.application));
+            self.shown_facts = Some(Arc::clone(facts));
+        }
+    }
+}
+
+/// Adds one; there is only one writer.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+impl Sink for WorkerSink {
+    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
+        self.worker().shape(fingerprint, verb, || {
+            sql::normalize(&String::from_utf8_lossy(text))
+        })
+    }
+
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+        count(&self.status.queries);
+        self.worker().record(facts, &exchange);
+        let event = QueryEvent {
+            facts: Arc::clone(facts),
+            sequence: exchange.sequence,
+            fingerprint: exchange.statement.fingerprint,
+            verb: exchange.statement.verb,
+            shape: exchange.statement.shape.clone(),
+            protocol: exchange.protocol,
+            completed_at: exchange.completed_at,
+            phases: exchange.phases,
+            rows: exchange.rows,
+            sqlstate: exchange.sqlstate,
+            transaction_before: exchange.transaction_before,
+            transaction_after: exchange.transaction_after,
+        };
+        if self.ring.push(event).is_err() {
+            self.store.health().event_dropped("ring_full");
+        }
+        if exchange.phases.duration_ns() >= self.shared.slow_threshold_ns.load(Ordering::Relaxed) {
+            let line = self.log_lines + 1;
+            self.log_lines += 2;
+            let slow = SlowQuery {
+                facts: Arc::clone(facts),
+                line,
+                exchange,
+            };
+            if self.shared.slow.push(slow).is_err() {
+                self.store.health().slow_log_dropped("queue_full");
+            }
+        }
+    }
+
+    fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
+        if matches!(event, SessionEvent::TransactionEnded(_)) {
+            count(&self.status.transactions);
+        }
+        self.worker().session_event(facts, event, at);
+    }
+
+    fn unknown_message(&mut self, direction: Direction, _: u8) {
+        self.store
+            .health()
+            .decode_error(direction, "unknown_message");
+    }
+}

@@ -1,0 +1,172 @@
+//! What the session has prepared and opened: statements, and portals (cursors among them).
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::ledger::Progress;
+use super::pipeline::Asked;
+use crate::sql::NameHash;
+
+/// An open portal: a cursor, or the target of a Bind.
+#[derive(Debug, Clone)]
+pub(super) struct Portal {
+    /// What it runs.
+    pub asked: Asked,
+    /// What it has returned so far; `None` before its first answer.
+    pub progress: Option<Progress>,
+    /// Whether it outlives its transaction.
+    pub lifetime: Lifetime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    Transaction,
+    Session,
+}
+
+#[derive(Debug)]
+struct Bounded<V> {
+    map: HashMap<NameHash, (V, u64), RandomState>,
+    used: u64,
+    max: usize,
+}
+
+impl<V> Bounded<V> {
+    fn new(max: usize) -> Self {
+        Bounded {
+            map: HashMap::default(),
+            used: 0,
+            max: max.max(1),
+        }
+    }
+
+    fn get(&mut self, name: NameHash) -> Option<&mut V> {
+        self.used += 1;
+        let used = self.used;
+        self.map.get_mut(&name).map(|(value, last)| {
+            *last = used;
+            value
+        })
+    }
+
+    /// Puts `value` in; returns what it replaced and what had to go to make room.
+    fn insert(&mut self, name: NameHash, value: V) -> (Option<V>, Option<V>) {
+        self.used += 1;
+        let evicted = if self.map.len() >= self.max && !self.map.contains_key(&name) {
+            let oldest = self
+                .map
+                .iter()
+                .min_by_key(|(_, (_, last))| *last)
+                .map(|(name, _)| *name);
+            oldest
+                .and_then(|name| self.map.remove(&name))
+                .map(|(value, _)| value)
+        } else {
+            None
+        };
+        (
+            self.map
+                .insert(name, (value, self.used))
+                .map(|(value, _)| value),
+            evicted,
+        )
+    }
+
+    fn remove(&mut self, name: NameHash) -> Option<V> {
+        self.map.remove(&name).map(|(value, _)| value)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.map.capacity() * (size_of::<(NameHash, (V, u64))>() + 1)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Catalog {
+    statements: Bounded<Asked>,
+    portals: Bounded<Portal>,
+}
+
+impl Catalog {
+    pub(super) fn new(statements_max: usize, portals_max: usize) -> Catalog {
+        Catalog {
+            statements: Bounded::new(statements_max),
+            portals: Bounded::new(portals_max),
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.statements.held_bytes() + self.portals.held_bytes()
+    }
+
+    pub(super) fn statement(&mut self, name: NameHash) -> Option<&Asked> {
+        self.statements.get(name).map(|asked| &*asked)
+    }
+
+    /// Registers a prepared statement; returns what it replaced.
+    pub(super) fn prepare(&mut self, name: NameHash, asked: Asked) -> Option<Asked> {
+        self.statements.insert(name, asked).0
+    }
+
+    pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Asked> {
+        self.statements.remove(name)
+    }
+
+    /// Puts back what a dropped Parse or Close had changed. Later requests must be undone first.
+    pub(super) fn restore_statement(&mut self, name: NameHash, previous: Option<Asked>) {
+        match previous {
+            Some(asked) => {
+                self.statements.insert(name, asked);
+            }
+            None => {
+                self.statements.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn deallocate_all(&mut self) {
+        self.statements.map.clear();
+    }
+
+    pub(super) fn portal(&mut self, name: NameHash) -> Option<&mut Portal> {
+        self.portals.get(name)
+    }
+
+    /// Opens a portal. Returns the unfinished one that it replaced, and an unfinished one that had to go to make room.
+    pub(super) fn open(
+        &mut self,
+        name: NameHash,
+        portal: Portal,
+    ) -> (Option<Portal>, Option<Portal>) {
+        let unfinished = |portal: &Portal| portal.progress.is_some();
+        let (replaced, evicted) = self.portals.insert(name, portal);
+        (replaced.filter(unfinished), evicted.filter(unfinished))
+    }
+
+    pub(super) fn close(&mut self, name: NameHash) -> Option<Portal> {
+        self.portals.remove(name)
+    }
+
+    /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
+    pub(super) fn take_portals(&mut self) -> Vec<Portal> {
+        self.portals
+            .map
+            .drain()
+            .map(|(_, (portal, _))| portal)
+            .collect()
+    }
+
+    /// The portals that a transaction's end closes.
+    pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
+        let mut ended = Vec::new();
+        self.portals.map.retain(|_, (portal, _)| {
+            let stays = portal.lifetime == Lifetime::Session;
+            if !stays && portal.progress.is_some() {
+                ended.push(portal.clone());
+            }
+            stays
+        });
+        ended
+    }
+}

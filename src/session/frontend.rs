@@ -1,0 +1,339 @@
+//! Requests: what the client's messages ask for becomes entries of the pipeline.
+
+use std::sync::Arc;
+
+use super::catalog::{Lifetime, Portal};
+use super::pipeline::{Asked, Closing, Group, What};
+use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
+use super::{Conversation, Lost, Phase, Sink};
+use crate::event::{Direction, Moment};
+use crate::sql::NameHash;
+use crate::wire::frame::{Header, Receiver, Rest, Want};
+use crate::wire::message::{self, Target};
+use crate::wire::tags::frontend as tag;
+
+/// Bytes of a Bind, Execute, Close that are looked at: two names of at most 255 bytes each.
+const NAMES_BYTES: u16 = 512;
+
+/// What stands for a prepared statement whose Parse was never seen, or was forgotten.
+const UNSEEN: &[u8] = b"EXECUTE unseen";
+
+/// Requests that are half here.
+#[derive(Default)]
+pub(super) struct Requests {
+    text: Option<Box<TextInFlight>>,
+    /// Bytes of the Parse, Bind and Describe messages since the last Execute.
+    extended_bytes: u64,
+}
+
+impl Requests {
+    pub(super) fn in_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.held_bytes())
+    }
+}
+
+/// Looks at what the client sent.
+pub(super) struct Frontend<'a, S> {
+    pub conversation: &'a mut Conversation,
+    pub scratch: &'a mut Scratch,
+    pub sink: &'a mut S,
+    pub at: Moment,
+}
+
+impl<S: Sink> Receiver for Frontend<'_, S> {
+    #[inline]
+    fn begin(&mut self, header: Header) -> Want {
+        if self.conversation.phase == Phase::Login {
+            return Want::Nothing;
+        }
+        match header.tag {
+            tag::COPY_DATA => {
+                self.conversation.ledger.fed(header.message_bytes());
+                return Want::Nothing;
+            }
+            tag::COPY_DONE | tag::COPY_FAIL => {
+                let now = self.conversation.ledger.stopwatch.mark(self.at);
+                self.conversation.pipeline.copy_ends(now);
+                return Want::Nothing;
+            }
+            tag::SYNC => {
+                self.request_begins();
+                let now = self.conversation.ledger.stopwatch.mark(self.at);
+                self.conversation.pipeline.push_sync(now);
+                self.conversation.requests.extended_bytes = 0;
+                return Want::Nothing;
+            }
+            tag::FLUSH | tag::TERMINATE | tag::PASSWORD => return Want::Nothing,
+            _ if self.conversation.pipeline.is_skipping() => return Want::Nothing,
+            _ => {}
+        }
+        match header.tag {
+            tag::QUERY | tag::PARSE | tag::FUNCTION_CALL => {
+                self.request_begins();
+                Want::Stream
+            }
+            tag::BIND | tag::EXECUTE | tag::CLOSE => {
+                self.request_begins();
+                Want::Prefix(NAMES_BYTES)
+            }
+            tag::DESCRIBE => {
+                self.request_begins();
+                self.conversation.requests.extended_bytes += header.message_bytes();
+                self.push(What::Describe, 0);
+                Want::Nothing
+            }
+            unknown => {
+                self.sink
+                    .unknown_message(Direction::ClientToUpstream, unknown);
+                Want::Nothing
+            }
+        }
+    }
+
+    fn prefix(&mut self, header: Header, prefix: &[u8]) {
+        let understood = match header.tag {
+            tag::BIND => self.bind(header, prefix),
+            tag::EXECUTE => self.execute(header, prefix),
+            tag::CLOSE => self.close(prefix),
+            _ => Some(()),
+        };
+        if understood.is_none() {
+            self.conversation
+                .malformed(Direction::ClientToUpstream, header);
+        }
+    }
+
+    fn piece(&mut self, header: Header, piece: &[u8], rest: Rest) {
+        let carrier = match header.tag {
+            tag::QUERY => Carrier::Query,
+            tag::PARSE => Carrier::Parse,
+            _ => {
+                return if rest == Rest::Last {
+                    self.function_call(header)
+                };
+            }
+        };
+        match (self.conversation.requests.text.take(), rest) {
+            (None, Rest::Last) => self.whole_text(carrier, header, piece),
+            (text, rest) => self.piece_of_text(text, carrier, header, piece, rest),
+        }
+    }
+}
+
+impl<S: Sink> Frontend<'_, S> {
+    fn request_begins(&mut self) {
+        let Conversation {
+            ledger,
+            facts,
+            settings,
+            ..
+        } = &mut *self.conversation;
+        ledger.request_begins(facts, settings.unit_gap_ns, self.at, self.sink);
+    }
+
+    fn push(&mut self, what: What, request_bytes: u64) {
+        let conversation = &mut *self.conversation;
+        let now = conversation.ledger.stopwatch.mark(self.at);
+        conversation.pipeline.push(what, now, request_bytes);
+        let awaited_max = conversation.settings.awaited_max;
+        if conversation.pipeline.len() > awaited_max {
+            conversation.lose(Lost::PipelineTooLong { awaited_max });
+        }
+    }
+
+    /// A request for a statement: replies that came before it belong to something else.
+    fn push_statement(&mut self, what: What, request_bytes: u64) {
+        if !self.conversation.pipeline.has_statement() {
+            self.conversation.ledger.stopwatch.forget_replies();
+        }
+        self.push(what, request_bytes);
+    }
+
+    /// The usual case: the text is in the read buffer, whole.
+    fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
+        let mut asked = Vec::new();
+        let mut only = None;
+        let Conversation {
+            catalog, settings, ..
+        } = &mut *self.conversation;
+        let name = read_whole(
+            carrier,
+            body,
+            self.scratch,
+            catalog,
+            settings,
+            self.sink,
+            |_, _, one| {
+                // Nearly every text is one statement: no list for it.
+                if let Some(earlier) = only.replace(one) {
+                    asked.push(earlier);
+                }
+            },
+        );
+        match carrier {
+            Carrier::Query => self.query(asked.into_iter().chain(only), header.message_bytes()),
+            Carrier::Parse => self.parse(name, asked.into_iter().chain(only).next(), header),
+        }
+    }
+
+    fn piece_of_text(
+        &mut self,
+        text: Option<Box<TextInFlight>>,
+        carrier: Carrier,
+        header: Header,
+        piece: &[u8],
+        rest: Rest,
+    ) {
+        let settings = Arc::clone(&self.conversation.settings);
+        let mut text = text.unwrap_or_else(|| Box::new(TextInFlight::begin(carrier, &settings)));
+        text.feed(piece, &settings);
+        if rest == Rest::More {
+            self.conversation.requests.text = Some(text);
+            return;
+        }
+        let (carrier, texts) = text.finish(&mut self.conversation.catalog, &settings, self.sink);
+        if self.conversation.pipeline.is_skipping() {
+            return;
+        }
+        match carrier {
+            Carrier::Query => self.query(texts.asked.into_iter(), header.message_bytes()),
+            Carrier::Parse => self.parse(&texts.name, texts.asked.into_iter().next(), header),
+        }
+    }
+
+    /// Query: each of its statements owes an answer, then ReadyForQuery.
+    fn query(&mut self, statements: impl Iterator<Item = Asked>, message_bytes: u64) {
+        let mut bytes = message_bytes;
+        for asked in statements {
+            self.push_statement(What::Statement(asked), std::mem::take(&mut bytes));
+        }
+        self.push(What::Ready(Group::Query), 0);
+        self.conversation.requests.extended_bytes = 0;
+    }
+
+    fn parse(&mut self, name: &[u8], asked: Option<Asked>, header: Header) {
+        let Some(mut asked) = asked else {
+            return self
+                .conversation
+                .malformed(Direction::ClientToUpstream, header);
+        };
+        if name.is_empty() {
+            asked.name = Some(self.scratch.unnamed());
+        } else {
+            asked.name = Some(Arc::from(String::from_utf8_lossy(name)));
+            asked.literal_text = None;
+        }
+        let hash = wire_name(name);
+        let previous = self.conversation.catalog.prepare(hash, asked);
+        self.conversation.requests.extended_bytes += header.message_bytes();
+        self.push(
+            What::Parse {
+                name: hash,
+                previous,
+            },
+            0,
+        );
+    }
+
+    fn bind(&mut self, header: Header, body: &[u8]) -> Option<()> {
+        let (portal, rest) = message::cstring(body)?;
+        let (statement, _) = message::cstring(rest)?;
+        let asked = match self.conversation.catalog.statement(wire_name(statement)) {
+            Some(asked) => asked.clone(),
+            None => self.unseen(statement)?,
+        };
+        let hash = wire_name(portal);
+        let opened = Portal {
+            asked,
+            progress: None,
+            lifetime: Lifetime::Transaction,
+        };
+        let (replaced, evicted) = self.conversation.catalog.open(hash, opened);
+        if let Some(evicted) = evicted {
+            self.conversation
+                .ledger
+                .report_portal(&self.conversation.facts, evicted, self.sink);
+        }
+        self.conversation.requests.extended_bytes += header.message_bytes();
+        self.push(
+            What::Bind {
+                portal: hash,
+                previous: replaced.map(Box::new),
+            },
+            0,
+        );
+        Some(())
+    }
+
+    fn execute(&mut self, header: Header, body: &[u8]) -> Option<()> {
+        let (name, _) = message::cstring(body)?;
+        let portal = wire_name(name);
+        let asked = match self.conversation.catalog.portal(portal) {
+            Some(portal) => portal.asked.clone(),
+            None => self.unseen(name)?,
+        };
+        let bytes =
+            std::mem::take(&mut self.conversation.requests.extended_bytes) + header.message_bytes();
+        self.push_statement(What::Execute { portal, asked }, bytes);
+        Some(())
+    }
+
+    fn close(&mut self, body: &[u8]) -> Option<()> {
+        let (target, name) = message::target(body)?;
+        let name = wire_name(name);
+        let closing = match target {
+            Target::Statement => Closing::Statement {
+                name,
+                previous: self.conversation.catalog.deallocate(name),
+            },
+            Target::Portal => Closing::Portal(self.conversation.catalog.close(name).map(Box::new)),
+        };
+        self.push(What::Close(closing), 0);
+        Some(())
+    }
+
+    fn function_call(&mut self, header: Header) {
+        if let Some(asked) = self.statement_of(b"CALL fastpath_function_call") {
+            self.push_statement(What::Function(asked), header.message_bytes());
+            self.push(What::Ready(Group::Query), 0);
+        }
+    }
+
+    /// A statement that was prepared before we looked, or forgotten since.
+    fn unseen(&mut self, name: &[u8]) -> Option<Asked> {
+        let mut asked = self.statement_of(UNSEEN)?;
+        asked.name = Some(if name.is_empty() {
+            self.scratch.unnamed()
+        } else {
+            Arc::from(String::from_utf8_lossy(name))
+        });
+        Some(asked)
+    }
+
+    fn statement_of(&mut self, text: &[u8]) -> Option<Asked> {
+        let mut asked = None;
+        let Conversation {
+            catalog, settings, ..
+        } = &mut *self.conversation;
+        read_whole(
+            Carrier::Query,
+            text,
+            self.scratch,
+            catalog,
+            settings,
+            self.sink,
+            |_, _, one| {
+                asked = Some(Asked {
+                    subject: None::<NameHash>,
+                    literal_text: None,
+                    ..one
+                });
+            },
+        );
+        asked
+    }
+}

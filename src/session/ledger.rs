@@ -1,0 +1,321 @@
+//! What has been answered so far: rows, bytes, times and the transaction, and the making of each [`Exchange`].
+//!
+//! A finished query is held until the next one finishes or ReadyForQuery comes: only then its transaction status is
+//! known, and an error at the implicit commit of a Sync still belongs to it.
+
+use std::sync::Arc;
+
+use super::Sink;
+use super::catalog::Portal;
+use super::pipeline::Asked;
+use super::stopwatch::{Mark, Stopwatch};
+use crate::event::{
+    Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, TransactionOutcome,
+};
+use crate::sql::Verb;
+use crate::wire::{SqlState, TransactionStatus};
+
+/// The transaction block, as tags and ReadyForQuery tell it.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub status: TransactionStatus,
+}
+
+impl Transaction {
+    /// A statement completed with this tag. `ROLLBACK TO SAVEPOINT` has the tag `ROLLBACK` and ends nothing.
+    fn completed(&mut self, verb: Verb, tag: &[u8]) -> Option<TransactionOutcome> {
+        let outcome = match tag {
+            b"BEGIN" | b"START TRANSACTION" => {
+                if self.status == TransactionStatus::Idle {
+                    self.status = TransactionStatus::InTransaction;
+                }
+                return None;
+            }
+            b"COMMIT" | b"PREPARE TRANSACTION" => TransactionOutcome::Committed,
+            b"ROLLBACK" if verb == Verb::RollbackTo => {
+                self.status = TransactionStatus::InTransaction;
+                return None;
+            }
+            b"ROLLBACK" => TransactionOutcome::RolledBack,
+            _ => return None,
+        };
+        let was = std::mem::take(&mut self.status);
+        (was != TransactionStatus::Idle).then_some(outcome)
+    }
+
+    fn failed(&mut self) {
+        if self.status == TransactionStatus::InTransaction {
+            self.status = TransactionStatus::Failed;
+        }
+    }
+
+    /// ReadyForQuery has the last word.
+    fn ready(&mut self, status: TransactionStatus) -> Option<TransactionOutcome> {
+        let was = std::mem::replace(&mut self.status, status);
+        (was != TransactionStatus::Idle && status == TransactionStatus::Idle)
+            .then_some(TransactionOutcome::RolledBack)
+    }
+}
+
+/// What a query has cost and returned so far.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    requested_at: Moment,
+    completed_at: Moment,
+    phases: Phases,
+    round_trips: u32,
+    rows: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    transaction_before: TransactionStatus,
+    pipeline_index: u32,
+    protocol: Protocol,
+}
+
+impl Progress {
+    /// The same without rows: a DECLARE, MOVE or CLOSE returns none, whatever number its tag has.
+    pub(super) fn without_rows(self) -> Progress {
+        Progress { rows: 0, ..self }
+    }
+
+    /// The first round trip of a cursor: its DECLARE.
+    pub(super) fn of_a_cursor(self) -> Progress {
+        Progress {
+            protocol: Protocol::Cursor,
+            ..self.without_rows()
+        }
+    }
+
+    /// A further round trip of the same query.
+    pub(super) fn add(&mut self, more: &Progress) {
+        self.completed_at = more.completed_at;
+        self.phases.database_ns += more.phases.database_ns;
+        self.phases.transfer_ns += more.phases.transfer_ns;
+        self.phases.client_ns += more.phases.client_ns;
+        self.phases.application_ns += more.phases.application_ns;
+        self.round_trips = self.round_trips.saturating_add(more.round_trips);
+        self.rows += more.rows;
+        self.request_bytes += more.request_bytes;
+        self.response_bytes += more.response_bytes;
+    }
+}
+
+/// What came for the statement now answered.
+#[derive(Debug, Default)]
+struct Current {
+    rows: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    copy: Copying,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Copying {
+    #[default]
+    No,
+    Yes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub stopwatch: Stopwatch,
+    pub transaction: Transaction,
+    current: Current,
+    sequence: u64,
+    pipeline_index: u32,
+    pending: Option<Exchange>,
+}
+
+impl Ledger {
+    /// A reply message that belongs to the statement at the front.
+    #[inline]
+    pub(super) fn reply(&mut self, at: Moment, bytes: u64) {
+        self.stopwatch.reply(at);
+        self.current.response_bytes += bytes;
+    }
+
+    #[inline]
+    pub(super) fn row(&mut self) {
+        self.current.rows += 1;
+    }
+
+    /// CopyData of the client.
+    pub(super) fn fed(&mut self, bytes: u64) {
+        self.current.request_bytes += bytes;
+    }
+
+    /// The statement turned out to be a COPY.
+    pub(super) fn copies(&mut self) {
+        self.current.copy = Copying::Yes;
+    }
+
+    /// Closes the account of the statement now answered.
+    ///
+    /// `rows` is what its tag says; without a number the DataRows count.
+    pub(super) fn measure(
+        &mut self,
+        protocol: Protocol,
+        requested: Mark,
+        request_bytes: u64,
+        rows: Option<u64>,
+        at: Moment,
+    ) -> Progress {
+        let current = std::mem::take(&mut self.current);
+        let pipeline_index = self.pipeline_index;
+        self.pipeline_index = self.pipeline_index.saturating_add(1);
+        Progress {
+            requested_at: requested.at,
+            completed_at: at,
+            phases: self.stopwatch.complete(requested, at),
+            round_trips: 1,
+            rows: rows.unwrap_or(current.rows),
+            request_bytes: request_bytes + current.request_bytes,
+            response_bytes: current.response_bytes,
+            transaction_before: self.transaction.status,
+            pipeline_index,
+            protocol: match current.copy {
+                Copying::Yes => Protocol::Copy,
+                Copying::No => protocol,
+            },
+        }
+    }
+
+    /// A statement completed with `tag`: what it does to the transaction.
+    pub(super) fn transaction_step(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        verb: Verb,
+        tag: &[u8],
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
+        if let Some(outcome) = self.transaction.completed(verb, tag) {
+            sink.event(facts, SessionEvent::TransactionEnded(outcome), at);
+        }
+    }
+
+    /// A query is over: makes its [`Exchange`], which waits for the next one or for ReadyForQuery.
+    pub(super) fn report(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        asked: Asked,
+        progress: Progress,
+        sqlstate: Option<SqlState>,
+        sink: &mut impl Sink,
+    ) {
+        self.flush(facts, sink);
+        if sqlstate.is_some() {
+            self.transaction.failed();
+        }
+        let exchange = Exchange {
+            session: facts.id,
+            sequence: self.sequence,
+            statement: asked.statement,
+            protocol: progress.protocol,
+            requested_at: progress.requested_at,
+            completed_at: progress.completed_at,
+            phases: progress.phases,
+            round_trips: progress.round_trips,
+            rows: progress.rows,
+            request_bytes: progress.request_bytes,
+            response_bytes: progress.response_bytes,
+            sqlstate,
+            transaction_before: progress.transaction_before,
+            transaction_after: self.transaction.status,
+            pipeline_index: progress.pipeline_index,
+            tags: asked.tags,
+            literal_text: asked.literal_text,
+            statement_name: asked.name,
+        };
+        self.sequence += 1;
+        self.pending = Some(exchange);
+    }
+
+    /// A cursor or suspended portal is over: one logical query, however many round trips it took.
+    pub(super) fn report_portal(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        portal: Portal,
+        sink: &mut impl Sink,
+    ) {
+        if let Some(progress) = portal.progress {
+            self.report(facts, portal.asked, progress, None, sink);
+        }
+    }
+
+    /// An error at the end of a group: the implicit commit failed, and with it the query that waits.
+    pub(super) fn fail_pending(&mut self, sqlstate: SqlState) {
+        if let Some(pending) = &mut self.pending {
+            pending.sqlstate.get_or_insert(sqlstate);
+        }
+        self.transaction.failed();
+    }
+
+    /// ReadyForQuery.
+    pub(super) fn ready(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        status: TransactionStatus,
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
+        let outcome = self.transaction.ready(status);
+        if let Some(pending) = &mut self.pending {
+            pending.transaction_after = status;
+        }
+        self.flush(facts, sink);
+        if let Some(outcome) = outcome {
+            sink.event(facts, SessionEvent::TransactionEnded(outcome), at);
+        }
+        self.pipeline_index = 0;
+        self.current = Current::default();
+    }
+
+    /// The first byte of a request that follows ReadyForQuery.
+    pub(super) fn request_begins(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        unit_gap_ns: u64,
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
+        let Some(idle_ns) = self.stopwatch.request_begins(at) else {
+            return;
+        };
+        let in_transaction = self.transaction.status != TransactionStatus::Idle;
+        if in_transaction {
+            sink.event(facts, SessionEvent::IdledInTransaction(idle_ns), at);
+        }
+        let counts = in_transaction || idle_ns <= unit_gap_ns;
+        self.stopwatch
+            .charge_application(if counts { idle_ns } else { 0 });
+    }
+
+    /// Hands on the query that waits.
+    pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
+        if let Some(exchange) = self.pending.take() {
+            sink.exchange(facts, exchange);
+        }
+    }
+
+    /// The connection is over, perhaps inside a transaction.
+    pub(super) fn end_of_session(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
+        if self.transaction.status == TransactionStatus::Idle {
+            return;
+        }
+        if let Some(idle_ns) = self.stopwatch.request_begins(at) {
+            sink.event(facts, SessionEvent::IdledInTransaction(idle_ns), at);
+        }
+        sink.event(
+            facts,
+            SessionEvent::TransactionEnded(TransactionOutcome::Abandoned),
+            at,
+        );
+        self.transaction.status = TransactionStatus::Idle;
+    }
+}

@@ -1,0 +1,254 @@
+//! The queue of what the server owes, in the order in which it was asked.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::catalog::Portal;
+use super::stopwatch::Mark;
+use crate::event::Statement;
+use crate::sql::tags::Tags;
+use crate::sql::{NameHash, Verb};
+
+/// One statement that was asked for, with what its text told.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
+    pub statement: Statement,
+    /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
+    pub verb: Verb,
+    /// The cursor or prepared statement it names.
+    pub subject: Option<NameHash>,
+    /// What a PREPARE prepares.
+    pub prepares: Option<Box<Statement>>,
+    /// Whether a DECLAREd cursor outlives its transaction.
+    pub holdable: bool,
+    pub tags: Option<Arc<Tags>>,
+    pub literal_text: Option<Arc<str>>,
+    /// Name of the protocol-level statement; `None` for a Query's statement.
+    pub name: Option<Arc<str>>,
+}
+
+/// What kind of reply is owed.
+#[derive(Debug)]
+pub(super) enum What {
+    /// ParseComplete. Dropped by an error, it puts back what it replaced.
+    Parse {
+        name: NameHash,
+        previous: Option<Asked>,
+    },
+    /// BindComplete. `previous` is an unfinished portal that it replaced.
+    Bind {
+        portal: NameHash,
+        previous: Option<Box<Portal>>,
+    },
+    /// RowDescription or NoData, behind a ParameterDescription for a statement.
+    Describe,
+    /// CloseComplete.
+    Close(Closing),
+    /// The answer to an Execute of this portal.
+    Execute { portal: NameHash, asked: Asked },
+    /// The answer to one statement of a Query.
+    Statement(Asked),
+    /// FunctionCallResponse.
+    Function(Asked),
+    /// ReadyForQuery.
+    Ready(Group),
+    /// Nothing: here the client ended (CopyDone, CopyFail) a COPY that it may have begun.
+    CopyEnd,
+}
+
+/// What a Close took out of the catalog.
+#[derive(Debug)]
+pub(super) enum Closing {
+    /// A prepared statement; put back when an error drops the Close.
+    Statement {
+        name: NameHash,
+        previous: Option<Asked>,
+    },
+    /// A portal, which has something to report if it was not finished.
+    Portal(Option<Box<Portal>>),
+}
+
+/// What a ReadyForQuery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// A Sync's run of extended messages.
+    Sync,
+    /// A Query or FunctionCall.
+    Query,
+}
+
+/// A reply that is owed.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    pub what: What,
+    /// When the last byte of its request was accepted.
+    pub requested: Mark,
+    pub request_bytes: u64,
+}
+
+impl Awaited {
+    fn is_statement(&self) -> bool {
+        matches!(
+            self.what,
+            What::Execute { .. } | What::Statement(_) | What::Function(_)
+        )
+    }
+}
+
+/// Whether messages that now arrive will be discarded by the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Skip {
+    #[default]
+    Nothing,
+    /// An error in an extended message: everything up to the next Sync.
+    ToSync,
+}
+
+/// Whether the client is feeding a COPY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum CopyIn {
+    #[default]
+    No,
+    /// CopyInResponse came, CopyDone or CopyFail did not: Sync and Flush are ignored by the server.
+    Feeding,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pipeline {
+    queue: VecDeque<Awaited>,
+    statements: usize,
+    skip: Skip,
+    copy_in: CopyIn,
+}
+
+impl Pipeline {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.skip == Skip::Nothing
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether a statement is being answered, or waits for it.
+    pub(super) fn has_statement(&self) -> bool {
+        self.statements > 0
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.queue.capacity() * size_of::<Awaited>()
+    }
+
+    /// Whether the server will discard what the client sends now.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skip == Skip::ToSync
+    }
+
+    pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
+        let awaited = Awaited {
+            what,
+            requested,
+            request_bytes,
+        };
+        self.statements += usize::from(awaited.is_statement());
+        self.queue.push_back(awaited);
+    }
+
+    /// The client sent Sync.
+    pub(super) fn push_sync(&mut self, requested: Mark) {
+        if self.copy_in == CopyIn::Feeding {
+            return;
+        }
+        self.skip = Skip::Nothing;
+        self.push(What::Ready(Group::Sync), requested, 0);
+    }
+
+    /// The client sent CopyDone or CopyFail: outside COPY the server drops it silently, so it is noted only where
+    /// a COPY may be on its way.
+    pub(super) fn copy_ends(&mut self, requested: Mark) {
+        match self.copy_in {
+            CopyIn::Feeding => self.copy_in = CopyIn::No,
+            CopyIn::No if self.statements > 0 => self.push(What::CopyEnd, requested, 0),
+            CopyIn::No => {}
+        }
+    }
+
+    /// CopyInResponse for the front statement: the Syncs that the client has already sent behind it are ignored by
+    /// the server, up to the end of the client's data.
+    pub(super) fn copy_in_begins(&mut self) {
+        self.copy_in = CopyIn::Feeding;
+        let mut index = 1;
+        while let Some(awaited) = self.queue.get(index) {
+            match awaited.what {
+                What::Ready(Group::Sync) => {
+                    self.queue.remove(index);
+                }
+                What::CopyEnd => {
+                    self.queue.remove(index);
+                    self.copy_in = CopyIn::No;
+                    return;
+                }
+                _ => index += 1,
+            }
+        }
+    }
+
+    /// What is owed next; marks of a COPY that never began are dropped on the way.
+    pub(super) fn front(&mut self) -> Option<&Awaited> {
+        while matches!(
+            self.queue.front(),
+            Some(Awaited {
+                what: What::CopyEnd,
+                ..
+            })
+        ) {
+            self.queue.pop_front();
+        }
+        self.queue.front()
+    }
+
+    /// Takes the front entry: it was answered.
+    pub(super) fn pop(&mut self) -> Option<Awaited> {
+        let awaited = self.queue.pop_front()?;
+        if awaited.is_statement() {
+            self.statements -= 1;
+            self.copy_in = CopyIn::No;
+        }
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue = VecDeque::new();
+        }
+        Some(awaited)
+    }
+
+    /// Takes every entry before the next ReadyForQuery of `group` (any group for `None`), oldest first.
+    ///
+    /// An error in an extended message has the server skip to a Sync that may still be on its way.
+    pub(super) fn drop_group(&mut self, group: Option<Group>) -> Vec<Awaited> {
+        let mut dropped = Vec::new();
+        while let Some(awaited) = self.queue.front() {
+            if let What::Ready(found) = awaited.what
+                && group.is_none_or(|wanted| wanted == found)
+            {
+                return dropped;
+            }
+            dropped.extend(self.pop());
+        }
+        if group == Some(Group::Sync) {
+            self.skip = Skip::ToSync;
+        }
+        dropped
+    }
+
+    /// ReadyForQuery: takes its entry and whatever was left unanswered before it. `None` when nothing is ready.
+    pub(super) fn pop_ready(&mut self) -> Option<Vec<Awaited>> {
+        let left = self.drop_group(None);
+        self.pop().map(|_| left)
+    }
+
+    /// Takes all entries: the connection is over.
+    pub(super) fn drop_everything(&mut self) -> Vec<Awaited> {
+        self.statements = 0;
+        self.queue.drain(..).collect()
+    }
+}

@@ -1,0 +1,466 @@
+//! The extended protocol: pipelines, errors, statements and portals.
+
+use super::Script;
+use super::wire::*;
+use crate::event::{ConnectionState, Protocol};
+
+#[test]
+fn one_round_trip_is_one_query() {
+    let mut s = Script::new();
+    let request = [extended("SELECT $1"), sync()].concat();
+    s.client(10, &request)
+        .upstream(25, &extended_answer(3, "SELECT 3"))
+        .upstream(26, &ready(b'I'));
+    s.expect(&[("SELECT $1", 3, None)])
+        .expect_state(ConnectionState::Idle);
+    assert_eq!(s.phases(0), [15, 0, 0, 10]);
+    let e = &s.sink.exchanges[0];
+    assert_eq!(e.protocol, Protocol::Extended);
+    assert_eq!(e.statement_name.as_deref(), Some("unnamed"));
+    assert_eq!(e.request_bytes, (request.len() - sync().len()) as u64);
+}
+
+#[test]
+fn a_pipeline_is_timed_per_statement() {
+    let mut s = Script::new();
+    let one = [
+        parse("", "INSERT INTO t VALUES ($1)"),
+        bind("", ""),
+        describe('P', ""),
+        execute("", 0),
+    ]
+    .concat();
+    s.client(10, &[one.repeat(3), sync(), flush()].concat());
+    let answer = [
+        parse_complete(),
+        bind_complete(),
+        no_data(),
+        complete("INSERT 0 1"),
+    ]
+    .concat();
+    s.upstream(15, &answer)
+        .upstream(35, &answer)
+        .upstream(36, &answer)
+        .upstream(40, &ready(b'I'));
+    assert_eq!(s.briefs().len(), 3);
+    assert_eq!([s.phases(0)[0], s.phases(1)[0], s.phases(2)[0]], [5, 20, 1]);
+    let places: Vec<u32> = s.sink.exchanges.iter().map(|e| e.pipeline_index).collect();
+    assert_eq!(places, [0, 1, 2]);
+}
+
+#[test]
+fn an_error_skips_to_its_sync_and_no_further() {
+    let mut s = Script::new();
+    let bad = [extended("SELECT 1/0"), extended("SELECT 2"), sync()].concat();
+    let good = [extended("SELECT 3"), sync()].concat();
+    s.client(1, &[bad, good].concat());
+    s.upstream(
+        2,
+        &[
+            parse_complete(),
+            bind_complete(),
+            row_description(),
+            error("ERROR", "22012"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    s.upstream(3, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
+    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT 3", 1, None)])
+        .expect_state(ConnectionState::Idle);
+}
+
+#[test]
+fn what_comes_between_an_error_and_its_sync_is_discarded() {
+    let mut s = Script::new();
+    s.client(1, &[extended("SELECT 1/0"), flush()].concat());
+    s.upstream(
+        2,
+        &[parse_complete(), bind_complete(), error("ERROR", "22012")].concat(),
+    );
+    s.expect_state(ConnectionState::Active);
+    s.client(3, &[extended("SELECT 2"), query("SELECT 3")].concat());
+    s.client(4, &sync()).upstream(5, &ready(b'I'));
+    s.client(6, &query("SELECT 4"))
+        .upstream(7, &select_answer(1, b'I'));
+    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT 4", 1, None)]);
+}
+
+#[test]
+fn a_parse_that_fails_leaves_the_old_statement() {
+    let mut s = Script::new();
+    s.client(1, &[parse("p", "SELECT 1"), sync()].concat())
+        .upstream(2, &[parse_complete(), ready(b'I')].concat());
+    s.client(
+        3,
+        &[
+            parse("p", "SELECT 2"),
+            bind("", "p"),
+            execute("", 0),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(4, &[error("ERROR", "42P05"), ready(b'I')].concat());
+    s.client(5, &[bind("", "p"), execute("", 0), sync()].concat());
+    s.upstream(
+        6,
+        &[bind_complete(), row(), complete("SELECT 1"), ready(b'I')].concat(),
+    );
+    s.expect(&[("SELECT 2", 0, Some("42P05")), ("SELECT 1", 1, None)]);
+    assert_eq!(s.sink.exchanges[1].statement_name.as_deref(), Some("p"));
+}
+
+#[test]
+fn a_parse_alone_that_fails_is_reported() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[parse("", "SELEC 1"), describe('S', ""), sync()].concat(),
+    );
+    s.upstream(2, &[error("ERROR", "42601"), ready(b'I')].concat());
+    s.expect(&[("SELEC 1", 0, Some("42601"))]);
+}
+
+#[test]
+fn preparing_alone_is_no_query() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[parse("p", "SELECT $1"), describe('S', "p"), sync()].concat(),
+    );
+    let description = message(b't', &[0, 1, 0, 0, 0, 23]);
+    s.upstream(
+        2,
+        &[
+            parse_complete(),
+            description,
+            row_description(),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    assert!(s.briefs().is_empty());
+    for ms in [10, 20] {
+        s.client(
+            ms,
+            &[bind("", "p"), describe('P', ""), execute("", 0), sync()].concat(),
+        );
+        s.upstream(
+            ms + 4,
+            &[
+                bind_complete(),
+                row_description(),
+                row(),
+                complete("SELECT 1"),
+                ready(b'I'),
+            ]
+            .concat(),
+        );
+    }
+    s.expect(&[("SELECT $1", 1, None), ("SELECT $1", 1, None)]);
+    assert_eq!(s.phases(0)[0], 4);
+}
+
+#[test]
+fn a_parse_answered_before_its_execute_is_not_the_first_reply() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[parse("", "SELECT 1"), describe('S', ""), flush()].concat(),
+    );
+    s.upstream(
+        2,
+        &[parse_complete(), message(b't', &[0, 0]), row_description()].concat(),
+    );
+    s.client(100, &[bind("", ""), execute("", 0), sync()].concat());
+    s.upstream(
+        130,
+        &[bind_complete(), row(), complete("SELECT 1"), ready(b'I')].concat(),
+    );
+    assert_eq!(s.phases(0)[..2], [30, 0]);
+}
+
+#[test]
+fn a_query_inside_a_pipeline_is_legal() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[
+            extended("SELECT 1"),
+            query("SELECT 2"),
+            extended("SELECT 3"),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(2, &extended_answer(1, "SELECT 1"))
+        .upstream(3, &select_answer(1, b'I'));
+    s.upstream(4, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
+    s.expect(&[
+        ("SELECT 1", 1, None),
+        ("SELECT 2", 1, None),
+        ("SELECT 3", 1, None),
+    ]);
+}
+
+#[test]
+fn close_forgets_the_statement() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[
+            parse("p", "SELECT 1"),
+            close('S', "p"),
+            bind("", "p"),
+            execute("", 0),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(
+        2,
+        &[
+            parse_complete(),
+            close_complete(),
+            error("ERROR", "26000"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    assert_eq!(s.briefs().len(), 1);
+    assert!(s.briefs()[0].0.starts_with("EXECUTE"), "{:?}", s.briefs());
+}
+
+#[test]
+fn a_statement_that_was_never_seen_is_executed_under_a_name_of_its_own() {
+    let mut s = Script::new();
+    s.client(1, &[bind("", "_pg3_0"), execute("", 0), sync()].concat());
+    s.upstream(
+        2,
+        &[
+            bind_complete(),
+            row(),
+            row(),
+            complete("SELECT 2"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    let (text, rows, _) = &s.briefs()[0];
+    assert!(
+        text.starts_with("EXECUTE") && *rows == 2,
+        "{:?}",
+        s.briefs()
+    );
+    assert_eq!(
+        s.sink.exchanges[0].statement_name.as_deref(),
+        Some("_pg3_0")
+    );
+}
+
+#[test]
+fn a_suspended_portal_is_one_query() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[
+            parse("", "SELECT 1"),
+            bind("c", ""),
+            execute("c", 2),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(
+        3,
+        &[
+            parse_complete(),
+            bind_complete(),
+            row(),
+            row(),
+            suspended(),
+            ready(b'T'),
+        ]
+        .concat(),
+    );
+    s.client(10, &[execute("c", 2), sync()].concat());
+    s.upstream(12, &[row(), complete("SELECT 1"), ready(b'T')].concat());
+    s.expect(&[("SELECT 1", 3, None)]);
+    assert_eq!(s.sink.exchanges[0].round_trips, 2);
+    assert_eq!(s.phases(0), [4, 0, 0, 1 + 7]);
+}
+
+#[test]
+fn a_suspended_portal_that_is_left_is_reported_when_it_goes() {
+    let mut s = Script::new();
+    let start = |name: &str| {
+        [
+            parse("", "SELECT 1"),
+            bind(name, ""),
+            execute(name, 1),
+            sync(),
+        ]
+        .concat()
+    };
+    let answer = [parse_complete(), bind_complete(), row(), suspended()].concat();
+    s.client(1, &start(""))
+        .upstream(2, &[answer.clone(), ready(b'T')].concat());
+    s.client(3, &start(""))
+        .upstream(4, &[answer.clone(), ready(b'T')].concat());
+    s.expect(&[("SELECT 1", 1, None)]);
+    s.client(5, &start("c"))
+        .upstream(6, &[answer, ready(b'T')].concat());
+    s.client(7, &[close('P', "c"), sync()].concat())
+        .upstream(8, &[close_complete(), ready(b'T')].concat());
+    assert_eq!(s.briefs().len(), 2);
+    s.client(9, &query("COMMIT"))
+        .upstream(9, &[complete("COMMIT"), ready(b'I')].concat());
+    assert_eq!(s.briefs().len(), 4);
+}
+
+#[test]
+fn an_error_at_the_implicit_commit_belongs_to_the_last_query() {
+    let mut s = Script::new();
+    s.client(1, &[extended("INSERT INTO t VALUES ($1)"), sync()].concat());
+    s.upstream(2, &extended_answer(0, "INSERT 0 1"))
+        .upstream(3, &[error("ERROR", "23503"), ready(b'I')].concat());
+    s.expect(&[("INSERT INTO t VALUES ($1)", 1, Some("23503"))]);
+}
+
+#[test]
+fn sync_is_ignored_during_copy() {
+    let copy = message(b'G', b"\0\0\x01\0\0");
+    // As libpq sends it: one Sync before the server can answer, one behind CopyDone, one ReadyForQuery.
+    let mut s = Script::new();
+    s.client(1, &[extended("COPY t FROM STDIN"), sync()].concat());
+    s.upstream(
+        2,
+        &[parse_complete(), bind_complete(), no_data(), copy.clone()].concat(),
+    );
+    s.client(
+        3,
+        &[
+            copy_data(b"1\n"),
+            flush(),
+            sync(),
+            copy_data(b"2\n"),
+            copy_done(),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(4, &[complete("COPY 2"), ready(b'I')].concat());
+    s.expect_state(ConnectionState::Idle);
+    // All of it before the server's first answer.
+    let all = [
+        extended("COPY t FROM STDIN"),
+        sync(),
+        copy_data(b"1\n"),
+        copy_done(),
+        sync(),
+        extended("SELECT 1"),
+        sync(),
+    ];
+    s.client(10, &all.concat());
+    s.upstream(
+        12,
+        &[
+            parse_complete(),
+            bind_complete(),
+            no_data(),
+            copy,
+            complete("COPY 1"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    s.upstream(13, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
+    s.expect(&[
+        ("COPY t FROM STDIN", 2, None),
+        ("COPY t FROM STDIN", 1, None),
+        ("SELECT 1", 1, None),
+    ]);
+    s.expect_state(ConnectionState::Idle);
+}
+
+#[test]
+fn copy_messages_outside_copy_are_dropped_silently() {
+    let mut s = Script::new();
+    s.client(1, &[copy_data(b"x"), copy_done(), copy_fail()].concat())
+        .expect_state(ConnectionState::Idle);
+    s.client(
+        2,
+        &[
+            extended("SELECT 1"),
+            copy_done(),
+            extended("SELECT 2"),
+            sync(),
+        ]
+        .concat(),
+    );
+    s.upstream(
+        3,
+        &[
+            extended_answer(1, "SELECT 1"),
+            extended_answer(1, "SELECT 1"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 1, None)]);
+}
+
+#[test]
+fn a_cursor_declared_in_the_extended_protocol_is_the_same_cursor() {
+    let mut s = Script::new();
+    s.client(
+        1,
+        &[extended("DECLARE \"c\" CURSOR FOR SELECT 1"), sync()].concat(),
+    );
+    let answer = [
+        parse_complete(),
+        bind_complete(),
+        no_data(),
+        complete("DECLARE CURSOR"),
+        ready(b'T'),
+    ]
+    .concat();
+    s.upstream(2, &answer);
+    s.client(3, &query("FETCH FORWARD 10 FROM \"c\""));
+    s.upstream(
+        4,
+        &[
+            row_description(),
+            row().repeat(4),
+            complete("FETCH 4"),
+            ready(b'T'),
+        ]
+        .concat(),
+    );
+    s.client(5, &query("CLOSE \"c\""))
+        .upstream(6, &[complete("CLOSE CURSOR"), ready(b'T')].concat());
+    s.expect(&[("SELECT 1", 4, None)]);
+    assert_eq!(s.sink.exchanges[0].protocol, Protocol::Cursor);
+}
+
+#[test]
+fn ten_thousand_named_statements_hold_what_256_do() {
+    let mut s = Script::new();
+    let mut held = 0;
+    for i in 0..10_000 {
+        s.client(1, &[parse(&format!("p{i}"), "SELECT 1"), sync()].concat());
+        s.upstream(1, &[parse_complete(), ready(b'I')].concat());
+        if i == 5000 {
+            held = s.session.held_bytes();
+        }
+    }
+    assert_eq!(s.session.held_bytes(), held);
+    assert!(held < 128 << 10, "{held}");
+    s.client(2, &[bind("", "p9999"), execute("", 0), sync()].concat());
+    s.upstream(
+        3,
+        &[bind_complete(), complete("SELECT 0"), ready(b'I')].concat(),
+    );
+    s.expect(&[("SELECT 1", 0, None)]);
+}

@@ -1,0 +1,179 @@
+//! Scripts of (time, side, message) with the queries that must come of them.
+
+mod extended;
+mod faults;
+mod simple;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+
+use super::{Literals, Lost, Scratch, Session, Settings, Sink};
+use crate::event::{
+    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, SessionEvent, SessionFacts,
+    SessionId, SessionStart, Shape,
+};
+use crate::sql::{Fingerprint, Verb};
+
+/// Keeps everything; a shape's text is the text as it was sent.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub exchanges: Vec<Exchange>,
+    pub events: Vec<SessionEvent>,
+    pub unknown: Vec<u8>,
+}
+
+impl Sink for Recorder {
+    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
+        let text = String::from_utf8_lossy(text).into_owned();
+        Some(Arc::new(Shape {
+            fingerprint,
+            verb,
+            text: text.into(),
+            facts: OnceLock::new(),
+        }))
+    }
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+        assert_eq!(facts.id, exchange.session);
+        self.exchanges.push(exchange);
+    }
+    fn event(&mut self, _: &Arc<SessionFacts>, event: SessionEvent, _: Moment) {
+        self.events.push(event);
+    }
+    fn unknown_message(&mut self, _: Direction, tag: u8) {
+        self.unknown.push(tag);
+    }
+}
+
+/// A session that is driven by hand; times are milliseconds.
+pub(super) struct Script {
+    pub session: Session,
+    pub scratch: Scratch,
+    pub sink: Recorder,
+    pub now: u64,
+}
+
+/// What a test asserts of a query: text, rows, SQLSTATE.
+pub(super) type Brief = (String, u64, Option<String>);
+
+impl Script {
+    /// A session that has logged in at time 0.
+    pub(super) fn new() -> Script {
+        let mut script = Script::at_login(Settings::default());
+        script.upstream(
+            0,
+            &[
+                wire::authentication_ok(),
+                wire::backend_key_data(4711),
+                wire::ready(b'I'),
+            ]
+            .concat(),
+        );
+        script.sink.events.clear();
+        script
+    }
+
+    pub(super) fn with_literals() -> Script {
+        let mut script = Script::at_login(Settings {
+            literals: Literals::Kept,
+            ..Settings::default()
+        });
+        script.upstream(0, &[wire::authentication_ok(), wire::ready(b'I')].concat());
+        script
+    }
+
+    pub(super) fn at_login(settings: Settings) -> Script {
+        let start = SessionStart {
+            id: SessionId(7),
+            listener: "default".into(),
+            client: "127.0.0.1".into(),
+            user: "shop".into(),
+            database: "shop".into(),
+            application: "".into(),
+            accepted_at: Moment(0),
+            opened_at: Moment(0),
+            status: Arc::new(ConnectionStatus::default()),
+            observe: Arc::new(AtomicBool::new(true)),
+        };
+        Script {
+            scratch: Scratch::new(settings.fingerprint_bytes_max),
+            session: Session::open(&start, Arc::new(settings)),
+            sink: Recorder::default(),
+            now: 0,
+        }
+    }
+
+    pub(super) fn try_relay(
+        &mut self,
+        direction: Direction,
+        ms: u64,
+        bytes: &[u8],
+    ) -> Result<(), Lost> {
+        self.now = ms;
+        self.session.relayed(
+            direction,
+            bytes,
+            Moment(ms * 1_000_000),
+            &mut self.scratch,
+            &mut self.sink,
+        )
+    }
+
+    #[track_caller]
+    pub(super) fn client(&mut self, ms: u64, bytes: &[u8]) -> &mut Self {
+        self.try_relay(Direction::ClientToUpstream, ms, bytes)
+            .unwrap();
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn upstream(&mut self, ms: u64, bytes: &[u8]) -> &mut Self {
+        self.try_relay(Direction::UpstreamToClient, ms, bytes)
+            .unwrap();
+        self
+    }
+
+    pub(super) fn close(&mut self) -> &mut Self {
+        self.session
+            .closed(Moment((self.now + 1) * 1_000_000), &mut self.sink);
+        self
+    }
+
+    pub(super) fn briefs(&self) -> Vec<Brief> {
+        self.sink
+            .exchanges
+            .iter()
+            .map(|e| {
+                let text = e
+                    .statement
+                    .shape
+                    .as_ref()
+                    .map_or(String::new(), |shape| shape.text.trim().to_owned());
+                (text, e.rows, e.sqlstate.map(|s| s.as_str().to_owned()))
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    pub(super) fn expect(&self, expected: &[(&str, u64, Option<&str>)]) -> &Self {
+        let expected: Vec<Brief> = expected
+            .iter()
+            .map(|(t, r, s)| ((*t).to_owned(), *r, s.map(str::to_owned)))
+            .collect();
+        assert_eq!(self.briefs(), expected);
+        self
+    }
+
+    /// Database, transfer, client, application of query `index`, in milliseconds.
+    pub(super) fn phases(&self, index: usize) -> [u64; 4] {
+        let p = self.sink.exchanges[index].phases;
+        [p.database_ns, p.transfer_ns, p.client_ns, p.application_ns].map(|ns| ns / 1_000_000)
+    }
+
+    #[track_caller]
+    pub(super) fn expect_state(&self, state: ConnectionState) -> &Self {
+        assert_eq!(self.session.state(), state);
+        self
+    }
+}

@@ -1,0 +1,311 @@
+//! Statement texts on their way: from the bytes of a Query or Parse to what was asked.
+//!
+//! A text that is whole in one read is scanned in place with the worker's own scanner; one that is cut across reads
+//! takes a scanner and a buffer for as long as it lasts.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::catalog::Catalog;
+use super::pipeline::Asked;
+use super::{Literals, Settings, Sink};
+use crate::event::Statement;
+use crate::sql::scan::{Scanned, Scanner};
+use crate::sql::tags::Tags;
+use crate::sql::{Fingerprint, NameHash, Verb, name_hash};
+
+/// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What one worker lends to whichever of its sessions is being looked at.
+pub struct Scratch {
+    scanner: Scanner,
+    found: Vec<Found>,
+    unnamed: Arc<str>,
+}
+
+impl Scratch {
+    /// For sessions whose identities cover `fingerprint_bytes_max` bytes of a statement.
+    pub fn new(fingerprint_bytes_max: usize) -> Scratch {
+        Scratch {
+            scanner: Scanner::new(fingerprint_bytes_max),
+            found: Vec::new(),
+            unnamed: Arc::from("unnamed"),
+        }
+    }
+
+    /// What an unnamed prepared statement is called in the log.
+    pub(super) fn unnamed(&self) -> Arc<str> {
+        Arc::clone(&self.unnamed)
+    }
+
+    /// Puts everything back as new: after a panic the scanner may stand anywhere.
+    pub fn reset(&mut self) {
+        self.scanner.begin();
+        self.found.clear();
+    }
+}
+
+/// One statement as the scanner saw it, without what it borrows.
+struct Found {
+    fingerprint: Fingerprint,
+    verb: Verb,
+    text: Range<usize>,
+    inner: Option<(Fingerprint, Verb, usize)>,
+    subject: Option<NameHash>,
+    holdable: bool,
+    truncated: bool,
+    tags: Option<Tags>,
+}
+
+impl Found {
+    fn of(scanned: &Scanned<'_>) -> Found {
+        Found {
+            fingerprint: scanned.fingerprint,
+            verb: scanned.verb,
+            text: offset(scanned.start)..offset(scanned.end),
+            inner: scanned
+                .inner
+                .as_ref()
+                .map(|inner| (inner.fingerprint, inner.verb, offset(inner.start))),
+            subject: scanned.subject,
+            holdable: scanned.holdable,
+            truncated: scanned.truncated,
+            tags: None,
+        }
+    }
+}
+
+fn offset(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+/// Which message a text stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Query,
+    Parse,
+}
+
+/// A text that is complete: what it asked for.
+pub(super) struct Texts {
+    /// Name of the statement that a Parse prepares; empty for a Query.
+    pub name: Vec<u8>,
+    /// Its statements in order, never empty.
+    pub asked: Vec<Asked>,
+}
+
+/// The text of one Query or Parse, while it is incomplete.
+pub(super) struct TextInFlight {
+    carrier: Carrier,
+    part: Part,
+    name: Vec<u8>,
+    kept: Vec<u8>,
+    scanner: Box<Scanner>,
+    found: Vec<Found>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Name,
+    Text,
+    Behind,
+}
+
+impl TextInFlight {
+    pub(super) fn begin(carrier: Carrier, settings: &Settings) -> TextInFlight {
+        let mut scanner = Box::new(Scanner::new(settings.fingerprint_bytes_max));
+        scanner.begin();
+        let part = match carrier {
+            Carrier::Query => Part::Text,
+            Carrier::Parse => Part::Name,
+        };
+        TextInFlight {
+            carrier,
+            part,
+            name: Vec::new(),
+            kept: Vec::new(),
+            scanner,
+            found: Vec::new(),
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.name.capacity() + self.kept.capacity() + size_of::<Scanner>() + size_of::<Self>()
+    }
+
+    /// The next bytes of the body.
+    pub(super) fn feed(&mut self, mut piece: &[u8], settings: &Settings) {
+        while !piece.is_empty() {
+            let (head, rest, ended) = match memchr::memchr(0, piece) {
+                _ if self.part == Part::Behind => return,
+                Some(end) => (
+                    piece.get(..end).unwrap_or(&[]),
+                    piece.get(end + 1..).unwrap_or(&[]),
+                    true,
+                ),
+                None => (piece, &[][..], false),
+            };
+            match self.part {
+                Part::Name => keep(&mut self.name, head, NAME_BYTES_MAX),
+                Part::Text => {
+                    keep(&mut self.kept, head, settings.text_bytes_max);
+                    let found = &mut self.found;
+                    self.scanner
+                        .feed(head, &mut |scanned| found.push(Found::of(scanned)));
+                }
+                Part::Behind => {}
+            }
+            self.part = match (self.part, ended) {
+                (part, false) => part,
+                (Part::Name, true) => Part::Text,
+                (_, true) => Part::Behind,
+            };
+            piece = rest;
+        }
+    }
+
+    /// The body is complete.
+    pub(super) fn finish(
+        mut self,
+        catalog: &mut Catalog,
+        settings: &Settings,
+        sink: &mut impl Sink,
+    ) -> (Carrier, Texts) {
+        let found = &mut self.found;
+        self.scanner
+            .end(&mut |scanned| found.push(Found::of(scanned)));
+        let mut context = Context {
+            catalog,
+            settings,
+            sink,
+            text: &self.kept,
+        };
+        let asked = self
+            .found
+            .drain(..)
+            .map(|found| context.asked(found))
+            .collect();
+        (
+            self.carrier,
+            Texts {
+                name: self.name,
+                asked,
+            },
+        )
+    }
+}
+
+fn keep(kept: &mut Vec<u8>, piece: &[u8], most: usize) {
+    let room = most.saturating_sub(kept.len());
+    kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
+}
+
+/// Reads a body that is whole in one piece; calls `each` for its statements in order, returns a Parse's name.
+pub(super) fn read_whole<'a, S: Sink>(
+    carrier: Carrier,
+    body: &'a [u8],
+    scratch: &mut Scratch,
+    catalog: &mut Catalog,
+    settings: &Settings,
+    sink: &mut S,
+    mut each: impl FnMut(&mut Catalog, &mut S, Asked),
+) -> &'a [u8] {
+    let (name, body) = match carrier {
+        Carrier::Query => (&[][..], body),
+        Carrier::Parse => crate::wire::message::cstring(body).unwrap_or((body, &[])),
+    };
+    let text = crate::wire::message::cstring(body).map_or(body, |(text, _)| text);
+    let Scratch { scanner, found, .. } = scratch;
+    found.clear();
+    scanner.begin();
+    scanner.feed(text, &mut |scanned| found.push(Found::of(scanned)));
+    scanner.end(&mut |scanned| found.push(Found::of(scanned)));
+    let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
+    for one in found.drain(..) {
+        let asked = Context {
+            catalog,
+            settings,
+            sink,
+            text: kept,
+        }
+        .asked(one);
+        each(catalog, sink, asked);
+    }
+    name
+}
+
+/// What is needed to know a statement from its text.
+struct Context<'a, S> {
+    catalog: &'a mut Catalog,
+    settings: &'a Settings,
+    sink: &'a mut S,
+    text: &'a [u8],
+}
+
+impl<S: Sink> Context<'_, S> {
+    fn asked(&mut self, found: Found) -> Asked {
+        let literal_text = match self.settings.literals {
+            Literals::Dropped => None,
+            Literals::Kept => Some(Arc::from(String::from_utf8_lossy(slice(
+                self.text,
+                found.text.clone(),
+            )))),
+        };
+        let inner = found.inner.map(|(fingerprint, verb, start)| {
+            self.statement(fingerprint, verb, start..found.text.end, found.truncated)
+        });
+        let prepared = match (found.verb, found.subject) {
+            (Verb::Execute, Some(name)) => self
+                .catalog
+                .statement(name)
+                .map(|asked| asked.statement.clone()),
+            _ => None,
+        };
+        let (statement, prepares) = match (found.verb, prepared, inner) {
+            (Verb::Execute, Some(prepared), _) => (prepared, None),
+            (Verb::Declare, _, Some(query)) => (query, None),
+            (verb, _, inner) => {
+                let own = self.statement(found.fingerprint, verb, found.text, found.truncated);
+                (own, inner.map(Box::new))
+            }
+        };
+        Asked {
+            statement,
+            verb: found.verb,
+            subject: found.subject,
+            prepares,
+            holdable: found.holdable,
+            tags: found.tags.map(Arc::new),
+            literal_text,
+            name: None,
+        }
+    }
+
+    fn statement(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        text: Range<usize>,
+        truncated: bool,
+    ) -> Statement {
+        let shape = self.sink.shape(fingerprint, verb, slice(self.text, text));
+        Statement {
+            fingerprint,
+            verb,
+            shape,
+            truncated,
+        }
+    }
+}
+
+/// The part of the kept text that `range` of the whole text covers; what was not kept is missing at its end.
+fn slice(text: &[u8], range: Range<usize>) -> &[u8] {
+    text.get(range.start..range.end.min(text.len()))
+        .unwrap_or(&[])
+}
+
+/// The name by which the catalog knows a wire-level name.
+pub(super) fn wire_name(name: &[u8]) -> NameHash {
+    name_hash(name.get(..NAME_BYTES_MAX).unwrap_or(name))
+}
