@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::catalog::{Lifetime, Portal};
-use super::pipeline::{Asked, Closing, Group, What};
+use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
 use super::{Conversation, Lost, Phase, Sink};
 use crate::event::{Direction, Moment};

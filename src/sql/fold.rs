@@ -423,20 +423,16 @@ impl<T: Text> Folder<T> {
             self.settle_other(Token::Close);
         }
         let frame = self.pop_paren();
-        match frame {
-            Some(frame) if frame.kind == Kind::Tuple && self.is_constants(&frame) => {
-                if self.cut_back(frame.open) {
-                    self.write_constant(frame.open.gap);
-                    return;
-                }
+        if let Some(frame) = frame {
+            let is_constant = match frame.kind {
+                Kind::Tuple => self.is_constants(&frame),
+                Kind::Call => self.is_constant_call(&frame),
+                _ => false,
+            };
+            if is_constant && self.cut_back(frame.open) {
+                self.write_constant(frame.open.gap);
+                return;
             }
-            Some(frame) if frame.kind == Kind::Call && self.is_constant_call(&frame) => {
-                if self.cut_back(frame.open) {
-                    self.write_constant(frame.open.gap);
-                    return;
-                }
-            }
-            _ => {}
         }
         self.canon.byte(b')');
         self.text.token(b")", self.gap);

@@ -218,10 +218,7 @@ impl<T: Text> Lexer<T> {
     fn run(&mut self, buffer: &[u8], last: bool, found: &mut dyn FnMut(&Scanned<'_>)) -> usize {
         let base = self.position;
         let mut index = 0;
-        loop {
-            let Some(rest) = buffer.get(index..) else {
-                break;
-            };
+        while let Some(rest) = buffer.get(index..) {
             if self.state != State::Between {
                 index += self.resume(rest);
                 self.end = base + index as u64;
@@ -650,10 +647,7 @@ impl<T: Text> Lexer<T> {
     fn resume_string(&mut self, rest: &[u8], backslash: bool, quote: bool, escaped: bool) -> usize {
         let mut index = usize::from(escaped);
         let mut quote = quote;
-        loop {
-            let Some(behind) = rest.get(index..) else {
-                break;
-            };
+        while let Some(behind) = rest.get(index..) {
             if quote {
                 match behind.first() {
                     None => break,

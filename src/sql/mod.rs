@@ -13,6 +13,7 @@ mod lex;
 pub mod scan;
 pub mod tags;
 pub mod facts;
+pub mod statements;
 #[cfg(test)]
 mod tests;
 

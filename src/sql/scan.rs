@@ -122,7 +122,7 @@ pub fn scan_all(text: &str) -> Vec<OwnedScanned> {
     let mut scanner = Scanner::new(super::FINGERPRINT_BYTES_MAX);
     scanner.begin();
     scanner.feed(text.as_bytes(), &mut |scanned| {
-        statements.push(scanned.to_owned())
+        statements.push(scanned.to_owned());
     });
     scanner.end(&mut |scanned| statements.push(scanned.to_owned()));
     statements

@@ -183,7 +183,7 @@ fn the_identity_has_an_end() {
         let mut scanner = Scanner::new(100);
         scanner.begin();
         scanner.feed(text.as_bytes(), &mut |scanned| {
-            found.push(scanned.to_owned())
+            found.push(scanned.to_owned());
         });
         scanner.end(&mut |scanned| found.push(scanned.to_owned()));
         found
