@@ -27,8 +27,7 @@ use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
 };
 use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
-use crate::wire::SqlState;
-use crate::wire::startup::{StartupMessage, error_response};
+use crate::wire::startup::{SqlState, StartupMessage, error_response};
 
 const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
 const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
@@ -69,9 +68,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         .ok()?;
 
     let greeting = timeout_at(login_deadline, greeting::read(&mut client, target.tls)).await;
-    let Some(greeting) = accept_greeting(greeting, &mut client, &route.figures).await else {
-        return None;
-    };
+    let greeting = accept_greeting(greeting, &mut client, &route.figures).await?;
     let (message, packet) = match greeting {
         Greeting::Cancel { key, packet } => {
             cancel::serve(client, &key, &packet, &shared, accepted.route).await;
