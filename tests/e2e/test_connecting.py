@@ -123,7 +123,7 @@ def test_the_admin_address_answers_to_its_own_name_only(start_pgprism, postgres)
 
 def test_an_open_admin_address_asks_for_the_token(start_pgprism, postgres):
     token = scratch_folder("token") / "token"
-    token.write_text("open sesame\n")
+    token.write_text("open-sesame\n")
     token.chmod(0o600)
     served = start_pgprism(
         postgres.address.endpoint, admin={"listen": "127.0.0.1:0", "token_file": str(token)}
@@ -131,7 +131,7 @@ def test_an_open_admin_address_asks_for_the_token(start_pgprism, postgres):
     assert served.status_of("/healthz") == 200
     assert _ask(served, "/metrics")[0] == 401
     assert _ask(served, "/metrics", Authorization="Bearer wrong")[0] == 401
-    assert _ask(served, "/metrics", Authorization="Bearer open sesame")[0] == 200
+    assert _ask(served, "/metrics", Authorization="Bearer open-sesame")[0] == 200
     # The checks at the end read metrics without a token.
     served.terminate()
     assert served.process.wait(10) == 0
