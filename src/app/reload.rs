@@ -17,7 +17,7 @@ impl Running {
             }
             Ok((config, changes)) => self.take(config, &changes),
             Err(error) => {
-                tracing::error!("configuration not read again, the old one stays: {error}")
+                tracing::error!("configuration not read again, the old one stays: {error}");
             }
         }
     }

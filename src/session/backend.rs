@@ -229,7 +229,7 @@ impl<S: Sink> Backend<'_, S> {
         let progress = ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
         match catalog.portal(portal) {
             Some(open) => open.advance(progress),
-            None => ledger.report(facts, asked, progress, None, self.sink),
+            None => ledger.report(facts, asked, &progress, None, self.sink),
         }
     }
 
@@ -244,7 +244,7 @@ impl<S: Sink> Backend<'_, S> {
         };
         let Conversation { ledger, facts, .. } = &mut *self.conversation;
         let progress = ledger.measure(Protocol::Function, requested, request_bytes, None, self.at);
-        ledger.report(facts, asked, progress, None, self.sink);
+        ledger.report(facts, asked, &progress, None, self.sink);
     }
 
     /// CommandComplete, or the EmptyQueryResponse that stands for one.

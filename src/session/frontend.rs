@@ -114,7 +114,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
             tag::PARSE => Carrier::Parse,
             _ => {
                 return if rest == Rest::Last {
-                    self.function_call(header)
+                    self.function_call(header);
                 };
             }
         };

@@ -154,7 +154,7 @@ impl Ledger {
         &mut self,
         facts: &Arc<SessionFacts>,
         asked: Asked,
-        progress: Progress,
+        progress: &Progress,
         sqlstate: Option<SqlState>,
         sink: &mut impl Sink,
     ) {
@@ -194,7 +194,7 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         if let Some(progress) = portal.progress {
-            self.report(facts, portal.asked, progress, None, sink);
+            self.report(facts, portal.asked, &progress, None, sink);
         }
     }
 

@@ -73,7 +73,8 @@ impl Conversation {
             _ => {}
         }
         self.change_catalog(&asked, command, sink);
-        self.ledger.report(&self.facts, asked, progress, None, sink);
+        self.ledger
+            .report(&self.facts, asked, &progress, None, sink);
     }
 
     /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.
@@ -161,7 +162,7 @@ impl Conversation {
             asked = query;
             progress = so_far.and(&progress);
         }
-        ledger.report(facts, asked, progress, Some(sqlstate), sink);
+        ledger.report(facts, asked, &progress, Some(sqlstate), sink);
     }
 
     /// Undoes what dropped requests had changed, last first, and finds the statement to which their error belongs:
@@ -203,7 +204,7 @@ impl Conversation {
                     }
                 }
                 What::Close(Closing::Statement { name, previous }) => {
-                    catalog.restore_statement(name, previous)
+                    catalog.restore_statement(name, previous);
                 }
                 What::Close(Closing::Portal(_))
                 | What::Describe
