@@ -57,6 +57,11 @@ impl Stopwatch {
         self.first_reply = None;
     }
 
+    /// The login is over: what was asked during it has waited until now.
+    pub(super) fn login_ends(&mut self, at: Moment) {
+        self.completed = self.mark(at);
+    }
+
     /// The first byte of a request: the application's time ends. Returns how long it was, if it was at rest.
     pub(super) fn request_begins(&mut self, at: Moment) -> Option<u64> {
         self.ready_at.take().map(|ready| at.since(ready))

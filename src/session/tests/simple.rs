@@ -387,6 +387,21 @@ fn the_session_knows_itself() {
 }
 
 #[test]
+fn what_is_asked_during_login_is_answered_after_it() {
+    let mut s = Script::at_login(super::Settings::default());
+    s.client(1, &message(b'p', b"secret\0"))
+        .client(2, &[query("SELECT 1"), query("SELECT 2")].concat())
+        .upstream(20, &[authentication_ok(), ready(b'I')].concat())
+        .upstream(25, &select_answer(1, b'I'))
+        .upstream(30, &select_answer(3, b'I'));
+    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)])
+        .expect_state(ConnectionState::Idle);
+    // Not the login's time, and nobody waited for the application.
+    assert_eq!(s.phases(0), [5, 0, 0, 0]);
+    assert_eq!(s.phases(1), [5, 0, 0, 0]);
+}
+
+#[test]
 fn tags_come_from_comments() {
     let mut s = Script::new();
     s.client(
