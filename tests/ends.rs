@@ -10,7 +10,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pgprism::event::{Direction, Rest};
@@ -421,19 +421,20 @@ fn a_cancel_goes_to_the_address_of_its_session_not_of_the_next() {
 
 #[test]
 fn a_cancel_is_closed_after_its_upstream() {
-    let gate = Arc::new(Barrier::new(2));
-    let at_server = Arc::clone(&gate);
+    let (arrive, arrived) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
     let server = Server::start(move |mut stream| {
         read_packet(&mut stream);
-        at_server.wait();
-        at_server.wait();
+        arrive.send(()).unwrap();
+        released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     });
     let running = start_before(&server);
     let mut canceller = running.dial();
     canceller
         .write_all(&cancel_request(b"\0\0\0\x07keys"))
         .unwrap();
-    gate.wait();
+    arrived.recv_timeout(PATIENCE).unwrap();
     canceller
         .set_read_timeout(Some(Duration::from_millis(50)))
         .unwrap();
@@ -442,7 +443,7 @@ fn a_cancel_is_closed_after_its_upstream() {
         "closed before its upstream"
     );
     canceller.set_read_timeout(Some(PATIENCE)).unwrap();
-    gate.wait();
+    release.send(()).unwrap();
     assert_eq!(read_rest(&mut canceller), b"");
 }
 
@@ -505,10 +506,10 @@ fn a_clients_reset_resets_the_upstream() {
 #[test]
 fn a_clients_reset_is_heard_while_the_upstream_does_not_read() {
     let (sent, ended) = mpsc::channel();
-    let release = Arc::new(Barrier::new(2));
-    let at_server = Arc::clone(&release);
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
     let server = Server::after_login(move |mut stream| {
-        at_server.wait();
+        released.lock().unwrap().recv_timeout(2 * PATIENCE).unwrap();
         // It has read nothing: the reset must have overtaken what waits.
         expect_reset(&mut stream);
         sent.send(()).unwrap();
@@ -525,7 +526,7 @@ fn a_clients_reset_is_heard_while_the_upstream_does_not_read() {
     });
     reset(client);
     running.wait_no_connections();
-    release.wait();
+    release.send(()).unwrap();
     ended.recv_timeout(PATIENCE).unwrap();
 }
 

@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -123,8 +124,8 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         }
     };
 
-    let ip: Arc<str> = accepted.peer.ip().to_canonical().to_string().into();
-    let address: Arc<str> = accepted.peer.to_string().into();
+    let ip = accepted.peer.ip().to_canonical();
+    let address = SocketAddr::new(ip, accepted.peer.port());
     let follows_login = message.is_some();
     let StartupMessage {
         user,
@@ -139,7 +140,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     let registered = shared.registry.add_connection(Connection {
         id,
         listener: Arc::clone(&route.figures.name),
-        client: address,
+        client: address.to_string().into(),
         upstream: endpoint.to_string().into(),
         user: Arc::clone(&user),
         database: Arc::clone(&database),
@@ -170,7 +171,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
             Some(worker.taps.open(SessionStart {
                 id,
                 listener: Arc::clone(&route.figures.name),
-                client: ip,
+                client: ip.to_string().into(),
                 user,
                 database,
                 application,

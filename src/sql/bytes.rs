@@ -99,3 +99,92 @@ pub(super) fn word_lower(byte: u8) -> u8 {
 pub(super) fn is_simple(byte: u8) -> bool {
     SIMPLE[usize::from(byte)]
 }
+
+/// Bytes that are looked at in one go: as one wide integer.
+pub(super) const BLOCK_BYTES: usize = 16;
+
+const ONES: u128 = u128::from_le_bytes([1; BLOCK_BYTES]);
+const HIGH: u128 = ONES * 0x80;
+
+/// The high bit of each byte of `sevens` (each below 0x80) that is at least `byte`.
+#[inline(always)]
+const fn at_least(sevens: u128, byte: u8) -> u128 {
+    // A sum of two bytes is below 0x100: nothing is carried from byte to byte.
+    sevens.wrapping_add(ONES * (0x80 - byte as u128))
+}
+
+/// The high bit of each byte of `sevens` that is `first`, `last` or between them.
+#[inline(always)]
+const fn between(sevens: u128, first: u8, last: u8) -> u128 {
+    at_least(sevens, first) & !at_least(sevens, last + 1)
+}
+
+/// How many bytes stand before the first whose high bit is missing in `bits`.
+#[inline(always)]
+const fn run(bits: u128) -> usize {
+    ((!bits & HIGH).trailing_zeros() / 8) as usize
+}
+
+/// A block in lower case, and how many bytes at its start can stand in a word.
+#[inline(always)]
+pub(super) fn word_block(block: [u8; BLOCK_BYTES]) -> (u128, usize) {
+    let bytes = u128::from_le_bytes(block);
+    let sevens = bytes & !HIGH;
+    let letters = between(sevens | ONES * 0x20, b'a', b'z') & !bytes;
+    let others =
+        between(sevens, b'0', b'9') | between(sevens, b'_', b'_') | between(sevens, b'$', b'$');
+    let upper = letters & !(bytes << 2) & HIGH;
+    (bytes | upper >> 2, run(letters | others | bytes))
+}
+
+/// How many bytes at the start of a block are lower-case letters, digits or underscores.
+#[inline(always)]
+pub(super) fn simple_block(block: [u8; BLOCK_BYTES]) -> usize {
+    let bytes = u128::from_le_bytes(block);
+    let sevens = bytes & !HIGH;
+    let simple =
+        between(sevens, b'a', b'z') | between(sevens, b'0', b'9') | between(sevens, b'_', b'_');
+    run(simple & !bytes)
+}
+
+/// The first `length` bytes of a block, the rest zero.
+#[inline(always)]
+pub(super) fn first_bytes(block: u128, length: usize) -> u128 {
+    match length {
+        BLOCK_BYTES.. => block,
+        _ => block & ((1 << (8 * length)) - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_says_what_its_bytes_say() {
+        for byte in 0..=255_u8 {
+            for position in 0..BLOCK_BYTES {
+                let mut block = [b'a'; BLOCK_BYTES];
+                block[position] = byte;
+                let ends_word = word_lower(byte) == 0;
+                let (lower, length) = word_block(block);
+                assert_eq!(
+                    length,
+                    if ends_word { position } else { BLOCK_BYTES },
+                    "{byte} at {position}"
+                );
+                if !ends_word {
+                    assert_eq!(lower.to_le_bytes()[position], word_lower(byte));
+                }
+                let expected = if is_simple(byte) {
+                    BLOCK_BYTES
+                } else {
+                    position
+                };
+                assert_eq!(simple_block(block), expected, "{byte} at {position}");
+            }
+        }
+        assert_eq!(first_bytes(u128::MAX, 2), 0xFFFF);
+        assert_eq!(first_bytes(u128::MAX, 16), u128::MAX);
+    }
+}

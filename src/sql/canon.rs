@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use super::Fingerprint;
 use super::bytes;
+use super::words::{self, Key};
 
 /// Version of the rules by which text becomes canonical tokens, the seed of every fingerprint.
 pub const ALGORITHM_VERSION: u64 = 1;
@@ -41,6 +42,16 @@ pub(super) struct StagedWord {
     pub(super) source_bytes: usize,
     /// How much of it counts.
     pub(super) staged_bytes: usize,
+    /// To look it up; 0 for a word that is longer than a block.
+    pub(super) key: Key,
+}
+
+/// A quoted name that was copied into the room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StagedName {
+    pub(super) bytes: usize,
+    /// To look it up, or that of its first block.
+    pub(super) key: Key,
 }
 
 /// Canonical tokens of the statement that is being read.
@@ -126,6 +137,26 @@ impl Canon {
     /// read but not copied.
     #[inline]
     pub(super) fn stage_word(&mut self, source: &[u8]) -> StagedWord {
+        let Some(&block) = source.first_chunk() else {
+            return self.stage_any_word(source);
+        };
+        let (lower, length) = bytes::word_block(block);
+        if length == bytes::BLOCK_BYTES {
+            return self.stage_any_word(source);
+        }
+        if let Some(start) = self.room().first_chunk_mut() {
+            *start = lower.to_le_bytes();
+        }
+        StagedWord {
+            source_bytes: length,
+            staged_bytes: length,
+            key: bytes::first_bytes(lower, length),
+        }
+    }
+
+    /// As [`Canon::stage_word`], for one that is long or near the end of its piece.
+    fn stage_any_word(&mut self, source: &[u8]) -> StagedWord {
+        let mut key = [0; bytes::BLOCK_BYTES];
         let room = self.room();
         let mut length = 0;
         for (to, from) in room.iter_mut().zip(source).take(NAME_BYTES_MAX) {
@@ -134,12 +165,21 @@ impl Canon {
                 break;
             }
             *to = lower;
+            if let Some(to) = key.get_mut(length) {
+                *to = lower;
+            }
             length += 1;
         }
+        let key = if length > key.len() {
+            0
+        } else {
+            Key::from_le_bytes(key)
+        };
         if length < NAME_BYTES_MAX {
             return StagedWord {
                 source_bytes: length,
                 staged_bytes: length,
+                key,
             };
         }
         let whole = source
@@ -148,23 +188,47 @@ impl Canon {
         StagedWord {
             source_bytes: whole.count(),
             staged_bytes: name_bytes(source),
+            key,
         }
     }
 
-    /// Copies lower-case letters, digits and underscores from the start of `source` into the room; returns how
-    /// many there are, at most a name's length.
+    /// Copies lower-case letters, digits and underscores from the start of `source` into the room, at most a name's
+    /// length. What stands behind them in the room is undefined.
     #[inline]
-    pub(super) fn stage_simple(&mut self, source: &[u8]) -> usize {
+    pub(super) fn stage_simple(&mut self, source: &[u8]) -> StagedName {
         let room = self.room();
         let mut length = 0;
-        for (to, from) in room.iter_mut().zip(source).take(NAME_BYTES_MAX) {
-            if !bytes::is_simple(*from) {
+        let mut key = 0;
+        let mut rest = source;
+        while let Some((block, behind)) = rest.split_first_chunk::<{ bytes::BLOCK_BYTES }>() {
+            let run = bytes::simple_block(*block);
+            let Some(to) = room.get_mut(length..).and_then(<[u8]>::first_chunk_mut) else {
+                break;
+            };
+            *to = *block;
+            if length == 0 {
+                key = bytes::first_bytes(Key::from_le_bytes(*block), run);
+            }
+            length += run;
+            if run < bytes::BLOCK_BYTES || length > NAME_BYTES_MAX {
+                return StagedName {
+                    bytes: length.min(NAME_BYTES_MAX),
+                    key,
+                };
+            }
+            rest = behind;
+        }
+        for (to, from) in room.iter_mut().skip(length).zip(rest) {
+            if length == NAME_BYTES_MAX || !bytes::is_simple(*from) {
                 break;
             }
             *to = *from;
             length += 1;
         }
-        length
+        StagedName {
+            bytes: length,
+            key: words::key(self.staged(length)),
+        }
     }
 
     /// Copies `token`, of at most 65 bytes, into the room; returns its length.

@@ -3,7 +3,7 @@
 //! *Architecture invariant:* there is one implementation of the rules. The hash reads the canonical tokens, people
 //! read the text; both are written here, token by token, so they cannot disagree.
 
-use super::canon::{self, Canon};
+use super::canon::{self, Canon, StagedWord};
 use super::head::{Head, Token, Verdict};
 use super::text::Text;
 use super::words::{self, Role, Word};
@@ -155,6 +155,10 @@ pub(super) struct Folder<T> {
     pub(super) at: u64,
     /// Where the inner statement begins in the text.
     pub(super) inner_at: Option<u64>,
+    /// How much of a statement counts for its identity, bytes.
+    fingerprint_bytes_max: u64,
+    /// Tokens that begin here or later do not count.
+    pub(super) limit: u64,
     /// Parentheses (and `BEGIN ATOMIC`) that are open: a `;` inside them ends nothing.
     pub(super) depth: u32,
     pending: u16,
@@ -181,7 +185,7 @@ enum Last {
 }
 
 impl<T: Text> Folder<T> {
-    pub(super) fn new(text: T) -> Folder<T> {
+    pub(super) fn new(text: T, fingerprint_bytes_max: usize) -> Folder<T> {
         Folder {
             canon: Canon::new(),
             text,
@@ -189,6 +193,8 @@ impl<T: Text> Folder<T> {
             gap: false,
             at: 0,
             inner_at: None,
+            fingerprint_bytes_max: fingerprint_bytes_max as u64,
+            limit: 0,
             depth: 0,
             pending: pending::HEAD,
             operand: false,
@@ -207,6 +213,7 @@ impl<T: Text> Folder<T> {
         self.canon.clear();
         self.head = Head::new();
         self.inner_at = None;
+        self.limit = 0;
         self.depth = 0;
         self.pending = pending::HEAD;
         self.operand = false;
@@ -216,11 +223,16 @@ impl<T: Text> Folder<T> {
         self.frames_over = 0;
     }
 
-    /// A bare word, whose canonical form of `staged` bytes waits in the room.
+    /// The statement, or its inner statement, begins at `at`: its identity's limit counts from here.
+    pub(super) fn begin_at(&mut self, at: u64) {
+        self.limit = at.saturating_add(self.fingerprint_bytes_max);
+    }
+
+    /// A bare word, whose canonical form waits in the room.
     #[inline]
-    pub(super) fn word(&mut self, raw: &[u8], staged: usize) {
-        let word =
-            words::lookup(self.canon.staged(staged)).filter(|word| !self.is_label(word.role));
+    pub(super) fn word(&mut self, raw: &[u8], staged: StagedWord) {
+        let word = words::lookup(staged.key).filter(|word| !self.is_label(word.role));
+        let staged = staged.staged_bytes;
         if self.pending != 0 {
             self.pending_word(raw, staged, word);
             return;
@@ -231,7 +243,7 @@ impl<T: Text> Folder<T> {
                 self.text.token(raw, self.gap);
                 self.after(true);
             }
-            Some(word) => self.keyword(raw, word),
+            Some(word) => self.keyword(raw, staged, word),
         }
     }
 
@@ -550,7 +562,8 @@ impl<T: Text> Folder<T> {
         self.pending |= pending::CAST;
     }
 
-    fn keyword(&mut self, raw: &[u8], word: &'static Word) {
+    fn keyword(&mut self, raw: &[u8], staged: usize, word: &'static Word) {
+        let before = self.canon.position();
         let top = self.top();
         match word.role {
             Role::Null
@@ -572,7 +585,11 @@ impl<T: Text> Folder<T> {
         } else {
             self.start()
         };
-        self.canon.token(word.text.as_bytes());
+        if self.canon.position() == before {
+            self.canon.commit(staged);
+        } else {
+            self.canon.token(word.text.as_bytes());
+        }
         self.text.token(raw, self.gap);
         let before = self.role;
         let was_candidate = self.pending & pending::CANDIDATE != 0;
@@ -647,7 +664,7 @@ impl<T: Text> Folder<T> {
             return;
         }
         match word {
-            Some(word) => self.keyword(raw, word),
+            Some(word) => self.keyword(raw, staged, word),
             None => {
                 self.pending &= !(pending::SIGNS | pending::CANDIDATE);
                 self.canon.commit(staged);
@@ -682,6 +699,7 @@ impl<T: Text> Folder<T> {
             self.pending &= !pending::INNER;
             self.canon.begin_inner();
             self.inner_at = Some(self.at);
+            self.begin_at(self.at);
             self.after(false);
         }
         if self.pending & pending::ROWS != 0 {

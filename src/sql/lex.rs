@@ -6,7 +6,7 @@
 use memchr::{memchr, memchr2};
 
 use super::Verb;
-use super::bytes::{self, Class};
+use super::bytes::{self, BLOCK_BYTES, Class};
 use super::canon::{self, NAME_BYTES_MAX};
 use super::fold::{Constant, Folder};
 use super::scan::{Inner, Scanned};
@@ -68,9 +68,6 @@ pub(super) struct Lexer<T> {
     has_token: bool,
     /// Statements found in this text.
     found_count: u64,
-    fingerprint_bytes_max: u64,
-    /// Tokens that begin here or later do not count for the identity.
-    limit: u64,
     truncated: bool,
     /// The last token was a string: its continuation may follow on another line.
     string: Option<StringEnd>,
@@ -84,7 +81,7 @@ struct StringEnd {
 }
 
 impl<T: Text> Lexer<T> {
-    pub(super) fn new(folder: Folder<T>, fingerprint_bytes_max: usize) -> Lexer<T> {
+    pub(super) fn new(folder: Folder<T>) -> Lexer<T> {
         let mut lexer = Lexer {
             folder,
             state: State::Between,
@@ -96,8 +93,6 @@ impl<T: Text> Lexer<T> {
             end: 0,
             has_token: false,
             found_count: 0,
-            fingerprint_bytes_max: fingerprint_bytes_max as u64,
-            limit: u64::MAX,
             truncated: false,
             string: None,
         };
@@ -119,7 +114,6 @@ impl<T: Text> Lexer<T> {
         self.comments.clear();
         self.start = None;
         self.has_token = false;
-        self.limit = u64::MAX;
         self.truncated = false;
         self.string = None;
     }
@@ -196,20 +190,21 @@ impl<T: Text> Lexer<T> {
     /// A token begins at `at`; false when it does not count for the identity.
     #[inline]
     fn token(&mut self, at: u64) -> bool {
-        if !self.has_token {
-            self.has_token = true;
-            self.start.get_or_insert(at);
-            self.limit = at.saturating_add(self.fingerprint_bytes_max);
-        }
         self.string = None;
         self.folder.at = at;
-        if let Some(inner_at) = self.folder.inner_at {
-            self.limit = inner_at.saturating_add(self.fingerprint_bytes_max);
-        }
-        if at >= self.limit {
+        at < self.folder.limit || self.token_at_limit(at)
+    }
+
+    /// The first token of the statement, or one behind the part that counts.
+    #[cold]
+    fn token_at_limit(&mut self, at: u64) -> bool {
+        if self.has_token {
             self.truncated = true;
             return false;
         }
+        self.has_token = true;
+        self.start.get_or_insert(at);
+        self.folder.begin_at(at);
         true
     }
 
@@ -235,7 +230,7 @@ impl<T: Text> Lexer<T> {
                     continue;
                 }
                 Class::Word => self.word(rest, at, last),
-                Class::DoubleQuote => self.quoted_name(rest, at, last, 0),
+                Class::DoubleQuote => self.names(rest, at, last),
                 Class::Digit => self.number(rest, at, last),
                 Class::Quote => self.begin_string(at, 1, false, Constant::String),
                 Class::Dollar => self.dollar(rest, at, last),
@@ -275,6 +270,11 @@ impl<T: Text> Lexer<T> {
     #[inline]
     fn space(&mut self, rest: &[u8]) -> usize {
         self.folder.gap = true;
+        if let [b' ', next, ..] = rest
+            && bytes::class(*next) != Class::Space
+        {
+            return 1;
+        }
         let length = rest
             .iter()
             .take_while(|byte| bytes::class(**byte) == Class::Space)
@@ -313,7 +313,7 @@ impl<T: Text> Lexer<T> {
         }
         if self.token(at) {
             self.folder
-                .word(rest.get(..length).unwrap_or_default(), staged.staged_bytes);
+                .word(rest.get(..length).unwrap_or_default(), staged);
         }
         length
     }
@@ -345,19 +345,57 @@ impl<T: Text> Lexer<T> {
         length
     }
 
+    /// `"a"."b", "a"."c"`: what Django's statements mostly consist of, without a look around between its tokens.
+    #[inline]
+    fn names(&mut self, rest: &[u8], at: u64, last: bool) -> usize {
+        // What was consumed, and how much white space stands behind that.
+        let mut length = 0;
+        let mut gap = 0;
+        loop {
+            let start = length + gap;
+            let behind = rest.get(start..).unwrap_or_default();
+            let name = self.quoted_name(behind, at + start as u64, last, 0);
+            if name == 0 {
+                return length;
+            }
+            length = start + name;
+            if self.state != State::Between {
+                return length;
+            }
+            self.folder.gap = false;
+            gap = match rest.get(length..) {
+                Some([b'.', b'"', ..]) => {
+                    if self.token(at + length as u64) {
+                        self.folder.dot();
+                    }
+                    0
+                }
+                Some([b',', b' ', b'"', ..]) => {
+                    if self.token(at + length as u64) {
+                        self.folder.comma();
+                    }
+                    self.folder.gap = true;
+                    1
+                }
+                _ => return length,
+            };
+            length += 1;
+        }
+    }
+
     /// `"name"`, or `U&"name"` with a prefix of two bytes.
     #[inline]
     fn quoted_name(&mut self, rest: &[u8], at: u64, last: bool, prefix: usize) -> usize {
         let inside = rest.get(prefix + 1..).unwrap_or_default();
         if prefix == 0 {
-            let length = self.folder.canon.stage_simple(inside);
+            let name = self.folder.canon.stage_simple(inside);
+            let length = name.bytes;
             if length > 0 && inside.get(length) == Some(&b'"') {
                 let next = inside.get(length + 1);
                 if next.is_none() && !last {
                     return 0;
                 }
-                let staged = self.folder.canon.staged(length);
-                let plain = next != Some(&b'"') && !names_a_keyword(staged);
+                let plain = next != Some(&b'"') && !words::is_reserved(name.key, length);
                 if plain && !matches!(inside.first(), Some(b'0'..=b'9')) {
                     if self.token(at) {
                         self.folder
@@ -424,7 +462,13 @@ impl<T: Text> Lexer<T> {
         let length = canon::name_bytes(name.get(prefix..).unwrap_or_default());
         name.truncate(prefix + length);
         let bare = name.get(prefix..).unwrap_or_default();
-        if !unicode && is_bare(bare) && !names_a_keyword(bare) {
+        if !unicode
+            && is_bare(bare)
+            && !words::is_reserved(
+                words::key(bare.get(..BLOCK_BYTES).unwrap_or(bare)),
+                bare.len(),
+            )
+        {
             name.drain(..prefix);
         } else if !unicode && is_alias(bare) {
             name.drain(..prefix);
@@ -755,11 +799,6 @@ impl<T: Text> Lexer<T> {
         self.keep_comment(rest);
         rest.len()
     }
-}
-
-/// Whether `name`, in lower case, would be read as a keyword if it stood without quotes.
-fn names_a_keyword(name: &[u8]) -> bool {
-    words::lookup(name).is_some_and(|word| word.reserved)
 }
 
 /// Whether PostgreSQL reads `name` the same with and without quotes, keywords aside.

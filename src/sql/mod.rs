@@ -324,7 +324,7 @@ pub fn name_hash(wire_name: &[u8]) -> NameHash {
 /// );
 /// ```
 pub fn normalize(text: &str) -> String {
-    let mut lexer = lex::Lexer::new(fold::Folder::new(text::Normalized::default()), usize::MAX);
+    let mut lexer = lex::Lexer::new(fold::Folder::new(text::Normalized::default(), usize::MAX));
     lexer.feed(text.as_bytes(), &mut |_| {});
     lexer.end(&mut |_| {});
     lexer.into_text().finish()

@@ -95,7 +95,7 @@ impl Scanner {
     /// The identity covers the first `fingerprint_bytes_max` bytes of each statement.
     pub fn new(fingerprint_bytes_max: usize) -> Scanner {
         Scanner {
-            lexer: Lexer::new(Folder::new(()), fingerprint_bytes_max),
+            lexer: Lexer::new(Folder::new((), fingerprint_bytes_max)),
         }
     }
 

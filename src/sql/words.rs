@@ -3,6 +3,8 @@
 //!
 //! *Architecture invariant:* a table and its lookup, nothing else; every lookup is one multiplication and one compare.
 
+use super::bytes::BLOCK_BYTES;
+
 /// What a bare word does to the tokens behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -123,7 +125,6 @@ const WORDS: &[Word] = &[
     operand("current_date"),
     operand("current_role"),
     operand("current_time"),
-    operand("current_timestamp"),
     operand("current_user"),
     entry("default", Role::Default, true, true),
     operand("deferrable"),
@@ -334,24 +335,42 @@ const WORDS: &[Word] = &[
     entry("hstore", Role::Hstore, false, false),
 ];
 
-/// The longest word of the table, bytes.
-const WORD_BYTES_MAX: usize = 17;
-const SLOTS: usize = 2048;
+/// A word that fits a block, as its bytes in lower case, the first one lowest; 0 for a longer one.
+pub(super) type Key = u128;
+
+const SLOTS: usize = 1024;
 
 /// Slot to index into [`WORDS`] plus one; 0 is an empty slot.
-static TABLE: [u8; SLOTS] = build();
+static SLOT_INDEX: [u8; SLOTS] = slot_indices();
+/// Keys of the words, in the order of [`WORDS`].
+static KEYS: [Key; WORDS.len()] = keys();
+/// The only keyword that is longer than a block: no rule asks for it, but as a name it needs quotes.
+const LONG_KEYWORD: &[u8] = b"current_timestamp";
+const LONG_KEY: Key = u128::from_le_bytes(*b"current_timestam");
 
-const fn build() -> [u8; SLOTS] {
+const fn keys() -> [Key; WORDS.len()] {
     assert!(WORDS.len() < 255, "an index plus one must fit a byte");
-    let mut table = [0; SLOTS];
+    let mut keys = [0; WORDS.len()];
     let mut index = 0;
     while index < WORDS.len() {
         let text = WORDS[index].text.as_bytes();
-        assert!(
-            text.len() <= WORD_BYTES_MAX && text.len() >= 2,
-            "a word's length"
-        );
-        let mut slot = slot_of(text);
+        assert!(text.len() <= BLOCK_BYTES, "a word must fit a block");
+        let mut position = text.len();
+        while position > 0 {
+            position -= 1;
+            keys[index] = keys[index] << 8 | text[position] as u128;
+        }
+        index += 1;
+    }
+    keys
+}
+
+const fn slot_indices() -> [u8; SLOTS] {
+    let keys = keys();
+    let mut table = [0; SLOTS];
+    let mut index = 0;
+    while index < keys.len() {
+        let mut slot = slot_of(keys[index]);
         while table[slot] != 0 {
             slot = (slot + 1) % SLOTS;
         }
@@ -361,40 +380,44 @@ const fn build() -> [u8; SLOTS] {
     table
 }
 
-/// Where the search for `text` (2 to 17 bytes, lower case) begins.
-const fn slot_of(text: &[u8]) -> usize {
-    let length = text.len();
-    let (Some(&[a, b]), Some(&[y, z])) = (text.first_chunk(), text.last_chunk()) else {
-        return 0;
-    };
-    let middle = match text.split_at_checked(length / 2) {
-        Some((_, [m, ..])) => *m,
-        _ => 0,
-    };
-    let key = (a as u64)
-        | (b as u64) << 8
-        | (y as u64) << 16
-        | (z as u64) << 24
-        | (middle as u64) << 32
-        | (length as u64) << 40;
-    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize
+/// Where the search for `key` begins.
+#[inline(always)]
+const fn slot_of(key: Key) -> usize {
+    let mixed = (key as u64) ^ ((key >> 64) as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize
 }
 
-/// The word of the table that equals `word`, which is in lower case; `None` for an ordinary name.
+/// The word of the table with this key; `None` for an ordinary name.
 #[inline]
-pub(super) fn lookup(word: &[u8]) -> Option<&'static Word> {
-    if word.len() < 2 || word.len() > WORD_BYTES_MAX {
-        return None;
-    }
-    let mut slot = slot_of(word);
+pub(super) fn lookup(key: Key) -> Option<&'static Word> {
+    let mut slot = slot_of(key);
     loop {
-        let index = usize::from(TABLE.get(slot).copied().unwrap_or(0)).checked_sub(1)?;
-        if let Some(found) = WORDS.get(index)
-            && found.text.as_bytes() == word
-        {
-            return Some(found);
+        let index = usize::from(SLOT_INDEX.get(slot).copied().unwrap_or(0)).checked_sub(1)?;
+        if KEYS.get(index) == Some(&key) {
+            return WORDS.get(index);
         }
         slot = (slot + 1) % SLOTS;
+    }
+}
+
+/// The key of `name`, which is in lower case.
+pub(super) fn key(name: &[u8]) -> Key {
+    let mut block = [0; BLOCK_BYTES];
+    match block.get_mut(..name.len()) {
+        Some(start) => start.copy_from_slice(name),
+        None => return 0,
+    }
+    Key::from_le_bytes(block)
+}
+
+/// Whether a name of `length` bytes with this key (or one that begins with it) would be read as a keyword if it stood
+/// without quotes.
+#[inline]
+pub(super) fn is_reserved(key: Key, length: usize) -> bool {
+    // `current_timestamp` is the only one of 17 bytes; taking its namesakes for it costs them nothing but a quote.
+    match length {
+        0..=BLOCK_BYTES => lookup(key).is_some_and(|word| word.reserved),
+        _ => length == LONG_KEYWORD.len() && key == LONG_KEY,
     }
 }
 
@@ -402,20 +425,30 @@ pub(super) fn lookup(word: &[u8]) -> Option<&'static Word> {
 mod tests {
     use super::*;
 
+    fn is_reserved(name: &[u8]) -> bool {
+        let start = &name[..name.len().min(BLOCK_BYTES)];
+        super::is_reserved(super::key(start), name.len())
+    }
+
+    fn key(text: &str) -> Key {
+        super::key(text.as_bytes())
+    }
+
     #[test]
     fn every_word_is_found_and_its_neighbours_are_names() {
         for word in WORDS {
-            assert_eq!(lookup(word.text.as_bytes()), Some(word));
-            assert_eq!(
-                lookup(format!("{}_x", word.text).as_bytes()),
-                None,
-                "{}_x",
+            assert_eq!(lookup(key(word.text)), Some(word));
+            assert_eq!(is_reserved(word.text.as_bytes()), word.reserved);
+            assert!(
+                !is_reserved(format!("{}_", word.text).as_bytes()),
+                "{}_",
                 word.text
             );
         }
-        assert_eq!(lookup(b"customer_id"), None);
-        assert_eq!(lookup(b""), None);
-        assert_eq!(lookup(&[b'a'; 400]), None);
+        assert!(is_reserved(b"current_timestamp"));
+        assert_eq!(lookup(key("customer_id")), None);
+        assert_eq!(lookup(0), None);
+        assert!(!is_reserved(&[b'a'; 400]));
     }
 
     #[test]

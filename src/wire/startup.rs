@@ -436,6 +436,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_cut_does_not_matter(key in proptest::collection::vec(any::<u8>(), 8..=260),
                                    cuts in proptest::collection::vec(1..40usize, 1..60)) {

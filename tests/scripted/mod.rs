@@ -276,6 +276,8 @@ impl Setup {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_script_gives_the_same_bytes(client in script(), upstream in script()) {
         let mut setup = setup(&client, &upstream);

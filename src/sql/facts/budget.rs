@@ -19,7 +19,7 @@ pub(super) fn allows(text: &str) -> bool {
     if text.len() > TEXT_BYTES_MAX {
         return false;
     }
-    let mut lexer = Lexer::new(Folder::new(Count::default()), FINGERPRINT_BYTES_MAX);
+    let mut lexer = Lexer::new(Folder::new(Count::default(), FINGERPRINT_BYTES_MAX));
     lexer.feed(text.as_bytes(), &mut |_| {});
     lexer.end(&mut |_| {});
     let count = lexer.into_text();

@@ -1,0 +1,105 @@
+//! What the fingerprint of a statement costs, on statements that Django's own tests sent: `cargo bench --bench fingerprint`.
+//!
+//! `PGPRISM_CORPUS` names another file (JSON lines, one string each). After divan's table it prints nanoseconds a byte.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use divan::counter::BytesCount;
+use pgprism::sql::{FINGERPRINT_BYTES_MAX, Scanner, normalize};
+
+const CORPUS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/sql/django.jsonl"
+);
+
+/// The statements, shared by all benchmarks.
+fn corpus() -> Vec<String> {
+    let path = std::env::var("PGPRISM_CORPUS").unwrap_or_else(|_| CORPUS.to_owned());
+    let file = std::fs::read_to_string(&path).expect("the corpus");
+    file.lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON string"))
+        .collect()
+}
+
+/// Queries as views send them: what a proxy spends its time on.
+fn queries() -> Vec<String> {
+    let mut corpus = corpus();
+    corpus.retain(|text| text.len() > 150 && text.starts_with("SELECT"));
+    corpus
+}
+
+fn bytes(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
+}
+
+fn scan(scanner: &mut Scanner, texts: &[String]) {
+    for text in texts {
+        scanner.begin();
+        scanner.feed(text.as_bytes(), &mut |scanned| {
+            black_box(scanned.fingerprint);
+        });
+        scanner.end(&mut |scanned| {
+            black_box(scanned.fingerprint);
+        });
+    }
+}
+
+#[divan::bench]
+fn every_statement(bencher: divan::Bencher<'_, '_>) {
+    let texts = corpus();
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    bencher
+        .counter(BytesCount::new(bytes(&texts)))
+        .bench_local(|| scan(&mut scanner, &texts));
+}
+
+#[divan::bench]
+fn queries_of_views(bencher: divan::Bencher<'_, '_>) {
+    let texts = queries();
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    bencher
+        .counter(BytesCount::new(bytes(&texts)))
+        .bench_local(|| scan(&mut scanner, &texts));
+}
+
+#[divan::bench]
+fn normalized_texts(bencher: divan::Bencher<'_, '_>) {
+    let texts = corpus();
+    bencher
+        .counter(BytesCount::new(bytes(&texts)))
+        .bench_local(|| {
+            for text in &texts {
+                black_box(normalize(text));
+            }
+        });
+}
+
+/// The best of several runs: what else the machine does only adds.
+fn nanoseconds_per_byte(texts: &[String]) -> f64 {
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    let best = (0..100)
+        .map(|_| {
+            let start = Instant::now();
+            scan(&mut scanner, texts);
+            start.elapsed().as_nanos()
+        })
+        .min();
+    best.unwrap_or(0) as f64 / bytes(texts) as f64
+}
+
+fn main() {
+    divan::main();
+    for (name, texts) in [
+        ("every statement", corpus()),
+        ("queries of views", queries()),
+    ] {
+        println!(
+            "{name}: {:.2} ns/byte, {} statements of {} bytes on average",
+            nanoseconds_per_byte(&texts),
+            texts.len(),
+            bytes(&texts) / texts.len().max(1),
+        );
+    }
+}
