@@ -48,7 +48,7 @@ pub(super) struct Frontend<'a, S> {
 impl<S: Sink> Receiver for Frontend<'_, S> {
     #[inline]
     fn begin(&mut self, header: Header) -> Want {
-        // The same during login: PostgreSQL keeps what a client sends before it is told that it may.
+        // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
         match header.tag {
             tag::COPY_DATA => {
                 self.conversation.ledger.fed(header.message_bytes());

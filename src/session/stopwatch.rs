@@ -51,15 +51,15 @@ impl Stopwatch {
         }
     }
 
+    /// The first ReadyForQuery: requests that were sent before it waited for the login, not for the database.
+    pub(super) fn opened(&mut self, at: Moment) {
+        self.completed = self.mark(at);
+    }
+
     /// ReadyForQuery, with nothing more in flight: the application has the word.
     pub(super) fn ready(&mut self, at: Moment) {
         self.ready_at = Some(at);
         self.first_reply = None;
-    }
-
-    /// The login is over: what was asked during it has waited until now.
-    pub(super) fn login_ends(&mut self, at: Moment) {
-        self.completed = self.mark(at);
     }
 
     /// The first byte of a request: the application's time ends. Returns how long it was, if it was at rest.

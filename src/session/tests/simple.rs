@@ -387,21 +387,6 @@ fn the_session_knows_itself() {
 }
 
 #[test]
-fn what_is_asked_during_login_is_answered_after_it() {
-    let mut s = Script::at_login(super::Settings::default());
-    s.client(1, &message(b'p', b"secret\0"))
-        .client(2, &[query("SELECT 1"), query("SELECT 2")].concat())
-        .upstream(20, &[authentication_ok(), ready(b'I')].concat())
-        .upstream(25, &select_answer(1, b'I'))
-        .upstream(30, &select_answer(3, b'I'));
-    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)])
-        .expect_state(ConnectionState::Idle);
-    // Not the login's time, and nobody waited for the application.
-    assert_eq!(s.phases(0), [5, 0, 0, 0]);
-    assert_eq!(s.phases(1), [5, 0, 0, 0]);
-}
-
-#[test]
 fn tags_come_from_comments() {
     let mut s = Script::new();
     s.client(
@@ -537,4 +522,21 @@ fn the_drain_is_told_where_the_session_stands() {
     assert_eq!(s.session.rest(), Rest::InMessage);
     s.upstream(2, &answer[3..]);
     assert_eq!(s.session.rest(), Rest::InTransaction);
+}
+
+#[test]
+fn requests_sent_before_the_login_is_complete_are_answered_behind_it() {
+    let mut s = Script::at_login(super::Settings::default());
+    s.client(1, &message(b'p', b"secret\0"));
+    s.client(2, &[query("SELECT 1"), query("SELECT 2")].concat());
+    s.upstream(
+        50,
+        &[authentication_ok(), backend_key_data(1), ready(b'I')].concat(),
+    );
+    s.expect_state(ConnectionState::Active);
+    s.upstream(60, &select_answer(1, b'I'));
+    s.upstream(65, &select_answer(3, b'I'));
+    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)]);
+    assert_eq!((s.phases(0), s.phases(1)), ([10, 0, 0, 0], [5, 0, 0, 0]));
+    s.expect_state(ConnectionState::Idle);
 }
