@@ -376,11 +376,11 @@ fn each_listener_has_its_own_upstream_and_figures() {
     expect(&mut clients[0], b"first");
     expect(&mut clients[1], b"second");
     // Written first, looked at afterwards.
-    wait_until("both logins are noted", || {
+    wait_until("both logins and all bytes are noted", || {
         let listeners = running.registry.snapshot().listeners;
-        listeners
-            .iter()
-            .all(|one| one.connect_duration.count() == 1)
+        listeners.iter().zip([5, 6]).all(|(one, words)| {
+            one.connect_duration.count() == 1 && one.relayed_bytes[1] == LOGIN.len() as u64 + words
+        })
     });
     let listeners = running.registry.snapshot().listeners;
     for (listener, words) in listeners.iter().zip([5, 6]) {

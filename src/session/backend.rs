@@ -298,6 +298,7 @@ impl<S: Sink> Backend<'_, S> {
     fn ready_for_query(&mut self, status: TransactionStatus) {
         if self.conversation.phase == Phase::Login {
             self.conversation.phase = Phase::Open;
+            self.conversation.ledger.stopwatch.opened(self.at);
             self.sink
                 .event(&self.conversation.facts, SessionEvent::LoggedIn, self.at);
         } else {

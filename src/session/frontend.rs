@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::catalog::{Lifetime, Portal};
 use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
-use super::{Conversation, Lost, Phase, Sink};
+use super::{Conversation, Lost, Sink};
 use crate::event::{Direction, Moment};
 use crate::sql::NameHash;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
@@ -48,9 +48,7 @@ pub(super) struct Frontend<'a, S> {
 impl<S: Sink> Receiver for Frontend<'_, S> {
     #[inline]
     fn begin(&mut self, header: Header) -> Want {
-        if self.conversation.phase == Phase::Login {
-            return Want::Nothing;
-        }
+        // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
         match header.tag {
             tag::COPY_DATA => {
                 self.conversation.ledger.fed(header.message_bytes());
