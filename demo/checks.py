@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -98,8 +99,7 @@ def check_slow_log(slow_log: Path, scrape: Scrape) -> Iterator[str]:
             capture_output=True, text=True, timeout=60, check=False,
         )
         require(done.returncode == 0, f"pgbadger: {done.stderr}")
-        found = re.search(r'"queries_number"\s*:\s*"?(\d+)', report.read_text())
-    read = int(found[1]) if found else 0
+        read = int(json.loads(report.read_text())["overall_stat"]["queries_number"])
     require(read == written, f"pgBadger read {read} of {written} slow queries")
     yield f"pgBadger reads all {written} slow queries"
 

@@ -34,6 +34,7 @@ from support.waiting import wait_until  # noqa: E402
 from web import fetch, status_of  # noqa: E402
 
 VISITORS = 8
+MARK = "made-by-the-demo"
 
 
 def say(text: str = "") -> None:
@@ -193,13 +194,13 @@ class Demo:
 
     def show_places(self, kept: bool) -> None:
         heading("where to look" if kept else "what is left of it")
-        relative = self.folder.relative_to(PROJECT)
+        relative = os.path.relpath(self.folder)
         if kept:
             say(f"shop             {self.shop}/bad/books/   (compare {self.shop}/books/)")
             say(f"metrics          {self.admin}/metrics")
             say(f"API              {self.admin}/api/v1/queries   {self.admin}/api/v1/summary")
             say(f"Prometheus       {self.prometheus.url}/graph")
-            say(f"report           target/release/pgprism report --admin {self.admin}")
+            say(f"report           {os.path.relpath(tools.pgprism())} report --admin {self.admin}")
         else:
             say(f"It ran at        {self.admin}/metrics, {self.admin}/api/v1/queries, {self.prometheus.url}")
         say(f"slow-query log   {relative}/slow.log")
@@ -220,16 +221,23 @@ def stay() -> None:
             signal.pause()
 
 
-def play(seconds: int, stays: bool) -> None:
-    folder = PROJECT / "target" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "demo.lock").open("w") as lock, contextlib.ExitStack() as stack:
+def empty(folder: Path) -> None:
+    """Removes what an earlier demo left there, and nothing that is not a demo's."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise Failed(f"{folder} holds something else")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+
+
+def play(seconds: int, stays: bool, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock, contextlib.ExitStack() as stack:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("another demo runs in this clone") from None
-        shutil.rmtree(folder)
-        folder.mkdir()
+            raise Failed(f"another demo runs in {folder}") from None
+        empty(folder)
         began = time.monotonic()
         heading("one machine, everything real")
         demo = Demo(stack, folder)
@@ -259,12 +267,15 @@ def main() -> int:
         "--stay", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty(),
         help="keep everything running at the end (default: on a terminal)",
     )
+    parser.add_argument(
+        "--folder", type=Path, default=PROJECT / "target" / "demo", help="where logs and results go (default target/demo)"
+    )
     arguments = parser.parse_args()
     # Ended from outside, it still ends what it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     try:
-        play(arguments.seconds, arguments.stay)
+        play(arguments.seconds, arguments.stay, arguments.folder.resolve())
     except (Failed, AssertionError, RuntimeError) as failure:
         print(f"demo: {failure}", file=sys.stderr)
         return 1

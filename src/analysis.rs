@@ -7,16 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::aggregate::Store;
 use crate::event::{Moment, QueryEvent};
+use crate::sql::facts::{FactsWorker, QueueFull};
 
 /// Events kept for those who watch the stream; who reads slower than that misses some, and is told how many.
 const FEED_EVENTS_MAX: usize = 1024;
+
+/// Texts that wait for the parser.
+const PARSER_QUEUE_MAX: usize = 256;
 
 /// Turns events into what is known about the application. One thread owns it, feeds it and ticks it.
 #[derive(Debug)]
 pub struct Analysis {
     store: Arc<Store>,
-    /// How many of the store's shapes were looked at.
-    shapes_seen: usize,
+    parser: FactsWorker,
+    /// How many of the store's shapes were handed to the parser.
+    shapes_parsed: usize,
     feed: Arc<Feed>,
     /// Events since the last tick, newest last; only so many as the feed would keep.
     fresh: VecDeque<QueryEvent>,
@@ -24,15 +29,16 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// An analysis that has seen nothing.
-    pub fn new(store: Arc<Store>) -> Analysis {
-        Analysis {
+    /// An analysis that has seen nothing; starts the thread on which new shapes are parsed.
+    pub fn new(store: Arc<Store>) -> std::io::Result<Analysis> {
+        Ok(Analysis {
             store,
-            shapes_seen: 0,
+            parser: FactsWorker::start(PARSER_QUEUE_MAX)?,
+            shapes_parsed: 0,
             feed: Arc::default(),
             fresh: VecDeque::new(),
             observed: 0,
-        }
+        })
     }
 
     /// Takes one finished query.
@@ -44,12 +50,28 @@ impl Analysis {
         self.fresh.push_back(event);
     }
 
-    /// Publishes what the events since the last tick brought.
+    /// Has new shapes parsed, and publishes the events since the last tick.
     pub fn tick(&mut self, _now: Moment) {
-        // The store knows every shape once, also those whose events were dropped.
-        let (_shapes, seen) = self.store.shapes_from(self.shapes_seen);
-        self.shapes_seen = seen;
+        self.parse_new_shapes();
         self.feed.publish(&mut self.fresh, self.observed);
+    }
+
+    /// Hands shapes to the parser, each once: the store knows all of them, those whose events were dropped included.
+    /// What finds its queue full comes again with the next tick.
+    fn parse_new_shapes(&mut self) {
+        for shape in self.store.shapes_from(self.shapes_parsed, PARSER_QUEUE_MAX) {
+            let parsed = Arc::clone(&shape);
+            let fill = move |facts| {
+                if let Some(facts) = facts {
+                    // Nobody else sets it, and nobody is told twice.
+                    let _ = parsed.facts.set(facts);
+                }
+            };
+            match self.parser.submit(Arc::clone(&shape.text), fill) {
+                Ok(()) => self.shapes_parsed += 1,
+                Err(QueueFull) => return,
+            }
+        }
     }
 
     /// Where others read the events from; it stays the same.
@@ -118,5 +140,93 @@ impl Feed {
 
     fn lock(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Settings;
+    use crate::event::{Phases, Protocol, SessionFacts, SessionId};
+    use crate::sql::{Fingerprint, Verb};
+    use crate::wire::TransactionStatus;
+
+    fn event(sequence: u64) -> QueryEvent {
+        QueryEvent {
+            facts: Arc::new(SessionFacts {
+                id: SessionId(1),
+                listener: "default".into(),
+                client: "127.0.0.1".into(),
+                user: "shop".into(),
+                database: "shop".into(),
+                application: "web".into(),
+                backend_pid: 1,
+            }),
+            sequence,
+            fingerprint: Fingerprint(1),
+            verb: Verb::Select,
+            shape: None,
+            protocol: Protocol::Simple,
+            completed_at: Moment(sequence),
+            phases: Phases::default(),
+            rows: 0,
+            sqlstate: None,
+            transaction_before: TransactionStatus::Idle,
+            transaction_after: TransactionStatus::Idle,
+        }
+    }
+
+    fn sequences(part: &FeedPart) -> Vec<u64> {
+        part.events.iter().map(|event| event.sequence).collect()
+    }
+
+    #[test]
+    fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
+        let mut analysis = Analysis::new(Store::new(&Settings::default())).unwrap();
+        let feed = analysis.feed();
+        (0..5).for_each(|sequence| analysis.observe(event(sequence)));
+        assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
+        analysis.tick(Moment(0));
+        let first = feed.read(0, 3);
+        assert_eq!(
+            (sequences(&first), first.next, first.missed),
+            (vec![0, 1, 2], 3, 0)
+        );
+        let second = feed.read(first.next, 9);
+        assert_eq!((sequences(&second), second.next), (vec![3, 4], 5));
+
+        let many = FEED_EVENTS_MAX as u64 + 10;
+        (5..5 + many).for_each(|sequence| analysis.observe(event(sequence)));
+        analysis.tick(Moment(0));
+        let part = feed.read(second.next, 2);
+        assert_eq!((sequences(&part), part.missed), (vec![15, 16], 10));
+        assert_eq!(feed.position(), 5 + many);
+        assert_eq!(feed.read(feed.position(), 9).events.len(), 0);
+    }
+
+    #[test]
+    fn every_shape_is_parsed_also_those_without_events() {
+        let store = Store::new(&Settings::default());
+        let worker = store.worker();
+        let count = 3 * PARSER_QUEUE_MAX as u64;
+        let shapes: Vec<_> = (0..count)
+            .map(|n| {
+                let text = || format!("SELECT a FROM shop_order_{n} WHERE id = $1");
+                worker.shape(Fingerprint(n), Verb::Select, text).unwrap()
+            })
+            .collect();
+        let mut analysis = Analysis::new(store).unwrap();
+        // Each tick hands over what fits; dropping the analysis waits for the parser.
+        while analysis.shapes_parsed < shapes.len() {
+            analysis.tick(Moment(0));
+            std::thread::yield_now();
+        }
+        drop(analysis);
+        for (n, shape) in shapes.iter().enumerate() {
+            assert_eq!(
+                shape.facts.get().unwrap().tables,
+                [format!("shop_order_{n}")]
+            );
+        }
     }
 }

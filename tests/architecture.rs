@@ -22,7 +22,13 @@ const ROOMS: &[(&str, Imports)] = &[
     // Bytes go on whatever becomes of observation: the proxy cannot even name it.
     (
         "proxy",
-        Imports::Only(&["wire::startup", "event", "clock", "registry"]),
+        Imports::Only(&[
+            "wire::startup",
+            "wire::SqlState",
+            "event",
+            "clock",
+            "registry",
+        ]),
     ),
     ("config", Imports::Above),
     // `serve` ends in a call of `app::serve`; `app` knows no command line.
@@ -30,12 +36,8 @@ const ROOMS: &[(&str, Imports)] = &[
     ("app", Imports::Above),
 ];
 
-/// Files with a rule stricter than their room's.
-const FILES: &[(&str, &[&str])] = &[
-    ("src/proxy/relay.rs", &["event"]),
-    ("src/app.rs", &APP),
-    ("src/app/mod.rs", &APP),
-];
+/// Files and folders with a rule stricter than their room's.
+const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
 const APP: [&str; 12] = [
@@ -63,6 +65,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["src/export"]),
     ("hyper", &["src/export"]),
     ("hyper_util", &["src/export"]),
+    ("hyper", &["src/export"]),
+    ("hyper_util", &["src/export"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
@@ -78,7 +82,16 @@ const CRATES: &[(&str, &[&str])] = &[
 const LINES_MAX: usize = 600;
 
 /// Longer files, each with its reason.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[
+    (
+        "src/sql/fold.rs",
+        "the rules of the fingerprint are one state machine, read from top to bottom",
+    ),
+    (
+        "src/sql/lex.rs",
+        "one state for each token that a read may cut, and the one loop that leaves and enters them",
+    ),
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Imports {
@@ -111,6 +124,12 @@ impl Imports {
 fn is_below(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Whether the file is `home` itself (`src/app` is `src/app.rs` too) or in that folder.
+fn lies_in(path: &str, home: &str) -> bool {
+    path.strip_prefix(home)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
 }
 
 /// A source file: its path from the package's root, with `/`, and its text.
@@ -209,11 +228,7 @@ impl Source {
             }
         }
         for (name, homes) in CRATES {
-            let at_home = homes.iter().any(|home| {
-                self.path
-                    .strip_prefix(home)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
-            });
+            let at_home = homes.iter().any(|home| lies_in(&self.path, home));
             if !at_home && names_crate(&code, name) {
                 broken.insert(format!(
                     "{}: uses {name}, which stays in {}",
@@ -226,7 +241,7 @@ impl Source {
     }
 
     fn may_import(&self, room: &str, path: &str) -> bool {
-        if let Some((_, allowed)) = FILES.iter().find(|(file, _)| *file == self.path) {
+        if let Some((_, allowed)) = FILES.iter().find(|(home, _)| lies_in(&self.path, home)) {
             return allowed.iter().any(|allowed| is_below(path, allowed));
         }
         match ROOMS.iter().position(|(name, _)| *name == room) {
@@ -517,8 +532,8 @@ fn the_checker_sees_a_forbidden_import() {
     check("src/registry.rs", "use super::proxy;", &["imports proxy"]);
     check(
         "src/proxy/mod.rs",
-        "use crate::wire::{startup::Startup, SqlState};",
-        &["imports wire::SqlState"],
+        "use crate::wire::{startup::Startup, frame};",
+        &["imports wire::frame"],
     );
     check(
         "src/proxy/relay.rs",
@@ -526,6 +541,7 @@ fn the_checker_sees_a_forbidden_import() {
         &["imports clock::Clock"],
     );
     check("src/app.rs", "use crate::cli;", &["imports cli"]);
+    check("src/app/admin.rs", "use crate::cli;", &["imports cli"]);
     check(
         "src/wire/a.rs",
         "type A<'a> = &'a str; use crate::sql::Verb; // 'a",

@@ -37,6 +37,7 @@ struct Admin {
 }
 
 /// What differs between the servers of these tests.
+#[derive(Default)]
 struct Wanted {
     hosts: Vec<String>,
     token: Option<String>,
@@ -44,22 +45,11 @@ struct Wanted {
     unreachable: Option<&'static str>,
 }
 
-impl Default for Wanted {
-    fn default() -> Wanted {
-        Wanted {
-            hosts: Vec::new(),
-            token: None,
-            bounds: Bounds::default(),
-            unreachable: None,
-        }
-    }
-}
-
 impl Admin {
     fn start(wanted: Wanted) -> Admin {
         let clock = Clock::start();
         let store = Store::new(&StoreSettings::default());
-        let analysis = Analysis::new(Arc::clone(&store));
+        let analysis = Analysis::new(Arc::clone(&store)).unwrap();
         let registry = Arc::new(Registry::new());
         let listener = registry.add_listener("default".into(), "127.0.0.1:6433".into(), 1);
         listener.set_upstream_address("127.0.0.1:5432".into());
@@ -326,9 +316,9 @@ fn compare(
         problems.push(format!("{place}: {value} is too small"));
     }
     if schema["format"] == "date-time"
-        && !value
+        && value
             .as_str()
-            .is_some_and(|time| humantime::parse_rfc3339(time).is_ok())
+            .is_none_or(|time| humantime::parse_rfc3339(time).is_err())
     {
         problems.push(format!("{place}: {value} is no time"));
     }

@@ -48,7 +48,7 @@ fn slow_query(number: u64) -> SlowQuery {
         facts: Arc::new(SessionFacts {
             id: SessionId(number % 4),
             listener: "default".into(),
-            client: if number % 2 == 0 {
+            client: if number.is_multiple_of(2) {
                 "127.0.0.1"
             } else {
                 "[local]"
@@ -56,7 +56,7 @@ fn slow_query(number: u64) -> SlowQuery {
             .into(),
             user: "shop".into(),
             database: "shopdb".into(),
-            application: if number % 5 == 0 {
+            application: if number.is_multiple_of(5) {
                 ""
             } else {
                 "gunicorn: wörker 3"

@@ -1,5 +1,5 @@
-//! SQL text of any content: the same statements however it is cut, in order and inside of the text; normalising twice
-//! is normalising once, and keeps what the statements are.
+//! SQL text of any content, mostly none that PostgreSQL would accept: the same statements however it is cut, in order
+//! and inside of the text. What holds of SQL only is asked of `shapes`.
 
 #![no_main]
 
@@ -31,6 +31,5 @@ fuzz_target!(|input: (u8, &str)| {
         );
         last = statement.end;
     }
-    let normalized = normalize(text);
-    assert_eq!(normalized, normalize(&normalized), "of {text:?}");
+    let _ = normalize(&normalize(text));
 });

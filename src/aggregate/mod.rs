@@ -183,9 +183,9 @@ impl Store {
             .store(threshold_ns, Ordering::Relaxed);
     }
 
-    /// Every shape that came `from`th or later since the start, in the order they came, and where to go on from.
-    pub fn shapes_from(&self, from: usize) -> (Vec<Arc<Shape>>, usize) {
-        self.shapes.from(from)
+    /// At most `max` shapes from the `from`th on, in the order in which they came.
+    pub fn shapes_from(&self, from: usize, max: usize) -> Vec<Arc<Shape>> {
+        self.shapes.from(from, max)
     }
 
     /// Merges `delta` and leaves it empty.

@@ -18,7 +18,7 @@ use super::delta::{Entry, ListenerCounts};
 use super::names::{NameId, OTHER};
 use super::{Buckets, Settings, add_phases};
 use crate::event::{Moment, Phases, Protocol};
-use crate::sql::{Fingerprint, Verb};
+use crate::sql::{Fingerprint, Verb, VerbClass};
 use crate::wire::SqlState;
 
 /// How often admission is looked at again.
@@ -28,7 +28,7 @@ const SETTLE_NS: u64 = 5_000_000_000;
 const HALF_LIFE_NS: u64 = 600_000_000_000;
 
 /// A pair stays at least this long: a series of a few samples is of no use to anyone.
-const RESIDENCE_NS: u64 = 60_000_000_000;
+const RESIDENCE_NS: u64 = 120_000_000_000;
 
 /// To push another out, a pair's score must be this many times the other's …
 const HYSTERESIS: f64 = 2.0;
@@ -141,6 +141,12 @@ pub(super) struct Series {
     codes_max: usize,
 }
 
+/// Whether a shape of this verb is likely to run again, so that it may have series as soon as there is room. A
+/// migration's statements are hundreds and run once: they have to earn their series by their time.
+fn comes_back(verb: Verb) -> bool {
+    !matches!(verb.class(), VerbClass::Definition | VerbClass::Maintenance)
+}
+
 impl Totals {
     /// Queries counted.
     pub fn calls(&self) -> u64 {
@@ -215,7 +221,7 @@ impl Series {
             if let Place::Admitted(index) = self.pairs[pair].place {
                 return Target::Admitted(index);
             }
-            if self.has_room() {
+            if self.has_room() && comes_back(entry.verb) {
                 return Target::Admitted(self.admit(pair, now));
             }
         }
@@ -304,8 +310,14 @@ impl Series {
             .map(|admitted| admitted.pair)
             .collect();
         weakest.sort_unstable_by(|a, b| self.pairs[*a].score.total_cmp(&self.pairs[*b].score));
+        let mut waiting = waiting.into_iter();
+        while self.has_room()
+            && let Some(pair) = waiting.next()
+        {
+            self.admit(pair, now);
+        }
         let replaced_max = (self.admitted_max / REPLACED_PART).max(1);
-        for (new, old) in waiting.into_iter().zip(weakest).take(replaced_max) {
+        for (new, old) in waiting.zip(weakest).take(replaced_max) {
             if self.pairs[new].score <= self.pairs[old].score * HYSTERESIS {
                 break;
             }

@@ -90,11 +90,16 @@ impl Shapes {
         known.by_fingerprint.get(&fingerprint.0).map(Arc::clone)
     }
 
-    /// Those that came `from`th or later, and the number to go on from.
-    pub(super) fn from(&self, from: usize) -> (Vec<Arc<Shape>>, usize) {
+    /// At most `max` of them from the `from`th on.
+    pub(super) fn from(&self, from: usize, max: usize) -> Vec<Arc<Shape>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let new = known.in_order.get(from..).unwrap_or_default().to_vec();
-        (new, known.in_order.len())
+        known
+            .in_order
+            .iter()
+            .skip(from)
+            .take(max)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn count(&self) -> usize {

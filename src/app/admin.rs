@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::AppError;
-use crate::export::http::{Server, Settings};
+use crate::export::http::{Access, Server, Settings};
 
 /// The bound admin port, before it is served; `None` where the admin address is off.
 pub(super) fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, AppError> {
@@ -28,6 +28,7 @@ pub(super) struct Admin {
 
 struct Thread {
     address: SocketAddr,
+    access: Access,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -47,6 +48,7 @@ impl Admin {
             .local_addr()
             .map_err(|error| failed(error.into()))?;
         let server = Server::new(settings).map_err(|error| failed(error.into()))?;
+        let access = server.access();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -69,6 +71,7 @@ impl Admin {
         Ok(Admin {
             running: Some(Thread {
                 address,
+                access,
                 stop,
                 thread,
             }),
@@ -78,6 +81,11 @@ impl Admin {
     /// Where it listens.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.running.as_ref().map(|thread| thread.address)
+    }
+
+    /// Who may ask it; `None` where it is off.
+    pub(super) fn access(&self) -> Option<Access> {
+        self.running.as_ref().map(|thread| thread.access.clone())
     }
 
     /// Releases the port; answers in progress get their time on their own thread.

@@ -29,7 +29,7 @@ impl Collector {
         clock: Clock,
         tick: Duration,
     ) -> io::Result<Collector> {
-        let analysis = Analysis::new(Arc::clone(&store));
+        let analysis = Analysis::new(Arc::clone(&store))?;
         let feed = analysis.feed();
         let (stop, stopped) = channel();
         let mut rounds = Rounds {

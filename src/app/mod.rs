@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::aggregate::Store;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export::http::Access;
 use crate::export::slow_log::{SlowLog, Writer};
 use crate::observer::{Observer, Shared};
 use crate::proxy::{self, Proxy, StartError};
@@ -103,6 +104,7 @@ struct Running {
     shared: Arc<Shared>,
     proxy: Proxy,
     slow_log: Writer,
+    access: Option<Access>,
 }
 
 /// Runs the proxy until it is told to end.
@@ -166,6 +168,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         shared,
         proxy,
         slow_log,
+        access: admin.access(),
     };
     runtime.block_on(running.until_told_to_end(&mut signals));
     admin.release();

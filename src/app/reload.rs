@@ -17,7 +17,7 @@ impl Running {
             }
             Ok((config, changes)) => self.take(config, &changes),
             Err(error) => {
-                tracing::error!("configuration not read again, the old one stays: {error}")
+                tracing::error!("configuration not read again, the old one stays: {error}");
             }
         }
     }
@@ -47,6 +47,10 @@ impl Running {
             .store(Arc::new(settings::session(&config)));
         set_slow_threshold(&self.shared, &self.store, settings::slow_threshold(&config));
         self.slow_log.change(settings::slow_log(&config));
+        if let Some(access) = &self.access {
+            let (hosts, token) = settings::access(&config);
+            access.change(hosts, token);
+        }
         tracing::info!(
             "configuration read again; changed: {}",
             changes.keys.join(", ")

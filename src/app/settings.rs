@@ -15,9 +15,6 @@ use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
 use crate::registry::Registry;
 use crate::session::{self, Literals};
 
-/// How often an upstream that nobody connects to is tried, so that `/readyz` and `pgprism_upstream_up` stay true.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -30,9 +27,13 @@ pub(super) fn aggregate(config: &Config) -> aggregate::Settings {
     aggregate::Settings {
         fingerprints_max: config.limits.fingerprints_max,
         admitted_max: config.limits.admitted_max,
+        databases_max: config.limits.databases_max,
+        names_max: config.limits.names_max,
+        routes_max: config.limits.routes_max,
+        error_codes_max: config.limits.error_codes_max,
         text_bytes_max: bytes(config.limits.text_bytes_max),
+        texts_bytes_max: bytes(config.limits.texts_bytes_max),
         slow_threshold_ns: nanoseconds(config.slow_log.threshold),
-        ..aggregate::Settings::default()
     }
 }
 
@@ -41,13 +42,14 @@ pub(super) fn session(config: &Config) -> session::Settings {
         fingerprint_bytes_max: bytes(config.limits.fingerprint_bytes_max),
         text_bytes_max: bytes(config.limits.text_bytes_max),
         statements_max: config.limits.statements_per_session_max,
+        portals_max: config.limits.portals_per_session_max,
+        awaited_max: config.limits.pipeline_messages_max,
         unit_gap_ns: nanoseconds(config.units.unit_gap),
         literals: if config.log_literals {
             Literals::Kept
         } else {
             Literals::Dropped
         },
-        ..session::Settings::default()
     }
 }
 
@@ -113,7 +115,7 @@ pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings 
             tcp_user_timeout: timeouts.tcp_user_timeout,
         },
         reuse_port: config.reuse_port,
-        probe_interval: Some(PROBE_INTERVAL),
+        probe_interval: timeouts.probe_interval,
     }
 }
 
@@ -128,6 +130,12 @@ fn upstream(address: &Address) -> UpstreamAddress {
     }
 }
 
+/// The admin address's further host names and its token.
+pub(super) fn access(config: &Config) -> (Vec<String>, Option<String>) {
+    let token = config.admin.token.as_ref().map(|token| token.0.clone());
+    (config.admin.hosts.clone(), token)
+}
+
 pub(super) fn http(
     config: &Config,
     store: &Arc<Store>,
@@ -136,13 +144,14 @@ pub(super) fn http(
     clock: Clock,
 ) -> http::Settings {
     let upstreams = Arc::clone(registry);
+    let (hosts, token) = access(config);
     http::Settings {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
         feed,
         clock,
-        hosts: config.admin.hosts.clone(),
-        token: config.admin.token.as_ref().map(|token| token.0.clone()),
+        hosts,
+        token,
         bounds: http::Bounds::default(),
         probe: Arc::new(move || {
             let found = unreachable_upstream(&upstreams);

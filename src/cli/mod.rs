@@ -13,6 +13,10 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use report::api::ReportError;
+
+mod fingerprint;
+pub mod report;
 mod serve;
 pub mod settings;
 
@@ -39,6 +43,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Say whether a configuration is valid, without starting anything
     CheckConfig(serve::CheckConfigArgs),
+    /// Print the fingerprint and normalised text of statements
+    Fingerprint(fingerprint::FingerprintArgs),
+    /// Print what a running proxy has seen: where the time went, the query shapes that took it
+    Report(report::ReportArgs),
 }
 
 /// Why a command failed, and so its exit status.
@@ -50,6 +58,12 @@ enum Failure {
     /// The proxy could not start, or ended by its own fault: 69 or 70.
     #[error(transparent)]
     App(#[from] crate::app::AppError),
+    /// The running proxy could not be asked: 69, or 64 where the question was wrong.
+    #[error(transparent)]
+    Report(#[from] report::api::ReportError),
+    /// Our own fault: 70.
+    #[error("{0}")]
+    Internal(String),
     /// Output could not be written: 70, or success when the reader went away.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -66,8 +80,14 @@ impl Failure {
         match self {
             Failure::Usage(_) => 64,
             Failure::App(error) => error.exit_status(),
+            Failure::Report(ReportError::Unreachable { .. } | ReportError::Foreign { .. }) => 69,
+            Failure::Report(
+                ReportError::NotAnAddress(_)
+                | ReportError::Token { .. }
+                | ReportError::Refused { .. },
+            ) => 64,
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Failure::Output(_) => 70,
+            Failure::Internal(_) | Failure::Output(_) => 70,
         }
     }
 }
@@ -84,6 +104,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let done = match command {
         Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Fingerprint(arguments) => {
+            fingerprint::fingerprint(&arguments, &mut io::BufWriter::new(io::stdout().lock()))
+        }
+        Command::Report(arguments) => report::report(&arguments, &mut io::stdout().lock()),
         Command::CheckConfig(arguments) => {
             serve::check_config(&arguments, &mut io::stdout().lock())
         }

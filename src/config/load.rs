@@ -336,7 +336,7 @@ fn find_key(
         section => format!("{section}.{}", name.get_ref()),
     };
     Key::find(&written)
-        .filter(|key| key.name.contains('.') == !section.is_empty())
+        .filter(|key| key.name.contains('.') != section.is_empty())
         .ok_or_else(|| ConfigError::UnknownKey {
             place: file.place(name.span().start),
             key: written,

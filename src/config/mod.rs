@@ -274,7 +274,7 @@ impl Default for Config {
                 drain_idle_grace: Duration::from_secs(1),
                 drain_timeout: Duration::from_secs(25),
                 tcp_user_timeout: None,
-                probe_interval: Some(Duration::from_secs(10)),
+                probe_interval: Some(Duration::from_secs(2)),
             },
             units: Units {
                 unit_gap: Duration::from_millis(50),

@@ -90,7 +90,7 @@ impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (unit, bytes) = UNITS
             .into_iter()
-            .find(|(_, bytes)| self.0 >= *bytes && self.0 % bytes == 0)
+            .find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes))
             .unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / bytes)
     }

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
@@ -118,7 +119,7 @@ struct Admin {
     feed: Arc<Feed>,
     clock: Clock,
     metrics: Metrics,
-    guard: guard::Guard,
+    guard: Access,
     probe: Probe,
     scrapes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -137,6 +138,24 @@ struct Connection {
 pub struct Server {
     router: Router,
     bounds: Bounds,
+    access: Access,
+}
+
+/// Who may ask; all copies are the same one.
+#[derive(Clone)]
+pub struct Access(Arc<ArcSwap<guard::Guard>>);
+
+impl Access {
+    fn new(hosts: Vec<String>, token: Option<String>) -> Access {
+        Access(Arc::new(ArcSwap::from_pointee(guard::Guard::new(
+            hosts, token,
+        ))))
+    }
+
+    /// Sets what [`Settings::hosts`] and [`Settings::token`] set, for the next request on.
+    pub fn change(&self, hosts: Vec<String>, token: Option<String>) {
+        self.0.store(Arc::new(guard::Guard::new(hosts, token)));
+    }
 }
 
 impl Server {
@@ -152,9 +171,10 @@ impl Server {
             probe,
             bounds,
         } = settings;
+        let access = Access::new(hosts, token);
         let admin = Arc::new(Admin {
             metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry))?,
-            guard: guard::Guard::new(hosts, token),
+            guard: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
             losses_before: Mutex::default(),
@@ -182,7 +202,16 @@ impl Server {
                 guard::check,
             ))
             .with_state(admin);
-        Ok(Server { router, bounds })
+        Ok(Server {
+            router,
+            bounds,
+            access,
+        })
+    }
+
+    /// Who may ask: to be changed while the server runs.
+    pub fn access(&self) -> Access {
+        self.access.clone()
     }
 
     /// Serves until `stop` is ready, then releases the port and gives answers in progress a few seconds.

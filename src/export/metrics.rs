@@ -275,3 +275,23 @@ impl From<Kind> for MetricType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_two_series_with_the_same_labels_is_left_out() {
+        let mut samples = Samples::new(&EVENTS_DROPPED);
+        for (reason, count) in [("a", 1.0), ("b", 2.0), ("a", 3.0)] {
+            samples.add(&[reason], counter(count));
+        }
+        let mut families = [samples.family(), by_reason(&SLOW_LOG_DROPPED, Vec::new())];
+        assert_eq!(
+            drop_duplicates(&mut families),
+            ["pgprism_events_dropped_total"]
+        );
+        assert_eq!(families[0].get_metric().len(), 2);
+        assert!(drop_duplicates(&mut families).is_empty());
+    }
+}

@@ -3,26 +3,22 @@
 use crate::clock::Clock;
 use crate::event::{Moment, Phases, Shape};
 use crate::sql::Verb;
+use crate::sql::facts::summary_of;
 
 /// What stands for everything beyond a limit.
 pub(super) const OTHER: &str = "other";
 
 /// The value of `db_operation_name`.
 pub(super) fn operation(verb: Verb) -> &'static str {
-    let _ = verb;
-    "SELECT"
+    verb.as_str()
 }
 
 /// Operation and tables: OpenTelemetry's `db.query.summary`.
 pub(super) fn summary(shape: &Shape) -> String {
-    let tables = shape
-        .facts
-        .get()
-        .map(|facts| facts.tables.join(" "))
-        .unwrap_or_default();
-    format!("{} {tables}", operation(shape.verb))
-        .trim_end()
-        .to_owned()
+    match shape.facts.get() {
+        Some(facts) => facts.summary.clone(),
+        None => summary_of(shape.verb).to_owned(),
+    }
 }
 
 /// The phases by the values of the label `phase`, in nanoseconds.

@@ -1,7 +1,7 @@
 //! CancelRequests: each comes on a connection of its own and must reach the very server its session is on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,17 +13,29 @@ use super::{Shared, Tunables, UpstreamGauge};
 use crate::event::SessionId;
 use crate::wire::startup::CancelKey;
 
-/// Where the CancelRequest of each session goes. Keys of one listener do not count at another: two servers may
-/// have given out the same one.
+/// Where the CancelRequest of each session goes.
 #[derive(Debug, Default)]
-pub(super) struct CancelKeys(Mutex<HashMap<(usize, CancelKey), (SessionId, Endpoint)>>);
+pub(super) struct CancelKeys(Mutex<HashMap<CancelKey, Vec<Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    session: SessionId,
+    route: usize,
+    endpoint: Endpoint,
+}
 
 impl CancelKeys {
+    /// Two servers may have given out the same key: the listener that the request came through decides then. Where it
+    /// has no such session, another listener's is meant.
     fn find(&self, route: usize, key: &CancelKey) -> Option<Endpoint> {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A tuple cannot be looked up by parts; a cancel is rare enough for the copy.
-        let (_, endpoint) = keys.get(&(route, key.clone()))?;
-        Some(endpoint.clone())
+        let keys = self.lock();
+        let entries = keys.get(key)?;
+        let own = entries.iter().find(|entry| entry.route == route);
+        Some(own.or(entries.first())?.endpoint.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CancelKey, Vec<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,14 +57,20 @@ impl KnownKey {
         key: CancelKey,
         endpoint: Endpoint,
     ) -> KnownKey {
-        let entry = (session, endpoint.clone());
-        let mut keys = shared
+        // The newest in front: a server that gives a key out again has forgotten the older session.
+        shared
             .cancel_keys
-            .0
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        keys.insert((route, key.clone()), entry);
-        drop(keys);
+            .entry(key.clone())
+            .or_default()
+            .insert(
+                0,
+                Entry {
+                    session,
+                    route,
+                    endpoint: endpoint.clone(),
+                },
+            );
         KnownKey {
             shared,
             route,
@@ -65,15 +83,12 @@ impl KnownKey {
 
 impl Drop for KnownKey {
     fn drop(&mut self) {
-        let keys = &self.shared.cancel_keys.0;
-        let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (self.route, self.key.clone());
-        // The server may have given the key to a later session meanwhile.
-        if keys
-            .get(&name)
-            .is_some_and(|(session, _)| *session == self.session)
-        {
-            keys.remove(&name);
+        let mut keys = self.shared.cancel_keys.lock();
+        if let Some(entries) = keys.get_mut(&self.key) {
+            entries.retain(|entry| entry.session != self.session);
+            if entries.is_empty() {
+                keys.remove(&self.key);
+            }
         }
     }
 }

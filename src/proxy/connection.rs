@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,8 +28,7 @@ use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
 };
 use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
-use crate::wire::SqlState;
-use crate::wire::startup::{StartupMessage, error_response};
+use crate::wire::startup::{SqlState, StartupMessage, error_response};
 
 const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
 const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
@@ -69,9 +69,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         .ok()?;
 
     let greeting = timeout_at(login_deadline, greeting::read(&mut client, target.tls)).await;
-    let Some(greeting) = accept_greeting(greeting, &mut client, &route.figures).await else {
-        return None;
-    };
+    let greeting = accept_greeting(greeting, &mut client, &route.figures).await?;
     let (message, packet) = match greeting {
         Greeting::Cancel { key, packet } => {
             cancel::serve(client, &key, &packet, &shared, accepted.route).await;
@@ -126,8 +124,8 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         }
     };
 
-    let ip: Arc<str> = accepted.peer.ip().to_canonical().to_string().into();
-    let address: Arc<str> = accepted.peer.to_string().into();
+    let ip = accepted.peer.ip().to_canonical();
+    let address = SocketAddr::new(ip, accepted.peer.port());
     let follows_login = message.is_some();
     let StartupMessage {
         user,
@@ -142,7 +140,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     let registered = shared.registry.add_connection(Connection {
         id,
         listener: Arc::clone(&route.figures.name),
-        client: address,
+        client: address.to_string().into(),
         upstream: endpoint.to_string().into(),
         user: Arc::clone(&user),
         database: Arc::clone(&database),
@@ -173,7 +171,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
             Some(worker.taps.open(SessionStart {
                 id,
                 listener: Arc::clone(&route.figures.name),
-                client: ip,
+                client: ip.to_string().into(),
                 user,
                 database,
                 application,

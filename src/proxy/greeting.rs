@@ -55,20 +55,26 @@ pub(super) async fn read(client: &mut Socket, tls: TlsMode) -> Result<Greeting, 
             Err(error) => return Err(error.into()),
         };
         packet.resize(length, 0);
-        client.read_exact(&mut packet[4..]).await?;
-        let (request, declined) = match (StartupPacket::parse(&packet), tls) {
-            (Ok(StartupPacket::StartupMessage(message)), _) => {
+        let mut read_bytes = 4;
+        if tls == TlsMode::PassThrough {
+            // What follows a request for encryption, even inside its announced length, is not for us to wait for.
+            read_bytes = 8;
+            client.read_exact(&mut packet[4..8]).await?;
+            if is_request_for_encryption(&packet[..8]) {
+                packet.truncate(8);
+                return Ok(Greeting::Opaque { packet });
+            }
+        }
+        client.read_exact(&mut packet[read_bytes..]).await?;
+        let (request, declined) = match StartupPacket::parse(&packet) {
+            Ok(StartupPacket::StartupMessage(message)) => {
                 return Ok(Greeting::Startup { message, packet });
             }
-            (Ok(StartupPacket::CancelRequest(key)), _) => {
-                return Ok(Greeting::Cancel { key, packet });
-            }
-            (_, TlsMode::PassThrough) => return Ok(Greeting::Opaque { packet }),
-            (Err(error), TlsMode::Off) => return Err(error.into()),
-            (Ok(StartupPacket::SslRequest), TlsMode::Off) => ("SSLRequest", &mut declined_tls),
-            (Ok(StartupPacket::GssEncRequest), TlsMode::Off) => {
-                ("GSSENCRequest", &mut declined_gss)
-            }
+            Ok(StartupPacket::CancelRequest(key)) => return Ok(Greeting::Cancel { key, packet }),
+            Err(_) if tls == TlsMode::PassThrough => return Ok(Greeting::Opaque { packet }),
+            Err(error) => return Err(error.into()),
+            Ok(StartupPacket::SslRequest) => ("SSLRequest", &mut declined_tls),
+            Ok(StartupPacket::GssEncRequest) => ("GSSENCRequest", &mut declined_gss),
         };
         if std::mem::replace(declined, true) {
             return Err(GreetingError::Repeated { request });
@@ -78,4 +84,11 @@ pub(super) async fn read(client: &mut Socket, tls: TlsMode) -> Result<Greeting, 
         }
         client.write_all(b"N").await?;
     }
+}
+
+fn is_request_for_encryption(packet: &[u8]) -> bool {
+    matches!(
+        StartupPacket::parse(packet),
+        Ok(StartupPacket::SslRequest | StartupPacket::GssEncRequest)
+    )
 }

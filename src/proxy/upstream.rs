@@ -69,7 +69,7 @@ pub(super) enum ConnectError {
         endpoint: Endpoint,
         source: io::Error,
     },
-    #[error("no answer from {address} within {limit:?}")]
+    #[error("no answer from {address} within {:.1} s", limit.as_secs_f64())]
     TimedOut { address: String, limit: Duration },
 }
 
@@ -82,29 +82,38 @@ pub(super) async fn connect(
     limit: Duration,
     user_timeout: Option<Duration>,
 ) -> Result<(Socket, Endpoint), ConnectError> {
-    let timed_out = || ConnectError::TimedOut {
-        address: upstream.to_string(),
-        limit,
-    };
     let deadline = Instant::now() + limit;
-    let endpoints = timeout(limit, resolve(upstream))
-        .await
-        .map_err(|_| timed_out())??;
-    let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-    let mut error = None;
-    for (endpoint, left) in endpoints.into_iter().zip((1..=count).rev()) {
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        error = Some(
-            match timeout(share, connect_to(&endpoint, user_timeout)).await {
-                Ok(Ok(socket)) => return Ok((socket, endpoint)),
-                Ok(Err(source)) => ConnectError::Connect { endpoint, source },
-                Err(_) => timed_out(),
-            },
-        );
-    }
-    Err(error.unwrap_or_else(|| ConnectError::NoAddress {
+    let endpoints = timeout(limit, resolve(upstream)).await;
+    let Ok(endpoints) = endpoints else {
+        let address = upstream.to_string();
+        return Err(ConnectError::TimedOut { address, limit });
+    };
+    connect_first(endpoints?, upstream, deadline, user_timeout).await
+}
+
+async fn connect_first(
+    endpoints: Vec<Endpoint>,
+    upstream: &UpstreamAddress,
+    deadline: Instant,
+    user_timeout: Option<Duration>,
+) -> Result<(Socket, Endpoint), ConnectError> {
+    let mut error = ConnectError::NoAddress {
         host: upstream.to_string(),
-    }))
+    };
+    let mut left = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+    for endpoint in endpoints {
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        left = left.saturating_sub(1).max(1);
+        error = match timeout(share, connect_to(&endpoint, user_timeout)).await {
+            Ok(Ok(socket)) => return Ok((socket, endpoint)),
+            Ok(Err(source)) => ConnectError::Connect { endpoint, source },
+            Err(_) => ConnectError::TimedOut {
+                address: endpoint.to_string(),
+                limit: share,
+            },
+        };
+    }
+    Err(error)
 }
 
 /// Connects to one address, without a time limit.
@@ -158,5 +167,95 @@ pub(super) fn note(
             }
             figures.set_upstream_result(Err(error.to_string()), at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn upstream() -> UpstreamAddress {
+        UpstreamAddress::Tcp {
+            host: "several.example".to_owned(),
+            port: 5432,
+        }
+    }
+
+    /// Tries the addresses in turn and says which accepted.
+    fn connect_to_first(addresses: &[SocketAddr], limit: Duration) -> Result<String, ConnectError> {
+        let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async {
+                let deadline = Instant::now() + limit;
+                let connected = connect_first(endpoints, &upstream(), deadline, None).await;
+                connected.map(|(_, endpoint)| endpoint.to_string())
+            })
+    }
+
+    fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn refusing() -> SocketAddr {
+        listening().1
+    }
+
+    /// An address that answers nothing: its queue is full.
+    fn silent() -> (Vec<socket2::Socket>, SocketAddr) {
+        let stream = || {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let socket = socket.unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
+        let listener = stream();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut sockets = vec![listener];
+        for _ in 0..8 {
+            let client = stream();
+            // Some are queued, the others wait as every later one will.
+            let _ = client.connect(&address.into());
+            sockets.push(client);
+        }
+        (sockets, address)
+    }
+
+    #[test]
+    fn the_first_address_that_accepts_is_taken() {
+        let (_listener, address) = listening();
+        let (_other_listener, other) = listening();
+        let limit = Duration::from_secs(10);
+        let found = connect_to_first(&[refusing(), address, other], limit);
+        assert_eq!(found.unwrap(), address.to_string());
+    }
+
+    #[test]
+    fn a_dead_address_leaves_time_for_those_behind_it() {
+        let (_sockets, dead) = silent();
+        let (_listener, address) = listening();
+        let found = connect_to_first(&[dead, address], Duration::from_secs(1));
+        assert_eq!(found.unwrap(), address.to_string());
+        let error = connect_to_first(&[dead], Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_last_error_is_told() {
+        let limit = Duration::from_secs(10);
+        let address = refusing();
+        let error = connect_to_first(&[refusing(), address], limit).unwrap_err();
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        let error = connect_to_first(&[], limit).unwrap_err();
+        assert_eq!(error.to_string(), "several.example:5432 has no address");
     }
 }

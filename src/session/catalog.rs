@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::ledger::Progress;
-use super::pipeline::Asked;
+use super::asked::{Asked, Progress};
 use crate::sql::NameHash;
 
 /// An open portal: a cursor, or the target of a Bind.
@@ -17,6 +16,16 @@ pub(super) struct Portal {
     pub progress: Option<Progress>,
     /// Whether it outlives its transaction.
     pub lifetime: Lifetime,
+}
+
+impl Portal {
+    /// A further round trip.
+    pub(super) fn advance(&mut self, progress: Progress) {
+        match &mut self.progress {
+            Some(so_far) => so_far.add(&progress),
+            None => self.progress = Some(progress),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::catalog::{Lifetime, Portal};
-use super::pipeline::{Asked, Closing, Group, What};
+use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
-use super::{Conversation, Lost, Phase, Sink};
+use super::{Conversation, Lost, Sink};
 use crate::event::{Direction, Moment};
 use crate::sql::NameHash;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
@@ -47,9 +48,7 @@ pub(super) struct Frontend<'a, S> {
 impl<S: Sink> Receiver for Frontend<'_, S> {
     #[inline]
     fn begin(&mut self, header: Header) -> Want {
-        if self.conversation.phase == Phase::Login {
-            return Want::Nothing;
-        }
+        // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
         match header.tag {
             tag::COPY_DATA => {
                 self.conversation.ledger.fed(header.message_bytes());
@@ -113,7 +112,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
             tag::PARSE => Carrier::Parse,
             _ => {
                 return if rest == Rest::Last {
-                    self.function_call(header)
+                    self.function_call(header);
                 };
             }
         };

@@ -6,12 +6,10 @@
 use std::sync::Arc;
 
 use super::Sink;
+use super::asked::{Asked, Progress};
 use super::catalog::Portal;
-use super::pipeline::Asked;
 use super::stopwatch::{Mark, Stopwatch};
-use crate::event::{
-    Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, TransactionOutcome,
-};
+use crate::event::{Exchange, Moment, Protocol, SessionEvent, SessionFacts, TransactionOutcome};
 use crate::sql::Verb;
 use crate::wire::{SqlState, TransactionStatus};
 
@@ -54,49 +52,6 @@ impl Transaction {
         let was = std::mem::replace(&mut self.status, status);
         (was != TransactionStatus::Idle && status == TransactionStatus::Idle)
             .then_some(TransactionOutcome::RolledBack)
-    }
-}
-
-/// What a query has cost and returned so far.
-#[derive(Debug, Clone)]
-pub(super) struct Progress {
-    requested_at: Moment,
-    completed_at: Moment,
-    phases: Phases,
-    round_trips: u32,
-    rows: u64,
-    request_bytes: u64,
-    response_bytes: u64,
-    transaction_before: TransactionStatus,
-    pipeline_index: u32,
-    protocol: Protocol,
-}
-
-impl Progress {
-    /// The same without rows: a DECLARE, MOVE or CLOSE returns none, whatever number its tag has.
-    pub(super) fn without_rows(self) -> Progress {
-        Progress { rows: 0, ..self }
-    }
-
-    /// The first round trip of a cursor: its DECLARE.
-    pub(super) fn of_a_cursor(self) -> Progress {
-        Progress {
-            protocol: Protocol::Cursor,
-            ..self.without_rows()
-        }
-    }
-
-    /// A further round trip of the same query.
-    pub(super) fn add(&mut self, more: &Progress) {
-        self.completed_at = more.completed_at;
-        self.phases.database_ns += more.phases.database_ns;
-        self.phases.transfer_ns += more.phases.transfer_ns;
-        self.phases.client_ns += more.phases.client_ns;
-        self.phases.application_ns += more.phases.application_ns;
-        self.round_trips = self.round_trips.saturating_add(more.round_trips);
-        self.rows += more.rows;
-        self.request_bytes += more.request_bytes;
-        self.response_bytes += more.response_bytes;
     }
 }
 
@@ -199,7 +154,7 @@ impl Ledger {
         &mut self,
         facts: &Arc<SessionFacts>,
         asked: Asked,
-        progress: Progress,
+        progress: &Progress,
         sqlstate: Option<SqlState>,
         sink: &mut impl Sink,
     ) {
@@ -239,7 +194,7 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         if let Some(progress) = portal.progress {
-            self.report(facts, portal.asked, progress, None, sink);
+            self.report(facts, portal.asked, &progress, None, sink);
         }
     }
 

@@ -16,10 +16,12 @@
 //!
 //! [`Awaited`]: pipeline::Awaited
 
+mod asked;
 mod backend;
 mod catalog;
 mod frontend;
 mod ledger;
+mod outcome;
 mod pipeline;
 mod stopwatch;
 mod text;

@@ -1,32 +1,11 @@
 //! The queue of what the server owes, in the order in which it was asked.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
+use super::asked::Asked;
 use super::catalog::Portal;
 use super::stopwatch::Mark;
-use crate::event::Statement;
-use crate::sql::tags::Tags;
-use crate::sql::{NameHash, Verb};
-
-/// One statement that was asked for, with what its text told.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
-    pub statement: Statement,
-    /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
-    pub verb: Verb,
-    /// The cursor or prepared statement it names.
-    pub subject: Option<NameHash>,
-    /// What a PREPARE prepares.
-    pub prepares: Option<Box<Statement>>,
-    /// Whether a DECLAREd cursor outlives its transaction.
-    pub holdable: bool,
-    pub tags: Option<Arc<Tags>>,
-    pub literal_text: Option<Arc<str>>,
-    /// Name of the protocol-level statement; `None` for a Query's statement.
-    pub name: Option<Arc<str>>,
-}
+use crate::sql::NameHash;
 
 /// What kind of reply is owed.
 #[derive(Debug)]
@@ -195,7 +174,7 @@ impl Pipeline {
     }
 
     /// What is owed next; marks of a COPY that never began are dropped on the way.
-    pub(super) fn front(&mut self) -> Option<&Awaited> {
+    pub(super) fn front(&mut self) -> Option<&What> {
         while matches!(
             self.queue.front(),
             Some(Awaited {
@@ -205,7 +184,7 @@ impl Pipeline {
         ) {
             self.queue.pop_front();
         }
-        self.queue.front()
+        self.queue.front().map(|awaited| &awaited.what)
     }
 
     /// Takes the front entry: it was answered.

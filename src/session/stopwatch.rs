@@ -51,6 +51,11 @@ impl Stopwatch {
         }
     }
 
+    /// The first ReadyForQuery: requests that were sent before it waited for the login, not for the database.
+    pub(super) fn opened(&mut self, at: Moment) {
+        self.completed = self.mark(at);
+    }
+
     /// ReadyForQuery, with nothing more in flight: the application has the word.
     pub(super) fn ready(&mut self, at: Moment) {
         self.ready_at = Some(at);

@@ -6,12 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::catalog::Catalog;
-use super::pipeline::Asked;
 use super::{Literals, Settings, Sink};
 use crate::event::Statement;
 use crate::sql::scan::{Scanned, Scanner};
-use crate::sql::tags::Tags;
+use crate::sql::tags::{self, Tags};
 use crate::sql::{Fingerprint, NameHash, Verb, name_hash};
 
 /// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
@@ -71,7 +71,11 @@ impl Found {
             subject: scanned.subject,
             holdable: scanned.holdable,
             truncated: scanned.truncated,
-            tags: None,
+            tags: if scanned.comments.is_empty() {
+                None
+            } else {
+                tags::parse(scanned.comments)
+            },
         }
     }
 }

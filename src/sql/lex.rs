@@ -601,8 +601,8 @@ impl<T: Text> Lexer<T> {
         if run == 0 {
             return self.begin_comment(rest, at);
         }
-        // A longer run is cut, so what follows it is of no interest.
-        if run == rest.len() && run < OPERATOR_BYTES_MAX && !last {
+        // What follows its last byte may make a comment of both, even where the run is as long as it may get.
+        if run == rest.len() && !last {
             return 0;
         }
         let raw = trim_sign(rest.get(..run).unwrap_or_default());

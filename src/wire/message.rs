@@ -115,7 +115,7 @@ pub fn error_response(body: &[u8]) -> ErrorFields {
         };
         match field {
             b'S' | b'V' if matches!(value, b"FATAL" | b"PANIC") => {
-                fields.severity = Severity::Fatal
+                fields.severity = Severity::Fatal;
             }
             b'C' => fields.sqlstate = SqlState::parse(value),
             _ => {}

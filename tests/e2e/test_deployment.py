@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 import yaml
 
 from support import tools
+from support.processes import Child, free_port
 from support.tools import PROJECT
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -146,13 +149,31 @@ def test_the_dashboard_is_sound() -> None:
             assert used <= variables, target["expr"]
 
 
-def test_the_dashboard_check_fails_without_data(tmp_path: Path) -> None:
-    """The check that the demo relies on can fail: nothing listens there."""
-    done = subprocess.run(
-        [sys.executable, PROJECT / "scripts/check-dashboard", "--prometheus", "http://127.0.0.1:1"],
-        capture_output=True, text=True, timeout=20, check=False,
+def test_the_dashboard_check_fails_when_prometheus_knows_nothing(tmp_path: Path) -> None:
+    """The check that the demo relies on can fail."""
+    port = free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text("global: {}\n")
+    prometheus = Child(
+        [
+            tools.program("prometheus"),
+            f"--config.file={config}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+        ],
+        tmp_path / "prometheus.log",
     )
-    assert done.returncode != 0
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: urllib.request.urlopen(f"{url}/-/ready").status == 200, "Prometheus is ready", refused=(OSError,))
+        done = subprocess.run(
+            [sys.executable, PROJECT / "scripts/check-dashboard", "--prometheus", url],
+            capture_output=True, text=True, timeout=20, check=False,
+        )
+    finally:
+        prometheus.stop()
+    assert done.returncode == 1
+    assert "Queries per second: empty" in done.stderr
 
 
 def _dockerfile(service: dict[str, Any]) -> str:

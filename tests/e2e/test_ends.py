@@ -288,13 +288,17 @@ def test_cancel_reaches_its_own_server_and_nobody_else(start_pgprism, servers):
     one, other = servers(18), servers(14)
     proxy = start_pgprism([Listener(one.address.endpoint, "one"), Listener(other.address.endpoint, "other")])
     with RawClient(proxy.endpoint_of("one")) as first, RawClient(proxy.endpoint_of("other")) as second:
+        # The first listener's upstream moves: its session stays, and so does the way of its cancel.
+        proxy.listeners[0].upstream = other.address.endpoint
+        proxy.write_config()
+        proxy.reload()
+        proxy.wait_logged("configuration read again")
         first.send(query("SELECT pg_sleep(30) AS to_cancel"))
         second.send(query("SELECT pg_sleep(1), 'kept' AS to_keep"))
         wait_running(one, "to_cancel")
-        # By way of the other listener even: it goes to the address that its session uses.
-        cancel(proxy.endpoint_of("other"), first.pid, first.key)
+        cancel(proxy.endpoint_of("other"), second.pid, bytes(len(second.key)))
+        cancel(proxy.endpoint_of("one"), first.pid, first.key)
         assert [m.sqlstate for m in first.until_ready() if m.tag == b"E"] == ["57014"]
-        cancel(proxy.endpoint_of("one"), second.pid, bytes(len(second.key)))
         assert any(b"kept" in m.body for m in second.ready() if m.tag == b"D")
 
 

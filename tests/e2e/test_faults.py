@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import socket
 import struct
 import threading
@@ -37,23 +38,33 @@ GROWTH_MAX = 2 * MEGABYTE
 
 
 class Peak:
-    """The growth of a process's resident memory, at its highest, over a stretch of work."""
+    """The growth of a process's resident memory, at its highest, over a stretch of work.
+
+    Left out is the program's own text, which the kernel reads in as code runs for the first time.
+    """
 
     def __init__(self, process: Child) -> None:
         self.process = process
 
-    def _high_water(self) -> int:
+    def _now(self) -> tuple[int, int]:
+        """The high-water mark of all, and what of it is mapped from files."""
+        words = {}
         with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+            for line in status:
+                name, _, value = line.partition(":")
+                if name in ("VmHWM", "RssFile"):
+                    words[name] = int(value.split()[0]) * 1024
+        return words["VmHWM"], words["RssFile"]
 
     def __enter__(self) -> Peak:
         with open(f"/proc/{self.process.pid}/clear_refs", "w") as reset:
             reset.write("5")
-        self.before = self._high_water()
+        self._high_water, self._files = self._now()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.growth = self._high_water() - self.before
+        high_water, files = self._now()
+        self.growth = (high_water - self._high_water) - (files - self._files)
 
 
 def reply_stream(body: bytes) -> bytes:
@@ -274,22 +285,36 @@ HOSTILE_STARTUPS: dict[str, bytes] = {
 }
 
 
+def _startup_answer(endpoint: tuple[str, int], sent: bytes) -> bytes:
+    """Everything that comes back for these first bytes and FIN; it must be little, and soon."""
+    with socket.create_connection(endpoint, timeout=10) as one:
+        one.sendall(sent)
+        received = bytearray()
+        try:
+            one.shutdown(socket.SHUT_WR)
+            while data := one.recv(65536):
+                received += data
+                assert len(received) < 100_000, "endless talk"
+        except OSError as error:  # a reset is an end too
+            assert not isinstance(error, TimeoutError), "the connection stays open"
+        return bytes(received)
+
+
+def _sqlstate(answer: bytes) -> str | None:
+    found = re.search(rb"\0C([0-9A-Z]{5})\0", answer)
+    return found[1].decode() if found else None
+
+
 @pytest.mark.smoke
 def test_hostile_startups_end_soon_and_leave_nothing(pgprism, postgres, database):
+    """Silence where the server keeps silent, the server's SQLSTATE where it speaks."""
     pgprism.expect.decode_errors = True
+    different = {}
     for name, sent in HOSTILE_STARTUPS.items():
-        with socket.create_connection(pgprism.endpoint, timeout=10) as one:
-            one.sendall(sent)
-            one.shutdown(socket.SHUT_WR)
-            received = bytearray()
-            try:
-                while data := one.recv(65536):
-                    received += data
-                    assert len(received) < 100_000, f"{name}: endless talk"
-            except ConnectionResetError:
-                pass
-            except TimeoutError:
-                raise AssertionError(f"{name}: the connection stays open") from None
+        direct, through = (_startup_answer(end, sent) for end in (postgres.address.endpoint, pgprism.endpoint))
+        if _sqlstate(direct) != _sqlstate(through):
+            different[name] = (direct, through)
+    assert not different, different
     with psycopg.connect(database.at(pgprism.endpoint).conninfo()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     pgprism.wait_no_sessions()
@@ -298,9 +323,9 @@ def test_hostile_startups_end_soon_and_leave_nothing(pgprism, postgres, database
 
 def test_a_statement_of_100_megabytes(pgprism, database):
     """Counted, marked as truncated, forwarded whole, at no cost in memory."""
+    body = b"x" * MEGABYTE
     with RawClient(pgprism.endpoint, database=database.database, deadline_s=120) as client:
-        client.ask("SELECT length('warm')")
-        body = b"x" * MEGABYTE
+        client.ask(f"SELECT length('{body.decode() * 3}')")
         head = b"SELECT length('"
         tail = b"') AS enormous\0"
         with Peak(pgprism.process) as peak:
@@ -319,7 +344,7 @@ def test_a_statement_of_100_megabytes(pgprism, database):
 def test_a_value_of_200_megabytes(pgprism, database):
     size = 200 * MEGABYTE
     with RawClient(pgprism.endpoint, database=database.database, deadline_s=120) as client:
-        client.ask("SELECT repeat('x', 1000)")
+        client.ask(f"SELECT repeat('x', {size // 50})")
         with Peak(pgprism.process) as peak:
             client.send(query(f"SELECT repeat('x', {size})"))
             end = b"Z\0\0\0\5I"
@@ -338,6 +363,12 @@ def test_copy_of_200_megabytes_both_ways(pgprism, database):
     line = (b"y" * 999_999) + b"\n"
     with psycopg.connect(database.at(pgprism.endpoint).conninfo(), autocommit=True) as connection:
         connection.execute("CREATE TABLE heavy (body text)")
+        with connection.cursor() as cursor:
+            with cursor.copy("COPY heavy FROM STDIN") as stream:
+                stream.write(line * 4)
+            with cursor.copy("COPY heavy TO STDOUT") as stream:
+                assert sum(len(block) for block in stream) == 4 * len(line)
+            cursor.execute("TRUNCATE heavy")
         with connection.cursor() as cursor, Peak(pgprism.process) as peak:
             with cursor.copy("COPY heavy FROM STDIN") as stream:
                 for _ in range(200):
@@ -352,20 +383,23 @@ def test_copy_of_200_megabytes_both_ways(pgprism, database):
         assert digest.digest() == expected.digest()
         print(f"200 MB COPY: {peak.growth / MEGABYTE:.2f} MB more at most")
         assert peak.growth < GROWTH_MAX
-    assert pgprism.shape("COPY heavy FROM STDIN")["rows"] == 200
+    assert pgprism.shape("COPY heavy FROM STDIN", calls=2)["rows"] == 204
 
 
 def test_ten_thousand_named_statements(pgprism, database):
     """A session remembers the latest few hundred; the others still run, and the session is observed on."""
     with RawClient(pgprism.endpoint, database=database.database, deadline_s=120) as client:
-        client.ask("SELECT 'warm'")
+
+        def prepare(numbers: range) -> None:
+            parses = [parse(f"statement_{n}", "SELECT $1::int AS named", (23,)) for n in numbers]
+            client.send(b"".join(parses) + SYNC)
+            client.ready()
+
+        for start in range(20_000, 20_400, 100):
+            prepare(range(start, start + 100))
         with Peak(pgprism.process) as peak:
             for start in range(0, 10_000, 100):
-                client.send(
-                    b"".join(parse(f"statement_{n}", "SELECT $1::int AS named", (23,)) for n in range(start, start + 100))
-                    + SYNC
-                )
-                client.ready()
+                prepare(range(start, start + 100))
             for n in (9_999, 0, 5_000):
                 client.send(
                     bind("", f"statement_{n}", str(n).encode()) + describe(b"P", "") + execute("") + SYNC
@@ -376,7 +410,7 @@ def test_ten_thousand_named_statements(pgprism, database):
         assert peak.growth < GROWTH_MAX
     assert pgprism.metrics().total("pgprism_decode_errors_total") == 0
     # Every execution is counted, whether or not its text is still known.
-    wait_until(lambda: pgprism.metrics().total("pgprism_queries_total") >= 4, "the executions are counted")
+    wait_until(lambda: pgprism.metrics().total("pgprism_queries_total") == 3, "the executions are counted")
     assert pgprism.queries()
 
 

@@ -142,10 +142,10 @@ class Watch(threading.Thread):
         self.scrapes = 0
         self.samples_max = 0
         self._seen: dict[object, float] = {}
-        self._stop = threading.Event()
+        self._finished = threading.Event()
 
     def run(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._finished.wait(0.05):
             scrape = self.proxy.metrics()
             self.scrapes += 1
             self.samples_max = max(self.samples_max, len(scrape.samples))
@@ -162,7 +162,7 @@ class Watch(threading.Thread):
                 self.problems.append(f"not balanced: {error}")
 
     def finish(self) -> None:
-        self._stop.set()
+        self._finished.set()
         self.join(20)
 
 

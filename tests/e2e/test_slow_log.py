@@ -94,7 +94,10 @@ def _bare(text: str) -> str:
 
 def test_literals_make_it_equal_to_the_servers_own_log(start_pgprism):
     """With --log-literals pgBadger finds in our log what it finds in PostgreSQL's own of the same traffic."""
-    with Postgres(16, log_min_duration_statement="0", log_line_prefix=PREFIX, log_duration="off") as server:
+    # Without parameters' values, which the proxy does not write either.
+    with Postgres(
+        16, log_min_duration_statement="0", log_line_prefix=PREFIX, log_parameter_max_length="0"
+    ) as server:
         proxy = start_pgprism(server.address.endpoint, slow_log=EVERYTHING, log_literals=True)
         address = server.create_database("own_log")
         mixed_traffic(address.at(proxy.endpoint))
@@ -125,6 +128,9 @@ def test_lines_are_postgresqls(postgres, start_pgprism, database):
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 AS one,\n 'secret' AS two /*controller='views.shop',route='shop%3Alist'*/")
+        # What PostgreSQL made of it: `?` for what is not printable, or `\\x0a` from 16 on.
+        cursor.execute("SHOW application_name")
+        (application,) = cursor.fetchone()
     pid = connection.info.backend_pid
     wait_until(lambda: "CONTEXT" in proxy.slow_log.read_text(), "the query is logged")
     connection.close()
@@ -133,10 +139,10 @@ def test_lines_are_postgresqls(postgres, start_pgprism, database):
     entries = [line for line in text.splitlines() if not line.startswith("\t")]
     matches = [_LINE.match(line) for line in entries]
     assert all(matches), entries
-    assert [match["level"] for match in matches] == ["LOG", "CONTEXT"]
+    assert [match["level"] for match in matches[:2]] == ["LOG", "CONTEXT"]
     assert {int(match["pid"]) for match in matches} == {pid}
-    assert [match["line"] for match in matches] == ["1", "2"]
-    assert {match["app"] for match in matches} == {"a?b?,c"}
+    assert [match["line"] for match in matches[:2]] == ["1", "2"]
+    assert {match["app"] for match in matches} == {application}
     assert re.match(r"duration: \d+\.\d{3} ms  statement: SELECT \$1 AS one", matches[0]["text"])
     facts = dict(part.split("=", 1) for part in matches[1]["text"].removeprefix("pgprism ").split())
     item = proxy.shape("SELECT 1 AS one, 'x' AS two")

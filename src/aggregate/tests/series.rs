@@ -93,7 +93,7 @@ fn a_pair_leaves_for_a_costlier_one_and_comes_back_where_it_stopped() {
     assert_eq!(admitted(&bench.store, 100), None, "all places are taken");
     scrape(&bench.store, &settings, &mut before);
 
-    bench.pass(120 * SECOND);
+    bench.pass(180 * SECOND);
     scrape(&bench.store, &settings, &mut before);
     assert_eq!(
         admitted(&bench.store, 0),
@@ -102,7 +102,7 @@ fn a_pair_leaves_for_a_costlier_one_and_comes_back_where_it_stopped() {
     );
     // The history of what left takes one place, so that it takes a second change until the new one is in.
     bench.run(100, "shop", 50 * MILLISECOND);
-    bench.pass(120 * SECOND);
+    bench.pass(180 * SECOND);
     scrape(&bench.store, &settings, &mut before);
     bench.run(100, "shop", 50 * MILLISECOND);
     bench.pass(SECOND);
@@ -168,4 +168,62 @@ fn twenty_thousand_shapes_stay_within_the_limits_and_other_counts_the_rest() {
     );
     assert_eq!((all.len(), more), (10_001, false));
     assert_eq!(all.iter().map(|query| query.calls).sum::<u64>(), 20_000);
+}
+
+#[test]
+fn a_migration_does_not_take_the_places_of_what_comes_after_it() {
+    let settings = small();
+    let mut bench = Bench::new(&settings);
+    let mut before = Scrape::new();
+    let create = |bench: &Bench, fingerprint: u64, duration_ns: u64| {
+        let mut exchange = exchange(&bench.worker, fingerprint, duration_ns, bench.now);
+        exchange.statement.verb = Verb::Create;
+        bench.worker.record(&facts("shop"), &exchange);
+    };
+    for fingerprint in 0..20 {
+        create(&bench, fingerprint, MILLISECOND);
+    }
+    bench.pass(SECOND);
+    let own = |store: &Store| {
+        let metrics = store.metrics();
+        let own = metrics
+            .series
+            .iter()
+            .filter_map(|series| match series.name {
+                SeriesName::Fingerprint(fingerprint) => Some(fingerprint.0),
+                SeriesName::Other | SeriesName::Left(_) => None,
+            });
+        own.collect::<Vec<_>>()
+    };
+    assert!(own(&bench.store).is_empty());
+    for fingerprint in 30..35 {
+        bench.run(fingerprint, "shop", 100 * MILLISECOND);
+    }
+    create(&bench, 36, 2 * SECOND);
+    bench.pass(SECOND);
+    scrape(&bench.store, &settings, &mut before);
+    assert_eq!(own(&bench.store), [30, 31, 32, 33, 34], "at first sight");
+    bench.pass(10 * SECOND);
+    create(&bench, 36, 2 * SECOND);
+    bench.pass(SECOND);
+    scrape(&bench.store, &settings, &mut before);
+    assert!(
+        own(&bench.store).contains(&36),
+        "its time is worth a series"
+    );
+}
+
+#[test]
+fn equals_do_not_push_each_other_out() {
+    let settings = small();
+    let mut bench = Bench::new(&settings);
+    for round in 0..120 {
+        for fingerprint in 0..20 {
+            // The four that found no room take half as much again.
+            let duration_ms = if fingerprint < 16 { 10 } else { 15 };
+            bench.run(fingerprint, "shop", duration_ms * MILLISECOND);
+        }
+        bench.pass(10 * SECOND);
+        assert_eq!(bench.store.metrics().admissions, 16, "round {round}");
+    }
 }

@@ -140,7 +140,7 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match admin.guard.decide(&request, connection.local) {
+    let mut response = match admin.guard.0.load().decide(&request, connection.local) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };

@@ -6,7 +6,7 @@
 //! *Architecture invariant:* synchronous, and on a thread of its own ([`Writer`]): a disk that hangs stops this log,
 //! fills its queue, and nothing else. Time comes in as an argument.
 //!
-//! Read on in [`lines`] for what is written, in [`sink`] for where.
+//! Read on in [`lines`] for what is written, in `sink` for where.
 
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};

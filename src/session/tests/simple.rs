@@ -523,3 +523,20 @@ fn the_drain_is_told_where_the_session_stands() {
     s.upstream(2, &answer[3..]);
     assert_eq!(s.session.rest(), Rest::InTransaction);
 }
+
+#[test]
+fn requests_sent_before_the_login_is_complete_are_answered_behind_it() {
+    let mut s = Script::at_login(super::Settings::default());
+    s.client(1, &message(b'p', b"secret\0"));
+    s.client(2, &[query("SELECT 1"), query("SELECT 2")].concat());
+    s.upstream(
+        50,
+        &[authentication_ok(), backend_key_data(1), ready(b'I')].concat(),
+    );
+    s.expect_state(ConnectionState::Active);
+    s.upstream(60, &select_answer(1, b'I'));
+    s.upstream(65, &select_answer(3, b'I'));
+    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)]);
+    assert_eq!((s.phases(0), s.phases(1)), ([10, 0, 0, 0], [5, 0, 0, 0]));
+    s.expect_state(ConnectionState::Idle);
+}

@@ -231,7 +231,9 @@ class Pgprism:
             assert not bad, f"dropped events: {bad}"
 
     def stop(self) -> None:
-        """Checks the promises, ends it with SIGTERM, checks the end."""
+        """Checks the promises, ends it with SIGTERM, checks the end; once."""
+        if not self.folder.exists():
+            return
         try:
             if self._child.exit_status is None:
                 self.check_promises()

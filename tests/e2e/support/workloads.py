@@ -6,6 +6,7 @@ The same functions run direct, through a relay and through the proxy.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -49,6 +50,17 @@ def cancel_when_active(address: Address, pid: int, cancel: Callable[[], object])
     return thread
 
 
+def _cancel_in_a_fork(connection: psycopg2.extensions.connection | psycopg.Connection) -> None:
+    """libpq's old PQcancel blocks with the interpreter held: a relay on another thread could never serve it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            connection.cancel()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
 def psycopg2_mixed(address: Address) -> None:
     """Simple protocol with literals inlined: transactions, errors, savepoints, cursors, COPY, NOTIFY, two-phase."""
     table = _table("p2")
@@ -89,7 +101,9 @@ def psycopg2_mixed(address: Address) -> None:
             cursor.execute(f"NOTIFY {channel}, 'news'")
             wait_until(lambda: connection.poll() or connection.notifies, "a notification")
             assert connection.notifies.pop().payload == "news"
-            watcher = cancel_when_active(address, connection.info.backend_pid, connection.cancel)
+            watcher = cancel_when_active(
+                address, connection.info.backend_pid, lambda: _cancel_in_a_fork(connection)
+            )
             try:
                 cursor.execute("SELECT pg_sleep(30)")
                 raise AssertionError("a cancelled query ended well")
@@ -274,7 +288,7 @@ def listen_notify(address: Address) -> None:
 def cancel(address: Address) -> None:
     """Cancel requests on connections of their own, by both of libpq's ways."""
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        for way in (connection.cancel_safe, connection.cancel):
+        for way in (connection.cancel_safe, lambda: _cancel_in_a_fork(connection)):
             watcher = cancel_when_active(address, connection.info.backend_pid, way)
             try:
                 connection.execute("SELECT pg_sleep(30)")

@@ -1,0 +1,116 @@
+//! A whole conversation in which both sides may lie: never a panic, memory within its limits, times in order, and the
+//! same queries however each read is cut.
+//!
+//! Input: one byte (size of the cuts), then reads, each a two-byte head (bit 15: from the upstream; the rest: length)
+//! and its bytes.
+
+#![no_main]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use libfuzzer_sys::fuzz_target;
+use pgprism::event::{ConnectionStatus, Direction, Exchange, Moment, SessionEvent, SessionFacts};
+use pgprism::event::{SessionId, SessionStart, Shape};
+use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
+use pgprism::sql::{Fingerprint, Verb};
+use pgprism_fuzz::{let_panics_be_caught, must_not_panic};
+
+/// So that a short input reaches the queries.
+const LOGIN: &[u8] = b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01abcdZ\0\0\0\x05I";
+const HELD_BYTES_MAX: usize = 4 << 20;
+
+#[derive(Default)]
+struct Heard {
+    exchanges: Vec<String>,
+    events: Vec<String>,
+    unknown: usize,
+}
+
+impl Sink for Heard {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: &[u8]) -> Option<Arc<Shape>> {
+        None
+    }
+
+    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
+        assert!(exchange.requested_at <= exchange.completed_at);
+        assert!(exchange.phases.duration_ns() <= exchange.completed_at.0);
+        self.exchanges.push(format!("{exchange:?}"));
+    }
+
+    fn event(&mut self, _: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
+        self.events.push(format!("{event:?} {at:?}"));
+    }
+
+    fn unknown_message(&mut self, _: Direction, _: u8) {
+        self.unknown += 1;
+    }
+}
+
+fn start() -> SessionStart {
+    SessionStart {
+        id: SessionId(1),
+        listener: "default".into(),
+        client: "127.0.0.1".into(),
+        user: "shop".into(),
+        database: "shop".into(),
+        application: "".into(),
+        accepted_at: Moment(0),
+        opened_at: Moment(0),
+        status: Arc::new(ConnectionStatus::default()),
+        observe: Arc::new(AtomicBool::new(true)),
+    }
+}
+
+fn reads(mut input: &[u8]) -> Vec<(Direction, &[u8])> {
+    let mut reads = vec![(Direction::UpstreamToClient, LOGIN)];
+    while let Some((&[high, low], rest)) = input.split_first_chunk::<2>() {
+        let head = u16::from_be_bytes([high, low]);
+        let (read, rest) = rest.split_at(usize::from(head & 0x7fff).min(rest.len()));
+        let direction = match head >> 15 {
+            0 => Direction::ClientToUpstream,
+            _ => Direction::UpstreamToClient,
+        };
+        reads.push((direction, read));
+        input = rest;
+    }
+    reads
+}
+
+fn converse(reads: &[(Direction, &[u8])], cut: usize) -> (Heard, Option<Lost>) {
+    let settings = Settings::default();
+    let mut scratch = Scratch::new(settings.fingerprint_bytes_max);
+    let mut session = Session::open(&start(), Arc::new(settings));
+    let mut heard = Heard::default();
+    let mut at = Moment(0);
+    for (direction, read) in reads {
+        at = Moment(at.0 + 1000);
+        for piece in read.chunks(cut) {
+            if let Err(lost) = session.relayed(*direction, piece, at, &mut scratch, &mut heard) {
+                return (heard, Some(lost));
+            }
+            assert!(session.held_bytes() <= HELD_BYTES_MAX);
+            let _ = (session.state(), session.rest());
+        }
+    }
+    session.closed(Moment(at.0 + 1000), &mut heard);
+    (heard, None)
+}
+
+fuzz_target!(init: let_panics_be_caught(), |input: &[u8]| {
+    must_not_panic(|| {
+        let Some((&size, rest)) = input.split_first() else { return };
+        let reads = reads(rest);
+        let (whole, lost) = converse(&reads, usize::MAX);
+        let (cut, cut_lost) = converse(&reads, usize::from(size).max(1));
+        assert_eq!(lost.is_some(), cut_lost.is_some());
+        if lost.is_none() {
+            assert_eq!(whole.exchanges, cut.exchanges);
+            assert_eq!(whole.events, cut.events);
+            assert_eq!(whole.unknown, cut.unknown);
+        } else {
+            // Where a session is lost, a read is looked at to its end; a smaller one ends earlier.
+            assert!(whole.exchanges.starts_with(&cut.exchanges));
+        }
+    });
+});

@@ -1,0 +1,332 @@
+//! Asks a running proxy's admin address. `docs/openapi.json` says what its answers hold.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// How long one answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes of one answer: 1,000 queries with 64 KiB of text each are less.
+const ANSWER_BYTES_MAX: u64 = 128 << 20;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// `--admin` is not something that can be asked.
+    #[error(
+        "--admin: `{0}` is not an address; write http://HOST:PORT, for example http://127.0.0.1:9433"
+    )]
+    NotAnAddress(String),
+    /// Nobody answers there.
+    #[error(
+        "no proxy answers at {url} ({message}); start one with `pgprism serve`, or name its admin address with --admin"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// Somebody answers, but not a pgprism.
+    #[error("what answers at {url} is not a pgprism that this one understands ({message})")]
+    Foreign {
+        /// Where it was asked.
+        url: String,
+        /// What is wrong with the answer.
+        message: String,
+    },
+    /// It wants a token, or another one.
+    #[error("the proxy at {url} wants {}; name its file with --token-file", .with.wanted())]
+    Token {
+        /// Where it was asked.
+        url: String,
+        /// Whether one was sent.
+        with: SentToken,
+    },
+    /// It does not answer under this name.
+    #[error("the proxy at {url} refuses: {message}")]
+    Refused {
+        /// Where it was asked.
+        url: String,
+        /// Its own words.
+        message: String,
+    },
+}
+
+/// Whether a token was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentToken {
+    /// None was.
+    No,
+    /// One was, and it did not help.
+    Yes,
+}
+
+impl SentToken {
+    fn wanted(self) -> &'static str {
+        match self {
+            SentToken::No => "a token",
+            SentToken::Yes => "another token",
+        }
+    }
+}
+
+/// `GET /api/v1/summary`, as far as a report shows it.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Summary {
+    pub version: String,
+    pub started_at: String,
+    pub listeners: Vec<Listener>,
+    pub queries: u64,
+    pub errors: u64,
+    pub phases: Phases,
+    pub connections: u64,
+    pub dropped: u64,
+    pub degraded: Vec<String>,
+}
+
+/// A listener of [`Summary`].
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Listener {
+    pub name: String,
+    pub listen: String,
+    pub upstream: String,
+}
+
+/// Where time went, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Phases {
+    pub database_ms: f64,
+    pub transfer_ms: f64,
+    pub client_ms: f64,
+    pub application_ms: f64,
+}
+
+/// An item of `GET /api/v1/queries`, as far as a report shows it.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Query {
+    pub fingerprint: String,
+    pub query: String,
+    pub summary: String,
+    pub calls: u64,
+    pub errors: u64,
+    pub rows: u64,
+    pub total_ms: f64,
+    pub mean_ms: f64,
+    pub max_ms: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+}
+
+/// An object as the proxy sent it, and what we read in it.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// Whole.
+    pub raw: Value,
+    /// What a report shows.
+    pub item: T,
+}
+
+/// A list as the proxy sent it, and what we read in it.
+#[derive(Debug)]
+pub struct List<T> {
+    /// The items, whole.
+    pub raw: Vec<Value>,
+    /// What a report shows of each.
+    pub items: Vec<T>,
+    /// Whether the proxy has further ones.
+    pub more: bool,
+}
+
+/// A proxy that can be asked.
+pub struct Proxy {
+    url: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+impl Proxy {
+    /// `admin` is `http://host:port`, or `host:port` as `serve --admin` takes it.
+    pub fn new(admin: &str, token: Option<String>) -> Result<Proxy, ReportError> {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_WITHIN))
+            .max_redirects(0)
+            // The admin address is ours to reach; a proxy for the web would only leak the token.
+            .proxy(None)
+            .user_agent(concat!("pgprism/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Proxy {
+            url: base_url(admin)?,
+            token,
+            agent,
+        })
+    }
+
+    /// `http://host:port`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `GET /api/v1/summary`.
+    pub fn summary(&self) -> Result<Answer<Summary>, ReportError> {
+        let raw = self.get("/api/v1/summary")?;
+        Ok(Answer {
+            item: self.read(&raw)?,
+            raw,
+        })
+    }
+
+    /// `GET /api/v1/queries`.
+    pub fn queries(&self, sort: &str, limit: u16) -> Result<List<Query>, ReportError> {
+        let mut answer = self.get(&format!("/api/v1/queries?sort={sort}&limit={limit}"))?;
+        let raw = match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => return Err(self.foreign("a list without items")),
+        };
+        Ok(List {
+            items: raw
+                .iter()
+                .map(|item| self.read(item))
+                .collect::<Result<_, _>>()?,
+            raw,
+            more: answer.get("next").is_some_and(|next| !next.is_null()),
+        })
+    }
+
+    fn get(&self, path: &str) -> Result<Value, ReportError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let unreachable = |error: ureq::Error| ReportError::Unreachable {
+            url: self.url.clone(),
+            message: match error {
+                ureq::Error::Io(error) => error.to_string(),
+                other => other.to_string(),
+            },
+        };
+        let mut response = request.call().map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec();
+        let value: Result<Value, _> = serde_json::from_slice(&body.map_err(unreachable)?);
+        if status == 200 {
+            return value.map_err(|error| self.foreign(&error.to_string()));
+        }
+        let message = value
+            .ok()
+            .and_then(|value| Some(value.get("error")?.get("message")?.as_str()?.to_owned()))
+            .map(|message| message.replace(char::is_control, " "));
+        Err(match (status, message) {
+            (401, Some(_)) => ReportError::Token {
+                url: self.url.clone(),
+                with: if self.token.is_some() {
+                    SentToken::Yes
+                } else {
+                    SentToken::No
+                },
+            },
+            (400 | 403, Some(message)) => ReportError::Refused {
+                url: self.url.clone(),
+                message,
+            },
+            (status, Some(message)) => self.foreign(&format!("status {status}: {message}")),
+            (status, None) => self.foreign(&format!("status {status}")),
+        })
+    }
+
+    fn read<T: DeserializeOwned>(&self, value: &Value) -> Result<T, ReportError> {
+        T::deserialize(value).map_err(|error| self.foreign(&error.to_string()))
+    }
+
+    fn foreign(&self, message: &str) -> ReportError {
+        ReportError::Foreign {
+            url: self.url.clone(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// `http://host:port` of what `--admin` or `PGPRISM_ADMIN` say.
+fn base_url(admin: &str) -> Result<String, ReportError> {
+    let refused = || ReportError::NotAnAddress(admin.replace(char::is_control, " "));
+    let authority = match admin.split_once("://") {
+        None => admin,
+        Some(("http", authority)) => authority,
+        Some(_) => return Err(refused()),
+    };
+    let authority = authority.trim().trim_end_matches('/');
+    // What `serve` binds as "everywhere" is reached here as loopback.
+    let authority = match authority.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => {
+            let loopback = match address.ip() {
+                IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+                IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            };
+            SocketAddr::new(loopback, address.port()).to_string()
+        }
+        _ => authority.to_owned(),
+    };
+    let url = url::Url::parse(&format!("http://{authority}")).map_err(|_| refused())?;
+    let plain = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
+    let named = url.host_str().is_some() && (url.port().is_some() || authority.ends_with(":80"));
+    match plain && named {
+        true => Ok(format!("http://{authority}")),
+        false => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base_url;
+
+    #[test]
+    fn admin_addresses_become_urls() {
+        for (admin, expected) in [
+            ("http://127.0.0.1:9433", Some("http://127.0.0.1:9433")),
+            ("http://127.0.0.1:9433/", Some("http://127.0.0.1:9433")),
+            ("127.0.0.1:9433", Some("http://127.0.0.1:9433")),
+            ("pgprism:9433", Some("http://pgprism:9433")),
+            ("pgprism:80", Some("http://pgprism:80")),
+            ("0.0.0.0:9433", Some("http://127.0.0.1:9433")),
+            ("[::]:9433", Some("http://[::1]:9433")),
+            ("https://127.0.0.1:9433", None),
+            ("127.0.0.1", None),
+            ("off", None),
+            ("", None),
+            ("http://127.0.0.1:9433/api", None),
+            ("http://a@127.0.0.1:9433", None),
+        ] {
+            assert_eq!(base_url(admin).ok().as_deref(), expected, "{admin}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the end of a statement changes: success as its verb says, failure for its whole group, or the connection's end.
+
+use super::asked::{Asked, Progress};
+use super::catalog::{Lifetime, Portal};
+use super::pipeline::{Awaited, Closing, Group, What};
+use super::stopwatch::Mark;
+use super::{Conversation, Sink};
+use crate::event::{Moment, Protocol};
+use crate::sql::Verb;
+use crate::wire::SqlState;
+use crate::wire::message::CommandTag;
+
+/// What a query that was running when its connection ended is reported with: connection_failure.
+const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
+
+/// The statement to which an error belongs.
+pub(super) struct Blamed {
+    asked: Asked,
+    requested: Mark,
+    request_bytes: u64,
+    protocol: Protocol,
+}
+
+impl Conversation {
+    /// A statement succeeded: a cursor's is kept with its cursor, every other is reported.
+    pub(super) fn conclude(
+        &mut self,
+        asked: Asked,
+        progress: Progress,
+        command: CommandTag<'_>,
+        sink: &mut impl Sink,
+    ) {
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = self;
+        match (asked.verb, asked.subject) {
+            (Verb::Declare, Some(cursor)) => {
+                let lifetime = if asked.holdable {
+                    Lifetime::Session
+                } else {
+                    Lifetime::Transaction
+                };
+                let opened = Portal {
+                    asked,
+                    progress: Some(progress.of_a_cursor()),
+                    lifetime,
+                };
+                let (replaced, evicted) = catalog.open(cursor, opened);
+                for portal in [replaced, evicted].into_iter().flatten() {
+                    ledger.report_portal(facts, portal, sink);
+                }
+                return;
+            }
+            (Verb::Fetch | Verb::Move, Some(cursor)) => {
+                if let Some(open) = catalog.portal(cursor) {
+                    open.advance(if asked.verb == Verb::Fetch {
+                        progress
+                    } else {
+                        progress.without_rows()
+                    });
+                    return;
+                }
+            }
+            (Verb::Close, Some(cursor)) => {
+                if let Some(mut open) = catalog.close(cursor) {
+                    open.advance(progress.without_rows());
+                    return ledger.report_portal(facts, open, sink);
+                }
+            }
+            _ => {}
+        }
+        self.change_catalog(&asked, command, sink);
+        self.ledger
+            .report(&self.facts, asked, &progress, None, sink);
+    }
+
+    /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.
+    fn change_catalog(&mut self, asked: &Asked, command: CommandTag<'_>, sink: &mut impl Sink) {
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = self;
+        let mut closes_all = false;
+        match (asked.verb, asked.subject) {
+            (Verb::Prepare, Some(name)) => {
+                if let Some(prepared) = asked.prepared() {
+                    catalog.prepare(name, prepared);
+                }
+            }
+            (Verb::Deallocate, Some(name)) => {
+                catalog.deallocate(name);
+            }
+            (Verb::Deallocate, None) => catalog.deallocate_all(),
+            (Verb::Discard, _) if command.0 == b"DISCARD ALL" => {
+                catalog.deallocate_all();
+                closes_all = true;
+            }
+            (Verb::Close, None) => closes_all = true,
+            _ => {}
+        }
+        if closes_all {
+            for portal in catalog.take_portals() {
+                ledger.report_portal(facts, portal, sink);
+            }
+        }
+    }
+
+    /// The front entry failed, and with it everything up to the group's ReadyForQuery.
+    pub(super) fn fail_group(
+        &mut self,
+        group: Group,
+        sqlstate: SqlState,
+        at: Moment,
+        sink: &mut impl Sink,
+    ) {
+        let dropped = self.pipeline.drop_group(Some(group));
+        if let Some(blamed) = self.undo(dropped) {
+            self.fail(blamed, sqlstate, at, sink);
+        }
+    }
+
+    /// The connection ended: the statement that was being answered ended with it.
+    pub(super) fn abandon_running(&mut self, at: Moment, sink: &mut impl Sink) {
+        let was_running = self.pipeline.has_statement();
+        let dropped = self.pipeline.drop_everything();
+        match self.undo(dropped) {
+            Some(blamed) if was_running => self.fail(blamed, CONNECTION_FAILURE, at, sink),
+            _ => {}
+        }
+    }
+
+    /// Reports a statement that failed; a failed FETCH ends its cursor, whose SELECT it was.
+    fn fail(&mut self, blamed: Blamed, sqlstate: SqlState, at: Moment, sink: &mut impl Sink) {
+        let Blamed {
+            mut asked,
+            requested,
+            request_bytes,
+            protocol,
+        } = blamed;
+        let Conversation {
+            catalog,
+            ledger,
+            facts,
+            ..
+        } = self;
+        let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
+        let cursor = match asked.verb {
+            Verb::Fetch | Verb::Move => asked.subject.and_then(|name| catalog.close(name)),
+            _ => None,
+        };
+        if let Some(Portal {
+            asked: query,
+            progress: Some(so_far),
+            ..
+        }) = cursor
+        {
+            asked = query;
+            progress = so_far.and(&progress);
+        }
+        ledger.report(facts, asked, &progress, Some(sqlstate), sink);
+    }
+
+    /// Undoes what dropped requests had changed, last first, and finds the statement to which their error belongs:
+    /// the first that was to be executed, else the one that the failed Parse or Bind was about.
+    pub(super) fn undo(&mut self, dropped: Vec<Awaited>) -> Option<Blamed> {
+        let catalog = &mut self.catalog;
+        let mut executed = None;
+        let mut prepared = None;
+        for Awaited {
+            what,
+            requested,
+            request_bytes,
+        } in dropped.into_iter().rev()
+        {
+            let blame = |asked, protocol| {
+                Some(Blamed {
+                    asked,
+                    requested,
+                    request_bytes,
+                    protocol,
+                })
+            };
+            match what {
+                What::Execute { asked, .. } => executed = blame(asked, Protocol::Extended),
+                What::Statement(asked) => executed = blame(asked, Protocol::Simple),
+                What::Function(asked) => executed = blame(asked, Protocol::Function),
+                What::Parse { name, previous } => {
+                    if let Some(asked) = catalog.statement(name) {
+                        prepared = blame(asked.clone(), Protocol::Extended);
+                    }
+                    catalog.restore_statement(name, previous);
+                }
+                What::Bind { portal, previous } => {
+                    if let Some(open) = catalog.close(portal) {
+                        prepared = blame(open.asked, Protocol::Extended);
+                    }
+                    if let Some(previous) = previous {
+                        catalog.open(portal, *previous);
+                    }
+                }
+                What::Close(Closing::Statement { name, previous }) => {
+                    catalog.restore_statement(name, previous);
+                }
+                What::Close(Closing::Portal(_))
+                | What::Describe
+                | What::Ready(_)
+                | What::CopyEnd => {}
+            }
+        }
+        executed.or(prepared)
+    }
+}
