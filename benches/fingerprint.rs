@@ -36,11 +36,7 @@ fn bytes(texts: &[String]) -> usize {
 
 fn scan(scanner: &mut Scanner, texts: &[String]) {
     for text in texts {
-        scanner.begin();
-        scanner.feed(text.as_bytes(), &mut |scanned| {
-            black_box(scanned.fingerprint);
-        });
-        scanner.end(&mut |scanned| {
+        scanner.scan(text.as_bytes(), &mut |scanned| {
             black_box(scanned.fingerprint);
         });
     }

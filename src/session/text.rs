@@ -222,9 +222,7 @@ pub(super) fn read_whole<'a, S: Sink>(
     let text = crate::wire::message::cstring(body).map_or(body, |(text, _)| text);
     let Scratch { scanner, found, .. } = scratch;
     found.clear();
-    scanner.begin();
-    scanner.feed(text, &mut |scanned| found.push(Found::of(scanned)));
-    scanner.end(&mut |scanned| found.push(Found::of(scanned)));
+    scanner.scan(text, &mut |scanned| found.push(Found::of(scanned)));
     let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     for one in found.drain(..) {
         let asked = Context {

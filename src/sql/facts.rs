@@ -6,6 +6,7 @@
 
 mod budget;
 mod read;
+mod relations;
 mod worker;
 
 pub use worker::{FactsWorker, QueueFull};

@@ -2,6 +2,10 @@
 //!
 //! *Architecture invariant:* imports nothing of ours, reads no clock, and one pass over the text does everything
 //! the hot path needs: split into statements, fingerprint, name what each statement is.
+//!
+//! Strings are read as with `standard_conforming_strings = on`, PostgreSQL's default since 9.1: the text alone does not
+//! say how the session has set it. Reading order: `lex` (tokens), `fold` (the rules), `canon` (the hash), `scan` (the
+//! way in).
 
 mod bytes;
 mod words;

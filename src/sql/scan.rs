@@ -111,6 +111,11 @@ impl Scanner {
         size_of::<Scanner>() + self.lexer.held_bytes()
     }
 
+    /// A text that is whole in one piece: the same as [`Scanner::begin`], [`Scanner::feed`] and [`Scanner::end`].
+    pub fn scan(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
+        self.lexer.whole(text, found);
+    }
+
     /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.
     pub fn begin(&mut self) {
         self.lexer.begin();
@@ -138,10 +143,8 @@ impl std::fmt::Debug for Scanner {
 pub fn scan_all(text: &str) -> Vec<OwnedScanned> {
     let mut statements = Vec::new();
     let mut scanner = Scanner::new(super::FINGERPRINT_BYTES_MAX);
-    scanner.begin();
-    scanner.feed(text.as_bytes(), &mut |scanned| {
+    scanner.scan(text.as_bytes(), &mut |scanned| {
         statements.push(scanned.to_owned());
     });
-    scanner.end(&mut |scanned| statements.push(scanned.to_owned()));
     statements
 }

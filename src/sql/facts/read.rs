@@ -1,23 +1,21 @@
 //! From `sqlparser`'s tree to [`Facts`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Delete, Expr, FromTable, Ident, JoinConstraint, JoinOperator, LimitClause,
-    ObjectName, OrderByKind, Query, Select, SetExpr, Statement, TableFactor, TableWithJoins,
-    Update, UpdateTableFromKind, Value, Visit, Visitor,
+    BinaryOperator, Delete, Expr, FromTable, JoinConstraint, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SetExpr, Statement, TableFactor, TableWithJoins, Update,
+    UpdateTableFromKind, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
+use super::relations::{Relations, cut, name_of, table_name};
 use super::{Column, FACTS_MAX, Facts, Join, JoinKind, Operand, Predicate, SUMMARY_BYTES_MAX};
 
 /// Deeper trees are refused; `sqlparser`'s own limit of 50 refuses what Django can write.
 const RECURSION_MAX: usize = 200;
-/// Longest name or ordering that is kept, bytes.
-const NAME_BYTES_MAX: usize = 256;
-
 const AGGREGATES: &[&str] = &[
     "any_value",
     "array_agg",
@@ -126,90 +124,6 @@ fn query_verb(query: &Query) -> &'static str {
         SetExpr::Values(_) => "VALUES",
         SetExpr::Table(_) => "TABLE",
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } => "SELECT",
-    }
-}
-
-fn name_of(ident: &Ident) -> String {
-    let mut name = match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_ascii_lowercase(),
-    };
-    cut(&mut name);
-    name
-}
-
-fn cut(text: &mut String) {
-    if text.len() > NAME_BYTES_MAX {
-        let end = (0..=NAME_BYTES_MAX)
-            .rev()
-            .find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or(0));
-    }
-}
-
-fn table_name(name: &ObjectName) -> Option<String> {
-    let parts: Option<Vec<_>> = name
-        .0
-        .iter()
-        .map(|part| part.as_ident().map(name_of))
-        .collect();
-    parts.map(|parts| parts.join("."))
-}
-
-/// First visit: which relations there are, and by which names they go.
-#[derive(Default)]
-struct Relations {
-    tables: Vec<String>,
-    /// CTEs and functions in FROM: relations, but no tables.
-    no_tables: HashSet<String>,
-    aliases: HashMap<String, String>,
-}
-
-impl Relations {
-    /// Tables in the order in which they stand, each once.
-    fn tables(&self) -> Vec<String> {
-        let mut seen = HashSet::new();
-        self.tables
-            .iter()
-            .filter(|table| !self.no_tables.contains(*table) && seen.insert(*table))
-            .cloned()
-            .collect()
-    }
-}
-
-impl Visitor for Relations {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.no_tables.insert(name_of(&cte.alias.name));
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.tables.extend(table_name(relation));
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table {
-            name, alias, args, ..
-        } = factor
-            && let Some(table) = table_name(name)
-        {
-            if args.is_some() {
-                self.no_tables.insert(table);
-            } else {
-                let called = match (alias, name.0.last().and_then(|part| part.as_ident())) {
-                    (Some(alias), _) => name_of(&alias.name),
-                    (None, Some(last)) => name_of(last),
-                    (None, None) => return ControlFlow::Continue(()),
-                };
-                self.aliases.insert(called, table);
-            }
-        }
-        ControlFlow::Continue(())
     }
 }
 

@@ -240,6 +240,7 @@ proptest! {
     #[test]
     fn pieces_make_no_difference(text in tight_text(), at in proptest::collection::vec(any::<Index>(), 0..8)) {
         prop_assert_eq!(cut(text.as_bytes(), &at), scan(&[text.as_bytes()]));
+        prop_assert_eq!(scan_all(&text), scan(&[text.as_bytes()]));
     }
 
     #[test]
