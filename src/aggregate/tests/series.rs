@@ -212,3 +212,18 @@ fn a_migration_does_not_take_the_places_of_what_comes_after_it() {
         "its time is worth a series"
     );
 }
+
+#[test]
+fn equals_do_not_push_each_other_out() {
+    let settings = small();
+    let mut bench = Bench::new(&settings);
+    for round in 0..120 {
+        for fingerprint in 0..20 {
+            // The four that found no room take half as much again.
+            let duration_ms = if fingerprint < 16 { 10 } else { 15 };
+            bench.run(fingerprint, "shop", duration_ms * MILLISECOND);
+        }
+        bench.pass(10 * SECOND);
+        assert_eq!(bench.store.metrics().admissions, 16, "round {round}");
+    }
+}
