@@ -4,6 +4,13 @@
 //! repeated element (a row of VALUES, an arm of CASE, an element of IN) can be compared with the one before it and
 //! cut off again; what no longer fits has been hashed and is gone.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use super::Fingerprint;
@@ -91,23 +98,25 @@ impl Canon {
         self.long = None;
     }
 
+    /// Bytes of memory it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.long.as_ref().map_or(0, |_| size_of::<Long>())
+    }
+
     /// Position behind the last token.
     #[inline]
     pub(super) fn position(&self) -> usize {
         self.base + self.len
     }
 
-    /// Room for one token at the end of the stream; nothing counts until [`Canon::commit`].
+    /// Room for one token (at least [`ROOM_BYTES`]) at the end of the stream; nothing counts until
+    /// [`Canon::commit`].
     #[inline]
-    fn room(&mut self) -> &mut [u8; ROOM_BYTES] {
+    fn room(&mut self) -> &mut [u8] {
         if self.bytes.len() - self.len < ROOM_BYTES {
             self.make_room();
         }
-        let rest = self.bytes.get_mut(self.len..).unwrap_or_default();
-        match rest.first_chunk_mut() {
-            Some(room) => room,
-            None => unreachable!("make_room leaves at least ROOM_BYTES"),
-        }
+        self.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
     #[cold]
@@ -261,10 +270,11 @@ impl Canon {
     /// Writes a token of one byte.
     #[inline]
     pub(super) fn byte(&mut self, token: u8) {
-        let [first, second, ..] = self.room();
-        *first = token;
-        *second = 0;
-        self.len += 2;
+        if let [first, second, ..] = self.room() {
+            *first = token;
+            *second = 0;
+            self.len += 2;
+        }
     }
 
     /// Writes a token of at most 65 bytes; what is longer is cut.

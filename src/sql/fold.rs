@@ -3,6 +3,13 @@
 //! *Architecture invariant:* there is one implementation of the rules. The hash reads the canonical tokens, people
 //! read the text; both are written here, token by token, so they cannot disagree.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 use super::canon::{self, Canon, StagedWord};
 use super::head::{Head, Token, Verdict};
 use super::text::Text;
@@ -221,6 +228,11 @@ impl<T: Text> Folder<T> {
         self.last = Last::Other;
         self.frames.clear();
         self.frames_over = 0;
+    }
+
+    /// Bytes of memory it holds, its text and itself left out.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.canon.held_bytes() + self.frames.capacity() * size_of::<Frame>()
     }
 
     /// The statement, or its inner statement, begins at `at`: its identity's limit counts from here.
@@ -689,8 +701,9 @@ impl<T: Text> Folder<T> {
 
     /// The name of a cursor, savepoint or prepared statement: a constant.
     fn name_value(&mut self) {
-        self.pending &= !(pending::NAME | pending::SIGNS | pending::CANDIDATE);
-        self.write_constant(self.gap);
+        let gap = self.drop_signs(self.gap);
+        self.pending &= !(pending::NAME | pending::CANDIDATE);
+        self.write_constant(gap);
     }
 
     /// What every token has to settle before it is written, but for signs and candidates.
@@ -744,7 +757,15 @@ impl<T: Text> Folder<T> {
     /// Whether the token belongs to the cast behind a constant, and so goes with it.
     fn cast_takes(&mut self, seen: Seen) -> bool {
         let next = match (self.cast, seen) {
-            (Cast::Behind | Cast::BehindUnicode | Cast::Name(_), Seen::Colons) => Cast::Colons,
+            (
+                Cast::Behind
+                | Cast::BehindUnicode
+                | Cast::Escape
+                | Cast::Colons
+                | Cast::Name(_)
+                | Cast::WithTime,
+                Seen::Colons,
+            ) => Cast::Colons,
             (Cast::BehindUnicode, Seen::Word(Role::Uescape)) => Cast::Escape,
             (Cast::Escape, Seen::Constant) => Cast::Behind,
             (Cast::Colons, Seen::Word(role)) => Cast::Name(role),

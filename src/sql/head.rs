@@ -1,5 +1,12 @@
 //! What a statement is, from its first tokens: verb, the name it works on, where its inner statement begins.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 use super::canon;
 use super::{NameHash, Verb};
 
@@ -151,7 +158,9 @@ impl Head {
                 )
                 | Token::Constant
                 | Token::Other => Verdict::Keep,
-                _ => self.named(token, State::Done),
+                // A name in place of the count would look like a count once it is a constant: all names are values.
+                _ if self.subject.is_some() => self.value(token, State::Fetch),
+                _ => self.named(token, State::Fetch),
             },
             State::CloseCursor => match token {
                 Token::Word(b"all") => {

@@ -3,6 +3,13 @@
 //! A token that a piece cuts is either one that is only skipped (a string, a comment, the rest of a long name), and
 //! then the state says where the lexer stands in it; or a short one, whose first bytes are carried over.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 use memchr::{memchr, memchr2};
 
 use super::Verb;
@@ -151,6 +158,14 @@ impl<T: Text> Lexer<T> {
             self.emit(found);
         }
         self.begin();
+    }
+
+    /// Bytes of memory it holds, itself left out.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.carry.capacity()
+            + self.dollar_tag.capacity()
+            + self.comments.capacity()
+            + self.folder.held_bytes()
     }
 
     /// The text that the folder wrote.
@@ -446,35 +461,41 @@ impl<T: Text> Lexer<T> {
 
     /// Writes the canonical form of a quoted name into the room: bare if the bare word would be the same name.
     fn stage_name(&mut self, content: &[u8], unicode: bool) -> usize {
-        let mut name = Vec::with_capacity(NAME_BYTES_MAX + 8);
-        name.extend_from_slice(if unicode { b"&\"" } else { b"\"" });
-        let prefix = name.len();
-        let mut rest = content.iter().peekable();
+        // A sign that it is no bare word, the name, and a few bytes more to see whether it is cut inside a character.
+        let mut name = [0; NAME_BYTES_MAX + 8];
+        let marks: &[u8] = if unicode { b"&\"" } else { b"\"" };
+        let mut length = 0;
+        let mut push = |byte: u8| {
+            if let Some(to) = name.get_mut(length) {
+                *to = byte;
+                length += 1;
+            }
+        };
+        marks.iter().for_each(|mark| push(*mark));
+        let mut rest = content.iter().take(2 * NAME_BYTES_MAX + 16).peekable();
         while let Some(&byte) = rest.next() {
-            name.push(byte);
+            push(byte);
             if byte == b'"' && rest.peek() == Some(&&b'"') {
                 rest.next();
             }
-            if name.len() > prefix + NAME_BYTES_MAX + 4 {
-                break;
-            }
         }
-        let length = canon::name_bytes(name.get(prefix..).unwrap_or_default());
-        name.truncate(prefix + length);
-        let bare = name.get(prefix..).unwrap_or_default();
+        let (marked, _) = name.split_at_mut(length);
+        let bare = marked.get_mut(marks.len()..).unwrap_or_default();
+        let length = canon::name_bytes(bare);
+        let bare = bare.get_mut(..length).unwrap_or_default();
         if !unicode
             && is_bare(bare)
-            && !words::is_reserved(
-                words::key(bare.get(..BLOCK_BYTES).unwrap_or(bare)),
-                bare.len(),
-            )
+            && !words::is_reserved(words::key(bare.get(..BLOCK_BYTES).unwrap_or(bare)), length)
         {
-            name.drain(..prefix);
-        } else if !unicode && is_alias(bare) {
-            name.drain(..prefix);
-            name.make_ascii_lowercase();
+            return self.folder.canon.stage(bare);
         }
-        self.folder.canon.stage(&name)
+        if !unicode && is_alias(bare) {
+            bare.make_ascii_lowercase();
+            return self.folder.canon.stage(bare);
+        }
+        self.folder
+            .canon
+            .stage(marked.get(..marks.len() + length).unwrap_or_default())
     }
 
     fn number(&mut self, rest: &[u8], at: u64, last: bool) -> usize {

@@ -1,5 +1,12 @@
 //! The hot path: SQL text in pieces of any size to statements with their fingerprints, in one pass.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 use super::fold::Folder;
 use super::lex::Lexer;
 use super::{Fingerprint, NameHash, Verb};
@@ -99,6 +106,11 @@ impl Scanner {
         }
     }
 
+    /// Bytes of memory it holds, itself included.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Scanner>() + self.lexer.held_bytes()
+    }
+
     /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.
     pub fn begin(&mut self) {
         self.lexer.begin();
@@ -113,6 +125,12 @@ impl Scanner {
     /// any token, which is a statement with [`Verb::Empty`].
     pub fn end(&mut self, found: &mut dyn FnMut(&Scanned<'_>)) {
         self.lexer.end(found);
+    }
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scanner").finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,13 @@
 //! sqlcommenter, and django-sqlcommenter. They put a comment at the end or at the start, or two of them one after the
 //! other; values are quoted and URL-encoded, quoted and plain, or bare numbers.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 /// Most pairs of one statement.
 pub const PAIRS_MAX: usize = 64;
 /// Longest key and longest value, bytes; a longer value is cut, a longer key is no tag.

@@ -1,5 +1,12 @@
 //! Where the folded tokens go as text for people; `()` is the hot path, which wants none.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 /// Receives each token that stays, as it was written, in the order in which the fingerprint's hash receives it.
 pub(super) trait Text {
     /// A position to which the text can be cut back.

@@ -1,5 +1,7 @@
 //! What the fingerprint must hold together and keep apart.
 
+mod corpus;
+mod property;
 mod same;
 mod scanning;
 
