@@ -1,4 +1,4 @@
-//! What the paths answer. The shapes of the answers are in [`docs/openapi.json`], field by field.
+//! What the paths answer. The shapes of the answers are in `docs/openapi.json`, field by field.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -247,6 +247,7 @@ class FakeServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint: tuple[str, int] = self._listener.getsockname()
         self.failures: list[BaseException] = []
+        self._closed = False
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -268,11 +269,13 @@ class FakeServer:
         except (EOFError, ConnectionError):
             pass
         except BaseException as error:  # told to the test, which runs on another thread
-            self.failures.append(error)
+            if not self._closed:
+                self.failures.append(error)
         finally:
             one.close()
 
     def close(self) -> None:
+        self._closed = True
         self._listener.close()
         for one in self._sockets:
             one.close()
