@@ -130,11 +130,11 @@ const fn run(bits: u128) -> usize {
 pub(super) fn word_block(block: [u8; BLOCK_BYTES]) -> (u128, usize) {
     let bytes = u128::from_le_bytes(block);
     let sevens = bytes & !HIGH;
-    let letters = between(sevens | ONES * 0x20, b'a', b'z') & !bytes;
+    let letters = between(sevens | (ONES * 0x20), b'a', b'z') & !bytes;
     let others =
         between(sevens, b'0', b'9') | between(sevens, b'_', b'_') | between(sevens, b'$', b'$');
     let upper = letters & !(bytes << 2) & HIGH;
-    (bytes | upper >> 2, run(letters | others | bytes))
+    (bytes | (upper >> 2), run(letters | others | bytes))
 }
 
 /// How many bytes at the start of a block are lower-case letters, digits or underscores.
