@@ -141,6 +141,7 @@ def test_tls_passed_through(start_pgprism, start_relay):
             refused=(psycopg.OperationalError,),
         )
         for words in ({"sslmode": "require"}, {"sslmode": "require", "sslnegotiation": "direct"}):
+            between.proxy.wait_no_sessions()
             with psycopg.connect(address.conninfo(**words), autocommit=True) as connection:
                 assert connection.pgconn.ssl_in_use
                 (session,) = between.proxy.connections()

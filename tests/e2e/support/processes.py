@@ -125,10 +125,17 @@ class Child:
 
     def rss_bytes(self) -> int:
         """Resident memory now."""
+        return self._status_bytes("VmRSS")
+
+    def anonymous_bytes(self) -> int:
+        """Resident memory now, without what is mapped from files: the program's own text."""
+        return self._status_bytes("RssAnon")
+
+    def _status_bytes(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError(f"pid {self.pid} has no VmRSS")
+        raise AssertionError(f"pid {self.pid} has no {name}")
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads so far."""

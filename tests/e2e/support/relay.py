@@ -149,6 +149,8 @@ class RecordingRelay:
         return list(self.recordings)
 
     def close(self) -> None:
+        # Closing alone leaves a blocked accept() in place.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             ends = list(self._sockets)

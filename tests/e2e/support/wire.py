@@ -276,6 +276,8 @@ class FakeServer:
 
     def close(self) -> None:
         self._closed = True
+        # Closing alone leaves a blocked accept() in place.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for one in self._sockets:
             one.close()
