@@ -8,6 +8,7 @@ import ctypes
 import os
 import pwd
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _children: set[Child] = set()
+_folders: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def _end_all() -> None:
     for child in list(_children):
         with contextlib.suppress(Exception):
             child.kill()
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
@@ -166,8 +170,9 @@ def free_port() -> int:
 
 
 def scratch_folder(purpose: str, account: Account | None = None) -> Path:
-    """A new folder, with a path short enough for Unix sockets, that `account` may use."""
+    """A new folder, with a path short enough for Unix sockets, that `account` may use; gone when the run ends."""
     folder = Path(tempfile.mkdtemp(prefix=f"pgprism-{purpose}-"))
+    _folders.append(folder)
     folder.chmod(0o755)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
