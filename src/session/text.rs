@@ -135,7 +135,7 @@ impl TextInFlight {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.name.capacity() + self.kept.capacity() + size_of::<Scanner>() + size_of::<Self>()
+        self.name.capacity() + self.kept.capacity() + self.scanner.held_bytes() + size_of::<Self>()
     }
 
     /// The next bytes of the body.
