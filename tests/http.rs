@@ -14,7 +14,7 @@ use pgprism::aggregate::{Settings as StoreSettings, Store};
 use pgprism::analysis::Analysis;
 use pgprism::clock::Clock;
 use pgprism::event::{
-    Direction, Exchange, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
+    Direction, Exchange, Observed, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
 };
 use pgprism::export::http::{Bounds, Server, Settings};
 use pgprism::registry::{Connection, Registered, Registry};
@@ -159,22 +159,30 @@ impl Admin {
                 tags: None,
                 literal_text: None,
                 statement_name: None,
+                cursor: None,
+                flow: None,
             };
             worker.record(&facts, &exchange);
-            self.analysis.observe(QueryEvent {
+            self.analysis.observe(Observed::Query(QueryEvent {
                 facts: Arc::clone(&facts),
                 sequence: exchange.sequence,
                 fingerprint,
                 verb: Verb::Select,
                 shape,
                 protocol: exchange.protocol,
+                requested_at: exchange.requested_at,
                 completed_at,
                 phases: exchange.phases,
+                round_trips: exchange.round_trips,
                 rows: exchange.rows,
                 sqlstate: exchange.sqlstate,
                 transaction_before: exchange.transaction_before,
                 transaction_after: exchange.transaction_after,
-            });
+                pipeline_index: exchange.pipeline_index,
+                tags: exchange.tags.clone(),
+                cursor: exchange.cursor,
+                flow: exchange.flow.clone(),
+            }));
         }
         self.store.collect(self.clock.now());
         self.analysis.tick(self.clock.now());

@@ -15,7 +15,7 @@ pub(super) fn operation(verb: Verb) -> &'static str {
 
 /// Operation and tables: OpenTelemetry's `db.query.summary`.
 pub(super) fn summary(shape: &Shape) -> String {
-    match shape.facts.get() {
+    match shape.facts() {
         Some(facts) => facts.summary.clone(),
         None => summary_of(shape.verb).to_owned(),
     }

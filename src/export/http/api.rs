@@ -409,7 +409,7 @@ fn query_item(admin: &Admin, query: aggregate::Query) -> QueryItem {
         summary: shape.map_or_else(|| words::OTHER.to_owned(), words::summary),
         operation: shape.map_or(words::OTHER, |shape| words::operation(shape.verb)),
         tables: shape
-            .and_then(|shape| shape.facts.get())
+            .and_then(|shape| shape.facts())
             .map(|facts| facts.tables.clone())
             .unwrap_or_default(),
         calls: query.calls,
