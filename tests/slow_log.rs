@@ -40,6 +40,8 @@ fn slow_query(number: u64) -> SlowQuery {
     let text = SHAPES[shape_index as usize];
     let fingerprint = Fingerprint(shape_index + 1);
     let statement_name = match number % 3 {
+ cursor: None,
+ flow: None,
         0 => None,
         1 => Some("unnamed".into()),
         _ => Some("_pg3_4".into()),
