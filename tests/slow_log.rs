@@ -40,8 +40,6 @@ fn slow_query(number: u64) -> SlowQuery {
     let text = SHAPES[shape_index as usize];
     let fingerprint = Fingerprint(shape_index + 1);
     let statement_name = match number % 3 {
- cursor: None,
- flow: None,
         0 => None,
         1 => Some("unnamed".into()),
         _ => Some("_pg3_4".into()),
@@ -102,6 +100,8 @@ fn slow_query(number: u64) -> SlowQuery {
             tags: None,
             literal_text: None,
             statement_name,
+            cursor: None,
+            flow: None,
         },
     }
 }
