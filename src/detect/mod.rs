@@ -3,12 +3,13 @@
 //! *Architecture invariant:* pure functions of events, units and what was learned from them; no clock, no socket.
 //! Values are compared as keyed hashes and never leave.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::event::Moment;
 use crate::sql::Fingerprint;
 use crate::unit::{Evidence, UnitId};
+
+pub use crate::unit::FindingId;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,26 +127,6 @@ impl Severity {
             Severity::Medium => "medium",
             Severity::High => "high",
         }
-    }
-}
-
-/// Identity of a finding: a hash of kind, fingerprints, table and column names. Equal in every process and run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FindingId(pub u64);
-
-impl fmt::Display for FindingId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FindingId {
-    /// The id that 16 hex digits write.
-    pub fn parse(text: &str) -> Option<FindingId> {
-        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        u64::from_str_radix(text, 16).ok().map(FindingId)
     }
 }
 
