@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo test check acceptance bench fuzz
+.PHONY: help setup demo test check acceptance python bench fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, all drivers, Django's own tests
 	cargo build --locked --release --bin pgprism
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+
+python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
+	@scripts/python-tests
 
 bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
 	@scripts/bench

@@ -70,6 +70,8 @@ fn exchanges(worker: &Worker, shapes: u64, tags: Option<&Arc<Tags>>) -> Vec<Exch
                 tags: tags.cloned(),
                 literal_text: None,
                 statement_name: None,
+                cursor: None,
+                flow: None,
             }
         })
         .collect()

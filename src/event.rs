@@ -3,9 +3,12 @@
 //! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use crate::sql::{Fingerprint, Verb};
+pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
+
+use crate::sql::value::ValueHash;
+use crate::sql::{Fingerprint, NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
 
 /// A point in monotonic time: nanoseconds since the process started. [`crate::clock`] makes them.
@@ -277,8 +280,15 @@ pub struct Shape {
     pub verb: Verb,
     /// Normalised text: no literal survives in it. At most 64 KiB.
     pub text: Arc<str>,
-    /// What it touches; filled later by the analysis, or never when the text does not parse.
-    pub facts: std::sync::OnceLock<crate::sql::facts::Facts>,
+    /// What it touches; filled later by the analysis, with `None` when the text does not parse.
+    pub facts: std::sync::OnceLock<Option<crate::sql::facts::Facts>>,
+}
+
+impl Shape {
+    /// What it touches, as far as that is known by now.
+    pub fn facts(&self) -> Option<&crate::sql::facts::Facts> {
+        self.facts.get()?.as_ref()
+    }
 }
 
 /// A finished query as the session saw it.
@@ -320,6 +330,189 @@ pub struct Exchange {
     pub literal_text: Option<Arc<str>>,
     /// Name of the prepared statement, `unnamed` for extended queries without one, `None` for simple ones.
     pub statement_name: Option<Arc<str>>,
+    /// The cursor or portal it was, if its rows came in parts.
+    pub cursor: Option<NameHash>,
+    /// The values that flowed; `None` with value flow off, or where the limits left no room.
+    pub flow: Option<Box<Flow>>,
+}
+
+/// What the analysis gets through its ring, in the order in which it happened on each session.
+#[derive(Debug, Clone)]
+pub enum Observed {
+    /// A query finished.
+    Query(QueryEvent),
+    /// A cursor or portal that stays open returned some of its rows.
+    Rows(RowsEvent),
+    /// A connection ended.
+    Closed(ClosedEvent),
+}
+
+/// Rows of a query that is not over: a FETCH, or an Execute with a row limit.
+#[derive(Debug, Clone)]
+pub struct RowsEvent {
+    /// Who asked for them.
+    pub facts: Arc<SessionFacts>,
+    /// The query that returns them.
+    pub fingerprint: Fingerprint,
+    /// Its shape, as in [`Statement`].
+    pub shape: Option<Arc<Shape>>,
+    /// The cursor or portal, unique on its session while it is open.
+    pub cursor: NameHash,
+    /// When the query itself was asked (its DECLARE, its first Execute): the same in all its events.
+    pub requested_at: Moment,
+    /// Transaction status when the query was asked.
+    pub transaction_before: TransactionStatus,
+    /// The query's tags.
+    pub tags: Option<Arc<crate::sql::tags::Tags>>,
+    /// When they had arrived.
+    pub completed_at: Moment,
+    /// Their keys.
+    pub result: RowKeys,
+}
+
+/// The end of a connection.
+#[derive(Debug, Clone)]
+pub struct ClosedEvent {
+    /// Whose.
+    pub facts: Arc<SessionFacts>,
+    /// When.
+    pub at: Moment,
+    /// How many [`QueryEvent`]s were offered for it: the sequence number that the next one would have had.
+    pub queries: u64,
+}
+
+/// The values that flowed through a query, as keyed hashes. Only with value flow on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flow {
+    /// Its constants in the order of the normalised text: the first one is `$1`. At most [`CONSTANTS_MAX`].
+    pub constants: Box<[Constant]>,
+    /// All its values together, those of folded lists included: equal for equal statements with equal values.
+    pub values: u64,
+    /// The keys of its result; `None` when it returned no rows' description, or the limits left no room.
+    pub result: Option<RowKeys>,
+}
+
+/// One `$n` of a normalised text, with the value it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Constant {
+    /// Its value; `None` for NULL and for what is no key (too long, a float, an array).
+    pub value: Option<ValueHash>,
+    /// Whether it stands for one value or for a list of several.
+    pub count: ConstantCount,
+}
+
+/// The key-like values of a result: hashes, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowKeys {
+    /// What the columns are; shared by all results of the same description.
+    pub columns: Arc<RowColumns>,
+    /// `rows` times `columns.keys.len()` hashes, row-major; `None` is NULL or no key.
+    pub keys: Box<[Option<ValueHash>]>,
+    /// Rows whose keys are here.
+    pub rows: u32,
+    /// Rows that came.
+    pub rows_total: u64,
+    /// Their place in the account of all results that wait to be compared; [`Held::default`] where nobody counts.
+    pub held: Held,
+}
+
+impl RowKeys {
+    /// The hashes of one of the key columns, by its place in `columns.keys`, row after row.
+    pub fn column(&self, key: usize) -> impl Iterator<Item = Option<ValueHash>> + '_ {
+        self.keys
+            .iter()
+            .skip(key)
+            .step_by(self.columns.keys.len().max(1))
+            .copied()
+    }
+}
+
+/// What all results on their way to the analysis, or kept by it, may take.
+#[derive(Debug)]
+pub struct FlowBudget {
+    /// Bytes taken now.
+    pub bytes: AtomicUsize,
+    /// Most bytes that may be taken.
+    pub bytes_max: AtomicUsize,
+}
+
+impl FlowBudget {
+    /// Nothing is taken, `bytes_max` may be.
+    pub fn new(bytes_max: usize) -> Arc<FlowBudget> {
+        Arc::new(FlowBudget {
+            bytes: AtomicUsize::new(0),
+            bytes_max: AtomicUsize::new(bytes_max),
+        })
+    }
+
+    /// Takes `bytes`, given back when what is returned is dropped; `None` when they are not there.
+    pub fn take(self: &Arc<FlowBudget>, bytes: usize) -> Option<Held> {
+        let taken = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held {
+            budget: Some(Arc::clone(self)),
+            bytes,
+        };
+        let fits = taken.saturating_add(bytes) <= self.bytes_max.load(Ordering::Relaxed);
+        fits.then_some(held)
+    }
+}
+
+/// Bytes taken of a [`FlowBudget`], given back on drop. A clone takes as many again, whatever is left.
+#[derive(Debug, Default)]
+pub struct Held {
+    budget: Option<Arc<FlowBudget>>,
+    bytes: usize,
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Held {
+        if let Some(budget) = &self.budget {
+            budget.bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+        Held {
+            budget: self.budget.clone(),
+            bytes: self.bytes,
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What counts is what is held, not for whom.
+impl PartialEq for Held {
+    fn eq(&self, _: &Held) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
+
+/// A RowDescription: what a result's columns are.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RowColumns {
+    /// All of them, in order; at most 1,664 (PostgreSQL's own limit).
+    pub all: Box<[RowColumn]>,
+    /// Which of them are key-like, as indexes into `all`.
+    pub keys: Box<[u16]>,
+}
+
+/// One column of a RowDescription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowColumn {
+    /// Its name or alias, cut at 63 bytes.
+    pub name: Box<str>,
+    /// Object id of the table it comes from; 0 for an expression.
+    pub table_oid: u32,
+    /// Its attribute number in that table; 0 for an expression.
+    pub attribute: i16,
+    /// Object id of its type.
+    pub type_oid: u32,
 }
 
 /// The small, fixed-size part of an [`Exchange`] that the analysis gets through its ring.
@@ -334,12 +527,20 @@ pub struct QueryEvent {
     /// As in [`Statement`]: where the analysis finds the text whose facts it has to fill.
     pub shape: Option<Arc<Shape>>,
     pub protocol: Protocol,
+    pub requested_at: Moment,
     pub completed_at: Moment,
     pub phases: Phases,
+    pub round_trips: u32,
     pub rows: u64,
     pub sqlstate: Option<SqlState>,
     pub transaction_before: TransactionStatus,
     pub transaction_after: TransactionStatus,
+    pub pipeline_index: u32,
+    pub tags: Option<Arc<crate::sql::tags::Tags>>,
+    /// The cursor or portal whose rows were told before, as [`RowsEvent`]s.
+    pub cursor: Option<NameHash>,
+    /// The values that flowed; `None` with value flow off, or where the limits left no room.
+    pub flow: Option<Box<Flow>>,
 }
 
 /// A query at or over the slow log's threshold, on its way to the log's writer.

@@ -5,7 +5,7 @@
 //!  (Django)                               ║  one task polls both directions; it writes first and looks afterwards
 //!                                         ╚═ Tap (bytes, time) ═► observer: wire ─► session ─► sql
 //!                                                                     │                 │
-//!                                 exact deltas, at the worker         │ small QueryEvent into a bounded ring
+//!                                 exact deltas, at the worker         │ small events into a bounded ring
 //!                                                                     ▼                 ▼
 //!                                                              aggregate (one store)  analysis (one thread, ticks)
 //!                                                                     │                 │
@@ -20,6 +20,9 @@ pub mod sql;
 pub mod event;
 pub mod session;
 pub mod aggregate;
+pub mod unit;
+pub mod detect;
+pub mod advise;
 pub mod analysis;
 pub mod clock;
 pub mod observer;

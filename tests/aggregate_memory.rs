@@ -91,6 +91,8 @@ fn ten_thousand_shapes_and_eight_workers() {
                     tags: None,
                     literal_text: None,
                     statement_name: None,
+                    cursor: None,
+                    flow: None,
                 };
                 worker.record(facts, &exchange);
             }

@@ -14,6 +14,9 @@ const ROOMS: &[(&str, Imports)] = &[
     ("event", Imports::Above),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
+    ("unit", Imports::Above),
+    ("detect", Imports::Above),
+    ("advise", Imports::Above),
     ("analysis", Imports::Above),
     ("clock", Imports::Above),
     ("observer", Imports::Above),
@@ -40,12 +43,15 @@ const ROOMS: &[(&str, Imports)] = &[
 const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
-const APP: [&str; 12] = [
+const APP: [&str; 15] = [
     "wire",
     "sql",
     "event",
     "session",
     "aggregate",
+    "unit",
+    "detect",
+    "advise",
     "analysis",
     "clock",
     "observer",

@@ -213,6 +213,8 @@ impl Fixture {
                     tags: None,
                     literal_text: None,
                     statement_name: None,
+                    cursor: None,
+                    flow: None,
                 };
                 worker.record(&facts, &exchange);
             }

@@ -100,6 +100,8 @@ fn slow_query(number: u64) -> SlowQuery {
             tags: None,
             literal_text: None,
             statement_name,
+            cursor: None,
+            flow: None,
         },
     }
 }

@@ -65,6 +65,8 @@ fn exchange(worker: &Worker, fingerprint: u64, duration_ns: u64, at: Moment) -> 
         tags: None,
         literal_text: None,
         statement_name: None,
+        cursor: None,
+        flow: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::aggregate::Store;
 use crate::analysis::{Analysis, Feed};
 use crate::clock::Clock;
-use crate::event::QueryEvent;
+use crate::event::Observed;
 
 /// How much less urgent than traffic this thread is, in nice levels.
 const NICE: i32 = 5;
@@ -25,7 +25,7 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn start(
         store: Arc<Store>,
-        rings: Vec<Arc<ArrayQueue<QueryEvent>>>,
+        rings: Vec<Arc<ArrayQueue<Observed>>>,
         clock: Clock,
         tick: Duration,
     ) -> io::Result<Collector> {
@@ -59,7 +59,7 @@ impl Collector {
 
 struct Rounds {
     store: Arc<Store>,
-    rings: Vec<Arc<ArrayQueue<QueryEvent>>>,
+    rings: Vec<Arc<ArrayQueue<Observed>>>,
     clock: Clock,
     analysis: Analysis,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  relay ─► Guarded ─► SessionTap ─► Session ─► WorkerSink ─┬─► aggregate::Worker   exact, never dropped
-//!          (panics)    (limits, off)                        ├─► ring of QueryEvent  dropped and counted when full
+//!          (panics)    (limits, off)                        ├─► ring of Observed    dropped and counted when full
 //!                                                           └─► queue of SlowQuery  dropped and counted when full
 //! ```
 //!
@@ -23,8 +23,8 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Moment, QueryEvent, Rest, SessionStart,
-    SlowQuery, Tap, Taps,
+    ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionStart, SlowQuery,
+    Tap, Taps,
 };
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
@@ -74,7 +74,7 @@ pub struct Observer {
     store: Arc<Store>,
     /// Used from this worker's thread only: the lock is never waited for, it makes the observer `Send`.
     worker: Arc<Mutex<Worker>>,
-    ring: Arc<ArrayQueue<QueryEvent>>,
+    ring: Arc<ArrayQueue<Observed>>,
 }
 
 impl Observer {
@@ -89,7 +89,7 @@ impl Observer {
     }
 
     /// Where the analysis takes this worker's events from.
-    pub fn ring(&self) -> Arc<ArrayQueue<QueryEvent>> {
+    pub fn ring(&self) -> Arc<ArrayQueue<Observed>> {
         Arc::clone(&self.ring)
     }
 }

@@ -8,8 +8,8 @@ use crossbeam_queue::ArrayQueue;
 use super::{Observer, Shared};
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, QueryEvent, SessionEvent,
-    SessionFacts, Shape, SlowQuery,
+    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, Observed, QueryEvent,
+    SessionEvent, SessionFacts, Shape, SlowQuery,
 };
 use crate::session::{Session, Sink};
 use crate::sql::{self, Fingerprint, Verb};
@@ -20,7 +20,7 @@ pub(super) struct WorkerSink {
     pub status: Arc<ConnectionStatus>,
     shared: Arc<Shared>,
     worker: Arc<Mutex<Worker>>,
-    ring: Arc<ArrayQueue<QueryEvent>>,
+    ring: Arc<ArrayQueue<Observed>>,
     shown: ConnectionState,
     shown_facts: Option<Arc<SessionFacts>>,
     /// Lines that this session has in the slow log.
@@ -86,7 +86,7 @@ impl Sink for WorkerSink {
         })
     }
 
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
         count(&self.status.queries);
         self.worker().record(facts, &exchange);
         let event = QueryEvent {
@@ -96,14 +96,20 @@ impl Sink for WorkerSink {
             verb: exchange.statement.verb,
             shape: exchange.statement.shape.clone(),
             protocol: exchange.protocol,
+            requested_at: exchange.requested_at,
             completed_at: exchange.completed_at,
             phases: exchange.phases,
+            round_trips: exchange.round_trips,
             rows: exchange.rows,
             sqlstate: exchange.sqlstate,
             transaction_before: exchange.transaction_before,
             transaction_after: exchange.transaction_after,
+            pipeline_index: exchange.pipeline_index,
+            tags: exchange.tags.clone(),
+            cursor: exchange.cursor,
+            flow: exchange.flow.take(),
         };
-        if self.ring.push(event).is_err() {
+        if self.ring.push(Observed::Query(event)).is_err() {
             self.store.health().event_dropped("ring_full");
         }
         if exchange.phases.duration_ns() >= self.shared.slow_threshold_ns.load(Ordering::Relaxed) {

@@ -181,6 +181,8 @@ impl Ledger {
             tags: asked.tags,
             literal_text: asked.literal_text,
             statement_name: asked.name,
+            cursor: None,
+            flow: None,
         };
         self.sequence += 1;
         self.pending = Some(exchange);

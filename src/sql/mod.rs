@@ -18,6 +18,7 @@ pub mod scan;
 pub mod tags;
 pub mod facts;
 pub mod statements;
+pub mod value;
 #[cfg(test)]
 mod tests;
 

@@ -57,6 +57,8 @@ fn slow_query(text: &str) -> SlowQuery {
             tags: None,
             literal_text: None,
             statement_name: None,
+            cursor: None,
+            flow: None,
         },
     }
 }

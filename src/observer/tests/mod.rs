@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Guarded, Observer, Shared};
 use crate::aggregate::{self, Store};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
+    ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
+    Tap, Taps,
 };
 use crate::session::Settings;
 
@@ -81,7 +82,9 @@ fn a_query_reaches_everything_that_wants_it() {
     room.store.collect(Moment(6_000_000));
     let summary = room.store.summary();
     assert_eq!(summary.queries, 1);
-    let event = room.observer.ring().pop().unwrap();
+    let Some(Observed::Query(event)) = room.observer.ring().pop() else {
+        panic!("the query was offered");
+    };
     assert_eq!((event.rows, event.phases.database_ns), (1, 5_000_000));
     let slow = room.shared.slow.pop().unwrap();
     assert_eq!(

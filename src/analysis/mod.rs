@@ -2,12 +2,21 @@
 //!
 //! *Architecture invariant:* no runtime, no clock, no socket; what others read of it they read through [`Feed`].
 
-use std::collections::VecDeque;
+mod snapshot;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
+
 use crate::aggregate::Store;
-use crate::event::{Moment, QueryEvent};
+use crate::detect::{FindingId, Status};
+use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
+
+pub use snapshot::{
+    FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
+};
 
 /// Events kept for those who watch the stream; who reads slower than that misses some, and is told how many.
 const FEED_EVENTS_MAX: usize = 1024;
@@ -41,8 +50,12 @@ impl Analysis {
         })
     }
 
-    /// Takes one finished query.
-    pub fn observe(&mut self, event: QueryEvent) {
+    /// Takes what happened next on some session.
+    pub fn observe(&mut self, observed: Observed) {
+        let Observed::Query(mut event) = observed else {
+            return;
+        };
+        event.flow = None;
         self.observed += 1;
         if self.fresh.len() == FEED_EVENTS_MAX {
             self.fresh.pop_front();
@@ -62,10 +75,8 @@ impl Analysis {
         for shape in self.store.shapes_from(self.shapes_parsed, PARSER_QUEUE_MAX) {
             let parsed = Arc::clone(&shape);
             let fill = move |facts| {
-                if let Some(facts) = facts {
-                    // Nobody else sets it, and nobody is told twice.
-                    let _ = parsed.facts.set(facts);
-                }
+                // Nobody else sets it, and nobody is told twice.
+                let _ = parsed.facts.set(facts);
             };
             match self.parser.submit(Arc::clone(&shape.text), fill) {
                 Ok(()) => self.shapes_parsed += 1,
@@ -84,6 +95,9 @@ impl Analysis {
 #[derive(Debug, Default)]
 pub struct Feed {
     recent: Mutex<Recent>,
+    snapshot: ArcSwap<Snapshot>,
+    /// What somebody does not want to hear of.
+    muted: Mutex<BTreeSet<FindingId>>,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +119,31 @@ pub struct FeedPart {
 }
 
 impl Feed {
+    /// What the analysis knew at its last tick.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Makes `snapshot` what readers get from now on.
+    pub fn publish_snapshot(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Mutes a finding, or not any more; every snapshot from now on shows it.
+    pub fn set_muted(&self, finding: FindingId, muted: bool) {
+        // Held until the snapshot is changed, so that two of these calls do not cross.
+        let mut all = self.muted.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = if muted {
+            all.insert(finding);
+            Status::Muted
+        } else {
+            all.remove(&finding);
+            Status::Open
+        };
+        self.snapshot
+            .rcu(|snapshot| snapshot.with_status(finding, status));
+    }
+
     /// Events observed since the start: a reader that begins here gets only new ones.
     pub fn position(&self) -> u64 {
         self.lock().published
@@ -167,12 +206,18 @@ mod tests {
             verb: Verb::Select,
             shape: None,
             protocol: Protocol::Simple,
+            requested_at: Moment(sequence),
             completed_at: Moment(sequence),
             phases: Phases::default(),
             rows: 0,
             sqlstate: None,
             transaction_before: TransactionStatus::Idle,
             transaction_after: TransactionStatus::Idle,
+            round_trips: 1,
+            pipeline_index: 0,
+            tags: None,
+            cursor: None,
+            flow: None,
         }
     }
 
@@ -184,7 +229,7 @@ mod tests {
     fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
         let mut analysis = Analysis::new(Store::new(&Settings::default())).unwrap();
         let feed = analysis.feed();
-        (0..5).for_each(|sequence| analysis.observe(event(sequence)));
+        (0..5).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
         assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
         analysis.tick(Moment(0));
         let first = feed.read(0, 3);
@@ -196,7 +241,7 @@ mod tests {
         assert_eq!((sequences(&second), second.next), (vec![3, 4], 5));
 
         let many = FEED_EVENTS_MAX as u64 + 10;
-        (5..5 + many).for_each(|sequence| analysis.observe(event(sequence)));
+        (5..5 + many).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
         analysis.tick(Moment(0));
         let part = feed.read(second.next, 2);
         assert_eq!((sequences(&part), part.missed), (vec![15, 16], 10));
@@ -223,10 +268,7 @@ mod tests {
         }
         drop(analysis);
         for (n, shape) in shapes.iter().enumerate() {
-            assert_eq!(
-                shape.facts.get().unwrap().tables,
-                [format!("shop_order_{n}")]
-            );
+            assert_eq!(shape.facts().unwrap().tables, [format!("shop_order_{n}")]);
         }
     }
 }

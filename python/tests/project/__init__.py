@@ -1,0 +1,1 @@
+"""A project with every kind of relation, to take the map of."""

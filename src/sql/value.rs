@@ -1,0 +1,211 @@
+//! Values as keyed hashes: comparable by value within this process, meaningless outside it.
+//!
+//! A value has one hash however it travels: `8` in SQL text, `'8'`, the text of a DataRow, a binary int2, int4 or
+//! int8; a uuid with dashes, without them, or as 16 bytes. So what is hashed is read by its content, not by its type.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Longest text that is taken for a key, bytes; what is longer is no key of anything.
+pub const KEY_BYTES_MAX: usize = 64;
+
+/// Constants of one statement that are kept.
+pub const CONSTANTS_MAX: usize = 32;
+
+/// How many values a placeholder of a normalised text stood for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstantCount {
+    /// One: `= 7`, `IN (7)`.
+    One,
+    /// Several: `IN (7, 8)`, further rows of VALUES.
+    Several,
+}
+
+/// Where the value of a `$n` of a normalised text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It stood in the text.
+    Value(ValueHash),
+    /// It is the parameter of this number, from 1: Bind brings it.
+    Parameter(u16),
+    /// Nowhere: NULL, or no key (too long, a float, an array, several values).
+    Nothing,
+}
+
+/// One `$n` of a normalised text, as the text alone tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Its value.
+    pub source: Source,
+    /// Whether it stands for one value or for a list of several.
+    pub count: ConstantCount,
+}
+
+/// Integers up to this, either side of zero, agree by chance: page sizes, flags, ids of small tables.
+const SMALL_INT: u64 = 10_000;
+
+/// Texts shorter than this agree by chance: codes, flags, states.
+const SMALL_TEXT_BYTES: usize = 8;
+
+/// The keyed hash of a value. Equal values have equal hashes within this process and no other.
+///
+/// Its lowest bit says whether the value is distinctive: one that hardly agrees with another by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueHash(NonZeroU64);
+
+impl ValueHash {
+    fn new(hash: u64, distinctive: bool) -> ValueHash {
+        let marked = (hash & !1) | u64::from(distinctive);
+        ValueHash(NonZeroU64::new(marked).unwrap_or(NonZeroU64::MIN.saturating_add(1)))
+    }
+
+    /// Whether two columns hardly share it by chance: a uuid, a long text, a large number.
+    pub fn is_distinctive(self) -> bool {
+        self.0.get() & 1 == 1
+    }
+
+    /// The bits, to be hashed further.
+    pub fn bits(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// The process' own key.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueKey {
+    seed: u64,
+}
+
+impl ValueKey {
+    /// A key that nobody knows, from the operating system's randomness.
+    pub fn random() -> ValueKey {
+        ValueKey {
+            seed: RandomState::new().hash_one(0u8),
+        }
+    }
+
+    /// Of an integer.
+    #[inline]
+    pub fn int(self, value: i64) -> ValueHash {
+        ValueHash::new(
+            xxh3_64_with_seed(&value.to_le_bytes(), self.seed),
+            value.unsigned_abs() > SMALL_INT,
+        )
+    }
+
+    /// Of a uuid, most significant byte first.
+    #[inline]
+    pub fn uuid(self, value: u128) -> ValueHash {
+        ValueHash::new(xxh3_64_with_seed(&value.to_be_bytes(), self.seed), true)
+    }
+
+    /// Of a text as PostgreSQL writes values and as SQL's literals contain them (unescaped): an integer or a uuid if
+    /// it reads as one. `None` for what is longer than a key can be.
+    #[inline]
+    pub fn text(self, text: &[u8]) -> Option<ValueHash> {
+        if text.len() > KEY_BYTES_MAX {
+            return None;
+        }
+        if let Some(value) = integer(text) {
+            return Some(self.int(value));
+        }
+        if let Some(value) = uuid(text) {
+            return Some(self.uuid(value));
+        }
+        // A seed of its own: no text equals an integer's eight bytes by accident.
+        let hash = xxh3_64_with_seed(text, self.seed.rotate_left(32));
+        Some(ValueHash::new(hash, text.len() >= SMALL_TEXT_BYTES))
+    }
+}
+
+/// The integer that `text` is the decimal form of, as PostgreSQL writes it.
+fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 19 || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
+    }
+    match (negative, value) {
+        (true, 0) => None,
+        (true, value) => Some(value),
+        (false, value) => value.checked_neg(),
+    }
+}
+
+/// The uuid that `text` is the form of, with dashes or without.
+fn uuid(text: &[u8]) -> Option<u128> {
+    let dashed = match text.len() {
+        32 => false,
+        36 => true,
+        _ => return None,
+    };
+    let mut value: u128 = 0;
+    for (index, byte) in text.iter().enumerate() {
+        if dashed && matches!(index, 8 | 13 | 18 | 23) {
+            if *byte != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let digit = char::from(*byte).to_digit(16)?;
+        value = (value << 4) | u128::from(digit);
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_has_one_hash_however_it_is_written() {
+        let key = ValueKey::random();
+        assert_eq!(key.text(b"8"), Some(key.int(8)));
+        assert_eq!(key.text(b"-9223372036854775808"), Some(key.int(i64::MIN)));
+        let dashed = key.text(b"0f8fad5b-d9cb-469f-a165-70867728950e");
+        assert_eq!(dashed, key.text(b"0F8FAD5BD9CB469FA16570867728950E"));
+        assert_eq!(
+            dashed,
+            Some(key.uuid(0x0f8f_ad5b_d9cb_469f_a165_7086_7728_950e))
+        );
+        assert_ne!(key.text(b"08"), Some(key.int(8)), "a text with its zero");
+        assert_ne!(key.text(b"9223372036854775808"), Some(key.int(i64::MIN)));
+        assert_eq!(key.text(&[b'x'; KEY_BYTES_MAX + 1]), None);
+        assert_ne!(key.text(b""), key.text(b"0"));
+        assert_ne!(
+            key.text(b"-0"),
+            Some(key.int(0)),
+            "PostgreSQL writes no such thing, but a text may be it"
+        );
+    }
+
+    #[test]
+    fn keys_of_two_processes_differ() {
+        assert_ne!(ValueKey::random().int(8), ValueKey::random().int(8));
+    }
+
+    #[test]
+    fn small_numbers_and_short_codes_are_not_distinctive() {
+        let key = ValueKey::random();
+        assert!(!key.int(21).is_distinctive());
+        assert!(key.int(5_000_000).is_distinctive());
+        assert!(key.uuid(7).is_distinctive());
+        assert!(!key.text(b"de").is_some_and(ValueHash::is_distinctive));
+        assert!(
+            key.text(b"a-long-slug")
+                .is_some_and(ValueHash::is_distinctive)
+        );
+    }
+}
