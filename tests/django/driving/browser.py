@@ -67,8 +67,7 @@ class Browser:
     def gather(self, steps: Iterable[str], **query: Any) -> list[Any]:
         """Requests to the ASGI handler, all at once."""
         asks = [
-            Ask(f"/a/{self._scenario.name}/{self._variant}/{step}", query_string(query), self._cookie)
-            for step in steps
+            Ask(f"/a/{self._scenario.name}/{self._variant}/{step}", query_string(query), self._cookie) for step in steps
         ]
         return [self._shown(reply) for reply in self._asgi.ask_at_once(asks)]
 

@@ -73,7 +73,10 @@ def all_configurations() -> list[Configuration]:
     ]
     found += [Configuration("5.2", Driver.PSYCOPG, keep) for keep in (Keep.POOL, Keep.POOL_CHECK)]
     newest = [Configuration("6.1", Driver.PSYCOPG, keep) for keep in (Keep.CLOSE, Keep.STAY, Keep.CHECK, Keep.POOL)]
-    newest += [Configuration("6.1", Driver.PSYCOPG2, Keep.STAY), Configuration("6.1", Driver.SERVER_SIDE_BINDING, Keep.STAY)]
+    newest += [
+        Configuration("6.1", Driver.PSYCOPG2, Keep.STAY),
+        Configuration("6.1", Driver.SERVER_SIDE_BINDING, Keep.STAY),
+    ]
     return found + [one for one in newest if python(one.django).exists()]
 
 
@@ -86,10 +89,10 @@ def selected(words: list[str]) -> list[Configuration]:
     if not words:
         return everything
     chosen = [
-        one for one in everything
-        if any(one.name.startswith(word) or f"-{word}-" in f"-{one.name}-" for word in words)
+        one for one in everything if any(one.name.startswith(word) or f"-{word}-" in f"-{one.name}-" for word in words)
     ]
     if not chosen:
-        raise SystemExit(f"no configuration is called {' or '.join(words)}; there are: "
-                         + " ".join(one.name for one in everything))
+        raise SystemExit(
+            f"no configuration is called {' or '.join(words)}; there are: " + " ".join(one.name for one in everything)
+        )
     return chosen

@@ -132,11 +132,9 @@ class Player:
         return json.loads(line)
 
 
-def model_map(django: str, names: tuple[str, str], address: Address) -> Path | None:
+def model_map(django: str, names: tuple[str, str], address: Address) -> Path:
     """What `python -m django_pgprism models` says of the project."""
-    package = HERE.parents[1] / "python"
-    if not (package / "django_pgprism").is_dir():
-        return None
+    package = HERE.parents[1] / "python" / "src"
     env = environment(address, address.port, names, {})
     env["PYTHONPATH"] = os.pathsep.join([str(HERE), str(package)])
     done = run([python(django), "-m", "django_pgprism", "models"], env=env, cwd=HERE)

@@ -215,8 +215,11 @@ def _(request: Any) -> Any:
     return [badge.staff.name for badge in Badge.objects.select_related("staff").order_by("serial")[:14]]
 
 
-@problem("one_to_one", reverse("shop_customer.id", "shop_profile.customer_id", "profile",
-                               also=("n_plus_one_forward",)), children=12)
+@problem(
+    "one_to_one",
+    reverse("shop_customer.id", "shop_profile.customer_id", "profile", also=("n_plus_one_forward",)),
+    children=12,
+)
 def customer_profile(request: Any) -> Any:
     """The reverse of a one-to-one: looked up like a foreign key, by a unique column."""
     return [customer.profile.nickname for customer in Customer.objects.order_by("id")[:12]]
@@ -227,8 +230,11 @@ def _(request: Any) -> Any:
     return [customer.profile.nickname for customer in Customer.objects.select_related("profile").order_by("id")[:12]]
 
 
-@problem("one_to_one", reverse("clinic_patient.id", "clinic_contact.patient_id", "emergency_contact",
-                               also=("n_plus_one_forward",)), children=12)
+@problem(
+    "one_to_one",
+    reverse("clinic_patient.id", "clinic_contact.patient_id", "emergency_contact", also=("n_plus_one_forward",)),
+    children=12,
+)
 def emergency_contacts(request: Any) -> Any:
     return [patient.emergency_contact.phone for patient in Patient.objects.order_by("name")[:12]]
 
@@ -239,8 +245,12 @@ def _(request: Any) -> Any:
     return [patient.emergency_contact.phone for patient in patients]
 
 
-@problem("one_to_one", reverse("shop_order.id", "shop_invoice.order_id", "invoice",
-                               also=("n_plus_one_forward",)), children=15, login=True)
+@problem(
+    "one_to_one",
+    reverse("shop_order.id", "shop_invoice.order_id", "invoice", also=("n_plus_one_forward",)),
+    children=15,
+    login=True,
+)
 def order_invoices(request: Any) -> Any:
     orders = Order.objects.filter(status="paid").order_by("-placed_at")[:15]
     return [f"{order.number} {order.invoice.total}" for order in orders]
@@ -264,8 +274,11 @@ def _(request: Any) -> Any:
         return [one.order.number for one in Invoice.objects.select_related("order").order_by("total")[:12]]
 
 
-@problem("inheritance", forward("clinic_patient.physician_id", "clinic_physician|clinic_staff.staff_ptr_id",
-                                "physician"), children=12)
+@problem(
+    "inheritance",
+    forward("clinic_patient.physician_id", "clinic_physician|clinic_staff.staff_ptr_id", "physician"),
+    children=12,
+)
 def physician_of_patients(request: Any) -> Any:
     """The far side is a child table: a join, looked up by its `staff_ptr_id`."""
     return [patient.physician.name for patient in Patient.objects.order_by("-name")[:12]]
@@ -276,8 +289,11 @@ def _(request: Any) -> Any:
     return [patient.physician.name for patient in Patient.objects.select_related("physician").order_by("-name")[:12]]
 
 
-@problem("inheritance", reverse("clinic_staff.id", "clinic_physician|clinic_staff.staff_ptr_id", "physician",
-                                also=("n_plus_one_forward",)), children=10)
+@problem(
+    "inheritance",
+    reverse("clinic_staff.id", "clinic_physician|clinic_staff.staff_ptr_id", "physician", also=("n_plus_one_forward",)),
+    children=10,
+)
 def down_to_the_physician(request: Any) -> Any:
     """From the base row to the row of the inheriting table."""
     from clinic.models import Staff
@@ -312,11 +328,14 @@ def proxy_model(request: Any) -> Any:
 
 @proxy_model.fixed
 def _(request: Any) -> Any:
-    return [one.region.name for one in LoyalCustomer.objects.filter(id__lte=4012).select_related("region").order_by("id")]
+    return [
+        one.region.name for one in LoyalCustomer.objects.filter(id__lte=4012).select_related("region").order_by("id")
+    ]
 
 
-@problem("forward", forward("clinic_department.head_id", "clinic_physician|clinic_staff.staff_ptr_id", "head"),
-         children=8)
+@problem(
+    "forward", forward("clinic_department.head_id", "clinic_physician|clinic_staff.staff_ptr_id", "head"), children=8
+)
 def heads_of_departments(request: Any) -> Any:
     return {one.code: one.head.name for one in Department.objects.order_by("code")}
 
@@ -365,8 +384,13 @@ def _(request: Any) -> Any:
     return [line.product.sku for line in lines]
 
 
-@problem("forward", forward("clinic_physician.staff_ptr_id|clinic_staff.id", "clinic_badge.staff_id", "badge",
-                            also=("n_plus_one_reverse",)), children=12)
+@problem(
+    "forward",
+    forward(
+        "clinic_physician.staff_ptr_id|clinic_staff.id", "clinic_badge.staff_id", "badge", also=("n_plus_one_reverse",)
+    ),
+    children=12,
+)
 def badges_of_physicians(request: Any) -> Any:
     """A one-to-one that is a primary key, followed backwards from an inheriting table."""
     return [physician.badge.serial for physician in Physician.objects.order_by("pk")[:12]]

@@ -270,8 +270,12 @@ def long_cursor(job: Any) -> Any:
 def several_prefetches(request: Any) -> Any:
     products = Product.objects.prefetch_related("tags", "stock__warehouse", "review_set__customer__region", "notes")
     return [
-        [sorted(tag.name for tag in product.tags.all()), len(product.stock.all()), len(product.notes.all()),
-         sorted(review.customer.region.name for review in product.review_set.all())]
+        [
+            sorted(tag.name for tag in product.tags.all()),
+            len(product.stock.all()),
+            len(product.notes.all()),
+            sorted(review.customer.region.name for review in product.review_set.all()),
+        ]
         for product in products.order_by("id")[:15]
     ]
 
@@ -354,7 +358,20 @@ def savepoints_around_nothing(job: Any) -> Any:
 
 @look_alike("dashboard")
 def one_count_per_table(request: Any) -> Any:
-    models = (Order, OrderLine, Product, Customer, Review, Invoice, Shipment, Tag, Category, Supplier, Warehouse, Coupon)
+    models = (
+        Order,
+        OrderLine,
+        Product,
+        Customer,
+        Review,
+        Invoice,
+        Shipment,
+        Tag,
+        Category,
+        Supplier,
+        Warehouse,
+        Coupon,
+    )
     return [model.objects.count() for model in models]
 
 
@@ -401,8 +418,10 @@ def admin_without_relations(request: Any) -> Any:
 @clean("raw")
 def raw_joins(request: Any) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT r.name, count(*) FROM shop_region r JOIN shop_customer c ON c.region_id = r.id"
-                       " GROUP BY r.name ORDER BY r.name")
+        cursor.execute(
+            "SELECT r.name, count(*) FROM shop_region r JOIN shop_customer c ON c.region_id = r.id"
+            " GROUP BY r.name ORDER BY r.name"
+        )
         return cursor.fetchall()
 
 

@@ -14,26 +14,46 @@ from shop.models import Category, Customer, Order, OrderLine, Product, Region, R
 from .registry import Where, aggregate, forward, many_to_many, problem, reverse
 
 
-@problem("admin", forward("shop_order.customer_id", "shop_customer.id", "customer"), children=12, login=True,
-         drive=lambda browser: browser.admin("shop/order/"))
+@problem(
+    "admin",
+    forward("shop_order.customer_id", "shop_customer.id", "customer"),
+    children=12,
+    login=True,
+    drive=lambda browser: browser.admin("shop/order/"),
+)
 def admin_list(request: Any) -> Any:
     """`list_display` with a method that follows a foreign key."""
 
 
-@problem("admin", many_to_many("shop_product.id", "shop_tag|shop_product_tags.product_id", "tags"), children=12,
-         login=True, drive=lambda browser: browser.admin("shop/product/"))
+@problem(
+    "admin",
+    many_to_many("shop_product.id", "shop_tag|shop_product_tags.product_id", "tags"),
+    children=12,
+    login=True,
+    drive=lambda browser: browser.admin("shop/product/"),
+)
 def admin_list_with_tags(request: Any) -> Any:
     """`list_display` with a many-to-many relation."""
 
 
-@problem("admin", aggregate("shop_customer.id", "shop_review.customer_id", "review_set", "review"), children=12,
-         login=True, drive=lambda browser: browser.admin("shop/customer/"))
+@problem(
+    "admin",
+    aggregate("shop_customer.id", "shop_review.customer_id", "review_set", "review"),
+    children=12,
+    login=True,
+    drive=lambda browser: browser.admin("shop/customer/"),
+)
 def admin_list_with_counts(request: Any) -> Any:
     """`list_display` with a count."""
 
 
-@problem("admin", forward("shop_orderline.product_id", "shop_product.id", "product"), children=3, login=True,
-         drive=lambda browser: browser.admin("shop/order/31005/change/"))
+@problem(
+    "admin",
+    forward("shop_orderline.product_id", "shop_product.id", "product"),
+    children=3,
+    login=True,
+    drive=lambda browser: browser.admin("shop/order/31005/change/"),
+)
 def admin_inline(request: Any) -> Any:
     """An inline whose rows each show another table's column."""
 
@@ -75,8 +95,12 @@ class TaggedSerializer(serializers.ModelSerializer):
         fields = ("sku", "tags")
 
 
-@problem("serializer", many_to_many("shop_product.id", "shop_tag|shop_product_tags.product_id", "tags"), children=14,
-         login=True)
+@problem(
+    "serializer",
+    many_to_many("shop_product.id", "shop_tag|shop_product_tags.product_id", "tags"),
+    children=14,
+    login=True,
+)
 def slugs_of_many(request: Any) -> Any:
     return TaggedSerializer(Product.objects.filter(price__gt=5).order_by("id")[:14], many=True).data
 
@@ -137,8 +161,12 @@ class NamesSerializer(serializers.ModelSerializer):
         fields = ("name", "region", "referred_by")
 
 
-@problem("serializer", forward("shop_customer.region_id", "shop_region.id", "region"),
-         forward("shop_customer.referred_by_id", "shop_customer.id", "referred_by"), children=12)
+@problem(
+    "serializer",
+    forward("shop_customer.region_id", "shop_region.id", "region"),
+    forward("shop_customer.referred_by_id", "shop_customer.id", "referred_by"),
+    children=12,
+)
 def names_of_two_relations(request: Any) -> Any:
     return NamesSerializer(Customer.objects.filter(id__lte=4012).order_by("-id"), many=True).data
 
@@ -149,8 +177,9 @@ def _(request: Any) -> Any:
     return NamesSerializer(customers, many=True).data
 
 
-@problem("asgi", forward("clinic_appointment.patient_id", "clinic_patient.id", "patient"), children=12,
-         where=Where.ASGI)
+@problem(
+    "asgi", forward("clinic_appointment.patient_id", "clinic_patient.id", "patient"), children=12, where=Where.ASGI
+)
 def sync_view_on_asgi(request: Any) -> Any:
     return [one.patient.name for one in Appointment.objects.filter(room__gt=2).order_by("id")[:12]]
 
@@ -201,8 +230,13 @@ async def _(request: Any) -> Any:
     return [review.customer.name async for review in reviews]
 
 
-@problem("asgi", aggregate("shop_customer.id", "shop_order.customer_id", "orders"), children=12, where=Where.ASGI,
-         drive=lambda browser: browser.gather(["page"] * 4))
+@problem(
+    "asgi",
+    aggregate("shop_customer.id", "shop_order.customer_id", "orders"),
+    children=12,
+    where=Where.ASGI,
+    drive=lambda browser: browser.gather(["page"] * 4),
+)
 def four_requests_at_once(request: Any) -> Any:
     """Each of four requests on the event loop has the loop in it."""
     return [customer.orders.count() for customer in Customer.objects.order_by("email")[:12]]
@@ -224,8 +258,9 @@ def _(job: Any) -> Any:
     return [f"{line.order.number};{line.quantity}" for line in lines]
 
 
-@problem("command", reverse("clinic_department.code", "clinic_staff.department_id", "staff"), children=8,
-         where=Where.COMMAND)
+@problem(
+    "command", reverse("clinic_department.code", "clinic_staff.department_id", "staff"), children=8, where=Where.COMMAND
+)
 def report_in_a_transaction(job: Any) -> Any:
     with transaction.atomic():
         return [sorted(one.name for one in dept.staff.all()) for dept in Department.objects.order_by("-code")]
@@ -280,8 +315,9 @@ def _called(variant: str) -> str:
     return out.getvalue()
 
 
-@problem("threads", reverse("shop_customer.id", "shop_review.customer_id", "review_set"), children=32,
-         where=Where.COMMAND)
+@problem(
+    "threads", reverse("shop_customer.id", "shop_review.customer_id", "review_set"), children=32, where=Where.COMMAND
+)
 def loops_on_four_threads(job: Any) -> Any:
     """Each thread has its own page and its own loop."""
 
@@ -311,8 +347,9 @@ def _tasks(job: Any, work: Any) -> list[Any]:
     return done
 
 
-@problem("worker", forward("clinic_patient.insurer_id", "clinic_insurer.slug", "insurer"), children=32,
-         where=Where.COMMAND)
+@problem(
+    "worker", forward("clinic_patient.insurer_id", "clinic_insurer.slug", "insurer"), children=32, where=Where.COMMAND
+)
 def tasks_with_a_loop_each(job: Any) -> Any:
     return _tasks(job, lambda n: [one.insurer.title for one in Patient.objects.order_by("name")[n * 7 : n * 7 + 8]])
 
@@ -326,8 +363,12 @@ def _(job: Any) -> Any:
     return _tasks(job, work)
 
 
-@problem("worker", many_to_many("shop_tag.id", "shop_product|shop_product_tags.tag_id", "products"), children=20,
-         where=Where.COMMAND)
+@problem(
+    "worker",
+    many_to_many("shop_tag.id", "shop_product|shop_product_tags.tag_id", "products"),
+    children=20,
+    where=Where.COMMAND,
+)
 def tasks_in_transactions(job: Any) -> Any:
     def work(n: int) -> list[int]:
         with transaction.atomic():

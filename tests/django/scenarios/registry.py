@@ -150,7 +150,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def _register(label: Label, family: str, expected: tuple[Expected, ...], options: dict[str, Any]) -> Callable[[Step], Scenario]:
+def _register(
+    label: Label, family: str, expected: tuple[Expected, ...], options: dict[str, Any]
+) -> Callable[[Step], Scenario]:
     def add(step: Step) -> Scenario:
         name = step.__name__
         if name in SCENARIOS:

@@ -11,6 +11,10 @@ from shop.models import Customer, Note, Order, OrderLine, Product, Region, Revie
 from .registry import forward, many_to_many, problem, reverse
 from .serving import page
 
+CUSTOMERS = """
+{% for one in customers %}<p>{{ one }}: {% for order in one.orders.all %}{{ order }} {% endfor %}</p>{% endfor %}
+"""
+
 
 @problem("reverse", reverse("shop_order.id", "shop_orderline.order_id", "lines"), children=12)
 def lines_of_orders(request: Any) -> Any:
@@ -25,14 +29,12 @@ def _(request: Any) -> Any:
 
 @problem("reverse", reverse("shop_customer.id", "shop_order.customer_id", "orders"), children=15, login=True)
 def orders_of_customers(request: Any) -> Any:
-    source = "{% for one in customers %}<p>{{ one }}: {% for order in one.orders.all %}{{ order }} {% endfor %}</p>{% endfor %}"
-    return page(source, customers=Customer.objects.order_by("-id")[:15])
+    return page(CUSTOMERS, customers=Customer.objects.order_by("-id")[:15])
 
 
 @orders_of_customers.fixed
 def _(request: Any) -> Any:
-    source = "{% for one in customers %}<p>{{ one }}: {% for order in one.orders.all %}{{ order }} {% endfor %}</p>{% endfor %}"
-    return page(source, customers=Customer.objects.prefetch_related("orders").order_by("-id")[:15])
+    return page(CUSTOMERS, customers=Customer.objects.prefetch_related("orders").order_by("-id")[:15])
 
 
 @problem("reverse", reverse("shop_product.id", "shop_review.product_id", "review_set"), children=12)
@@ -117,11 +119,17 @@ def patients_of_wards(request: Any) -> Any:
 
 @patients_of_wards.fixed
 def _(request: Any) -> Any:
-    return [sorted(one.name for one in ward.patients.all()) for ward in Ward.objects.prefetch_related("patients").order_by("number")]
+    return [
+        sorted(one.name for one in ward.patients.all())
+        for ward in Ward.objects.prefetch_related("patients").order_by("number")
+    ]
 
 
-@problem("inheritance", reverse("clinic_physician.staff_ptr_id|clinic_staff.id", "clinic_patient.physician_id",
-                                "patients"), children=12)
+@problem(
+    "inheritance",
+    reverse("clinic_physician.staff_ptr_id|clinic_staff.id", "clinic_patient.physician_id", "patients"),
+    children=12,
+)
 def patients_of_physicians(request: Any) -> Any:
     physicians = Physician.objects.order_by("name")[:12]
     return [sorted(patient.name for patient in physician.patients.all()) for physician in physicians]
@@ -167,8 +175,12 @@ def _(request: Any) -> Any:
     return [sorted(tag.name for tag in product.tags.all()) for product in products]
 
 
-@problem("many_to_many", many_to_many("shop_tag.id", "shop_product|shop_product_tags.tag_id", "products"), children=12,
-         login=True)
+@problem(
+    "many_to_many",
+    many_to_many("shop_tag.id", "shop_product|shop_product_tags.tag_id", "products"),
+    children=12,
+    login=True,
+)
 def products_of_tags(request: Any) -> Any:
     from shop.models import Tag
 
@@ -182,8 +194,11 @@ def _(request: Any) -> Any:
     return [len(tag.products.all()) for tag in Tag.objects.prefetch_related("products").order_by("name")[:12]]
 
 
-@problem("many_to_many", many_to_many("shop_product.id", "shop_warehouse|shop_stockrecord.product_id", "warehouses"),
-         children=14)
+@problem(
+    "many_to_many",
+    many_to_many("shop_product.id", "shop_warehouse|shop_stockrecord.product_id", "warehouses"),
+    children=14,
+)
 def warehouses_through_stock(request: Any) -> Any:
     products = Product.objects.filter(id__lt=12015).order_by("id")
     return [sorted(house.city for house in product.warehouses.all()) for product in products]
@@ -195,8 +210,11 @@ def _(request: Any) -> Any:
     return [sorted(house.city for house in product.warehouses.all()) for product in products]
 
 
-@problem("many_to_many", many_to_many("clinic_prescription.id", "clinic_drug|clinic_dose.prescription_id", "drugs"),
-         children=12)
+@problem(
+    "many_to_many",
+    many_to_many("clinic_prescription.id", "clinic_drug|clinic_dose.prescription_id", "drugs"),
+    children=12,
+)
 def drugs_through_doses(request: Any) -> Any:
     prescriptions = Prescription.objects.order_by("id")[:12]
     return [sorted(drug.name for drug in prescription.drugs.all()) for prescription in prescriptions]
@@ -208,19 +226,27 @@ def _(request: Any) -> Any:
     return [sorted(drug.name for drug in prescription.drugs.all()) for prescription in prescriptions]
 
 
-@problem("many_to_many", many_to_many("clinic_drug.atc_code", "clinic_prescription|clinic_dose.drug_atc",
-                                      "prescriptions"), children=12)
+@problem(
+    "many_to_many",
+    many_to_many("clinic_drug.atc_code", "clinic_prescription|clinic_dose.drug_atc", "prescriptions"),
+    children=12,
+)
 def prescriptions_by_text_key(request: Any) -> Any:
     return [len(drug.prescriptions.all()) for drug in Drug.objects.order_by("atc")[:12]]
 
 
 @prescriptions_by_text_key.fixed
 def _(request: Any) -> Any:
-    return [len(drug.prescriptions.all()) for drug in Drug.objects.prefetch_related("prescriptions").order_by("atc")[:12]]
+    return [
+        len(drug.prescriptions.all()) for drug in Drug.objects.prefetch_related("prescriptions").order_by("atc")[:12]
+    ]
 
 
-@problem("many_to_many", many_to_many("clinic_patient.id", "clinic_allergy|patient_allergy_map.patient_id",
-                                      "allergies"), children=12)
+@problem(
+    "many_to_many",
+    many_to_many("clinic_patient.id", "clinic_allergy|patient_allergy_map.patient_id", "allergies"),
+    children=12,
+)
 def allergies_of_patients(request: Any) -> Any:
     """A through table with a name of its own, uuid keys."""
     patients = Patient.objects.order_by("-name")[:12]
@@ -273,8 +299,12 @@ def _(request: Any) -> Any:
     return [[note.text for note in order.notes.all()] for order in orders]
 
 
-@problem("generic", forward("shop_note.object_id", "shop_product.id", "subject"),
-         forward("shop_note.object_id", "shop_order.id", "subject"), children=8)
+@problem(
+    "generic",
+    forward("shop_note.object_id", "shop_product.id", "subject"),
+    forward("shop_note.object_id", "shop_order.id", "subject"),
+    children=8,
+)
 def subjects_of_notes(request: Any) -> Any:
     """A generic foreign key: the values of one column, split over two tables."""
     return [str(note.subject) for note in Note.objects.order_by("id")[:16]]

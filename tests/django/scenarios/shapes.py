@@ -12,6 +12,10 @@ from shop.models import Category, Customer, Order, OrderLine, Product, Region, R
 from .registry import aggregate, deferred, forward, many_to_many, problem, reverse
 from .serving import page
 
+PACKING_LIST = """
+{% for o in orders %}{{ o }}{% for l in o.lines.all %} {{ l.quantity }}x{{ l.product }}{% endfor %};{% endfor %}
+"""
+
 
 @problem("deferred", deferred("shop_product.id", "description"), children=12)
 def deferred_description(request: Any) -> Any:
@@ -157,8 +161,11 @@ def _(request: Any) -> Any:
     return [int(order.t) for order in orders]
 
 
-@problem("aggregate", aggregate("clinic_physician.staff_ptr_id|clinic_staff.id",
-                                "clinic_patient.physician_id", "patients"), children=12)
+@problem(
+    "aggregate",
+    aggregate("clinic_physician.staff_ptr_id|clinic_staff.id", "clinic_patient.physician_id", "patients"),
+    children=12,
+)
 def last_patient(request: Any) -> Any:
     return [one.patients.aggregate(m=Max("name"))["m"] for one in Physician.objects.order_by("pk")[:12]]
 
@@ -168,8 +175,12 @@ def _(request: Any) -> Any:
     return [one.m for one in Physician.objects.annotate(m=Max("patients__name")).order_by("pk")[:12]]
 
 
-@problem("nested", reverse("shop_customer.id", "shop_order.customer_id", "orders"),
-         reverse("shop_order.id", "shop_orderline.order_id", "lines"), children=8)
+@problem(
+    "nested",
+    reverse("shop_customer.id", "shop_order.customer_id", "orders"),
+    reverse("shop_order.id", "shop_orderline.order_id", "lines"),
+    children=8,
+)
 def two_levels(request: Any) -> Any:
     customers = Customer.objects.filter(id__lte=4008).order_by("id")
     return [[len(order.lines.all()) for order in one.orders.order_by("id")] for one in customers]
@@ -181,13 +192,21 @@ def _(request: Any) -> Any:
     return [[len(order.lines.all()) for order in one.orders.all()] for one in customers]
 
 
-@problem("nested", reverse("shop_category.id", "shop_product.category_id", "products"),
-         reverse("shop_product.id", "shop_review.product_id", "review_set"),
-         forward("shop_review.customer_id", "shop_customer.id", "customer"), children=5, login=True)
+@problem(
+    "nested",
+    reverse("shop_category.id", "shop_product.category_id", "products"),
+    reverse("shop_product.id", "shop_review.product_id", "review_set"),
+    forward("shop_review.customer_id", "shop_customer.id", "customer"),
+    children=5,
+    login=True,
+)
 def three_levels(request: Any) -> Any:
     categories = Category.objects.filter(id__lte=305).order_by("id")
     return [
-        [sorted(review.customer.name for review in product.review_set.all()) for product in category.products.order_by("id")]
+        [
+            sorted(review.customer.name for review in product.review_set.all())
+            for product in category.products.order_by("id")
+        ]
         for category in categories
     ]
 
@@ -205,21 +224,27 @@ def _(request: Any) -> Any:
     ]
 
 
-@problem("nested", reverse("shop_order.id", "shop_orderline.order_id", "lines"),
-         forward("shop_orderline.product_id", "shop_product.id", "product"), children=6)
+@problem(
+    "nested",
+    reverse("shop_order.id", "shop_orderline.order_id", "lines"),
+    forward("shop_orderline.product_id", "shop_product.id", "product"),
+    children=6,
+)
 def lines_and_their_products(request: Any) -> Any:
-    source = "{% for o in orders %}{{ o }}{% for l in o.lines.all %} {{ l.quantity }}x{{ l.product }}{% endfor %};{% endfor %}"
-    return page(source, orders=Order.objects.order_by("id")[20:26])
+    return page(PACKING_LIST, orders=Order.objects.order_by("id")[20:26])
 
 
 @lines_and_their_products.fixed
 def _(request: Any) -> Any:
-    source = "{% for o in orders %}{{ o }}{% for l in o.lines.all %} {{ l.quantity }}x{{ l.product }}{% endfor %};{% endfor %}"
-    return page(source, orders=Order.objects.prefetch_related("lines__product").order_by("id")[20:26])
+    return page(PACKING_LIST, orders=Order.objects.prefetch_related("lines__product").order_by("id")[20:26])
 
 
-@problem("nested", reverse("clinic_patient.id", "clinic_appointment.patient_id", "appointments"),
-         forward("clinic_appointment.staff_id", "clinic_staff.id", "staff"), children=8)
+@problem(
+    "nested",
+    reverse("clinic_patient.id", "clinic_appointment.patient_id", "appointments"),
+    forward("clinic_appointment.staff_id", "clinic_staff.id", "staff"),
+    children=8,
+)
 def who_treats_whom(request: Any) -> Any:
     patients = Patient.objects.filter(appointments__isnull=False).distinct().order_by("name")[:8]
     return [sorted(one.staff.name for one in patient.appointments.all()) for patient in patients]
@@ -232,8 +257,12 @@ def _(request: Any) -> Any:
     return [sorted(one.staff.name for one in patient.appointments.all()) for patient in patients]
 
 
-@problem("side_by_side", forward("shop_order.customer_id", "shop_customer.id", "customer"),
-         reverse("shop_order.id", "shop_orderline.order_id", "lines"), children=12)
+@problem(
+    "side_by_side",
+    forward("shop_order.customer_id", "shop_customer.id", "customer"),
+    reverse("shop_order.id", "shop_orderline.order_id", "lines"),
+    children=12,
+)
 def two_relations_of_one_row(request: Any) -> Any:
     """Two loops over one parent, taking turns."""
     return [f"{one.customer.name} {len(one.lines.all())}" for one in Order.objects.order_by("number")[:12]]
@@ -414,7 +443,9 @@ def slow_first_row(request: Any) -> Any:
 
 @slow_first_row.fixed
 def _(request: Any) -> Any:
-    return [one.staff.name for one in Appointment.objects.filter(room__lt=5).select_related("staff").order_by("id")[:12]]
+    return [
+        one.staff.name for one in Appointment.objects.filter(room__lt=5).select_related("staff").order_by("id")[:12]
+    ]
 
 
 @problem("mixed_in", forward("shop_region.parent_id", "shop_region.id", "parent"), children=10)

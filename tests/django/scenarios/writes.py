@@ -86,8 +86,9 @@ def _(request: Any) -> Any:
     return _topics()
 
 
-@problem("update", write_loop("shop_subscription", "bulk_update", "update"), children=14, restore=SUBSCRIPTIONS,
-         login=True)
+@problem(
+    "update", write_loop("shop_subscription", "bulk_update", "update"), children=14, restore=SUBSCRIPTIONS, login=True
+)
 def save_one_field_each(request: Any) -> Any:
     with transaction.atomic():
         for one in Subscription.objects.filter(visits__gte=5).order_by("email")[:14]:
@@ -185,7 +186,9 @@ def update_or_create_each(request: Any) -> Any:
 def _(request: Any) -> Any:
     Subscription.objects.bulk_create(
         [Subscription(email=f"s{n}@example.org", topic=f"again {n}") for n in range(10)],
-        update_conflicts=True, update_fields=["topic"], unique_fields=["email"],
+        update_conflicts=True,
+        update_fields=["topic"],
+        unique_fields=["email"],
     )
     return _topics()
 
@@ -271,9 +274,13 @@ def _(request: Any) -> Any:
 @problem("duplicate", duplicate("shop_order"), children=4, login=True)
 def same_list_evaluated_again(request: Any) -> Any:
     """A queryset that is cloned each time it is used."""
-    source = "{{ orders.all|length }} {{ orders.all.0 }} {% for o in orders.all %}{{ o }}{% endfor %}{{ orders.all|last }}"
-    return page("{% autoescape off %}" + source + "{% endautoescape %}",
-                orders=_Again(Order.objects.filter(status="paid").order_by("-id")))
+    source = (
+        "{{ orders.all|length }} {{ orders.all.0 }} {% for o in orders.all %}{{ o }}{% endfor %}{{ orders.all|last }}"
+    )
+    return page(
+        "{% autoescape off %}" + source + "{% endautoescape %}",
+        orders=_Again(Order.objects.filter(status="paid").order_by("-id")),
+    )
 
 
 class _Again:
@@ -290,8 +297,10 @@ class _Again:
 @same_list_evaluated_again.fixed
 def _(request: Any) -> Any:
     source = "{{ orders|length }} {{ orders.0 }} {% for o in orders %}{{ o }}{% endfor %}{{ orders|last }}"
-    return page("{% autoescape off %}" + source + "{% endautoescape %}",
-                orders=list(Order.objects.filter(status="paid").order_by("-id")))
+    return page(
+        "{% autoescape off %}" + source + "{% endautoescape %}",
+        orders=list(Order.objects.filter(status="paid").order_by("-id")),
+    )
 
 
 @problem("duplicate", duplicate("shop_order"), children=4)
@@ -317,8 +326,14 @@ def same_get_in_helpers(request: Any) -> Any:
         return Customer.objects.get(email="c9@example.org")
 
     with transaction.atomic():
-        return [customer().name, customer().email, customer().pk, customer().region_id, customer().biography[:5],
-                customer().referred_by_id]
+        return [
+            customer().name,
+            customer().email,
+            customer().pk,
+            customer().region_id,
+            customer().biography[:5],
+            customer().referred_by_id,
+        ]
 
 
 @same_get_in_helpers.fixed
@@ -359,7 +374,9 @@ def get_or_create_that_is_there(job: Any) -> Any:
 
 @get_or_create_that_is_there.fixed
 def _(job: Any) -> Any:
-    there = set(Subscription.objects.filter(email__in=[f"s{n}@example.org" for n in range(12)]).values_list("email", flat=True))
+    there = set(
+        Subscription.objects.filter(email__in=[f"s{n}@example.org" for n in range(12)]).values_list("email", flat=True)
+    )
     return [f"s{n}@example.org" not in there for n in range(12)]
 
 
