@@ -174,7 +174,7 @@ impl Server {
         } = settings;
         let access = Access::new(hosts, token);
         let admin = Arc::new(Admin {
-            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry))?,
+            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&feed))?,
             guard: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
