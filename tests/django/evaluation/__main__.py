@@ -93,9 +93,13 @@ class Evaluation:
                     if finding["occurrences"] > known.get(finding["id"], finding | {"occurrences": 0})["occurrences"]
                 ]
             player.end()
-        for scenario in scenarios:
-            if problems := wire.problems_of(scenario, runs[scenario["name"]]):
-                raise Failed(f"{scenario['name']} is not what it says: {'; '.join(problems)}")
+        doubts = [
+            f"{scenario['name']}: {words}"
+            for scenario in scenarios
+            for words in wire.problems_of(scenario, runs[scenario["name"]])
+        ]
+        if doubts := doubts + wire.shared_with_hard(scenarios, runs):
+            raise Failed("scenarios that are not what they say: " + "; ".join(doubts))
         marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
         scored = score(scenarios, ledger, marked=marked)
         if self.options.mixed:
