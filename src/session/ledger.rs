@@ -9,8 +9,11 @@ use super::Sink;
 use super::asked::{Asked, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
-use crate::event::{Exchange, Moment, Protocol, SessionEvent, SessionFacts, TransactionOutcome};
-use crate::sql::Verb;
+use crate::event::{
+    Exchange, Moment, Protocol, RowKeys, RowsEvent, SessionEvent, SessionFacts, Statement,
+    TransactionOutcome,
+};
+use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
 
 /// The transaction block, as tags and ReadyForQuery tell it.
@@ -132,6 +135,7 @@ impl Ledger {
                 Copying::Yes => Protocol::Copy,
                 Copying::No => protocol,
             },
+            cursor: None,
         }
     }
 
@@ -181,8 +185,8 @@ impl Ledger {
             tags: asked.tags,
             literal_text: asked.literal_text,
             statement_name: asked.name,
-            cursor: None,
-            flow: None,
+            cursor: progress.cursor,
+            flow: asked.flow,
         };
         self.sequence += 1;
         self.pending = Some(exchange);
@@ -246,6 +250,32 @@ impl Ledger {
         let counts = in_transaction || idle_ns <= unit_gap_ns;
         self.stopwatch
             .charge_application(if counts { idle_ns } else { 0 });
+    }
+
+    /// A cursor or portal that stays open returned rows, after whatever was reported before.
+    pub(super) fn rows(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        statement: &Statement,
+        cursor: NameHash,
+        progress: &Progress,
+        result: RowKeys,
+        sink: &mut impl Sink,
+    ) {
+        self.flush(facts, sink);
+        sink.rows(RowsEvent {
+            facts: Arc::clone(facts),
+            fingerprint: statement.fingerprint,
+            shape: statement.shape.clone(),
+            cursor,
+            completed_at: progress.completed_at,
+            result,
+        });
+    }
+
+    /// How many queries were reported: the number of the next one.
+    pub(super) fn reported(&self) -> u64 {
+        self.sequence
     }
 
     /// Hands on the query that waits.

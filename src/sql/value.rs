@@ -218,11 +218,6 @@ impl ValueKey {
         self.seed.rotate_left(32)
     }
 
-    /// A seed for what is no value.
-    pub fn seed(self) -> u64 {
-        self.seed.rotate_left(16)
-    }
-
     /// Of a text of any length.
     #[inline]
     pub fn content(self, text: &[u8]) -> Content {
@@ -239,8 +234,9 @@ impl ValueKey {
         }
     }
 
-    /// Of a text of any length, as a difference only.
-    fn bits(self, text: &[u8]) -> u64 {
+    /// Of bytes of any length, as a difference only: no value.
+    #[inline]
+    pub fn bits(self, text: &[u8]) -> u64 {
         xxh3_64_with_seed(text, self.text_seed())
     }
 
