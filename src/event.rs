@@ -358,6 +358,12 @@ pub struct RowsEvent {
     pub shape: Option<Arc<Shape>>,
     /// The cursor or portal, unique on its session while it is open.
     pub cursor: NameHash,
+    /// When the query itself was asked (its DECLARE, its first Execute): the same in all its events.
+    pub requested_at: Moment,
+    /// Transaction status when the query was asked.
+    pub transaction_before: TransactionStatus,
+    /// The query's tags.
+    pub tags: Option<Arc<crate::sql::tags::Tags>>,
     /// When they had arrived.
     pub completed_at: Moment,
     /// Their keys.
