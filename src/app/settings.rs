@@ -82,7 +82,7 @@ pub(super) fn observer(config: &Config) -> Arc<Shared> {
     );
     shared
         .drop_events_per_10000
-        .store(config.debug.drop_events_per_10000, Ordering::Relaxed);
+        .store(config.debug.drop_events_per_10000 as u64, Ordering::Relaxed);
     shared
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::catalog::Portal;
 use super::columns::DESCRIPTION_BYTES_MAX;
+use super::ledger::Part;
 use super::parameters::Prepared;
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::{Conversation, Lost, Phase, Scratch, Sink};
@@ -338,17 +339,18 @@ impl<S: Sink> Backend<'_, S> {
         let mut progress =
             ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
         progress.cursor = Some(portal);
+        let open = catalog.portal(portal);
         if let Some(result) = results.take(self.sink) {
-            ledger.rows(
-                facts,
-                &asked.statement,
-                portal,
-                &progress,
-                result,
-                self.sink,
-            );
+            let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
+            let part = Part {
+                asked: &asked,
+                cursor: portal,
+                first: so_far.unwrap_or(&progress),
+                completed_at: self.at,
+            };
+            ledger.rows(facts, part, result, self.sink);
         }
-        match catalog.portal(portal) {
+        match open {
             Some(open) => open.advance(progress),
             None => ledger.report(facts, asked, &progress, None, self.sink),
         }

@@ -10,8 +10,7 @@ use super::asked::{Asked, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
-    Exchange, Moment, Protocol, RowKeys, RowsEvent, SessionEvent, SessionFacts, Statement,
-    TransactionOutcome,
+    Exchange, Moment, Protocol, RowKeys, RowsEvent, SessionEvent, SessionFacts, TransactionOutcome,
 };
 use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
@@ -72,6 +71,19 @@ enum Copying {
     #[default]
     No,
     Yes,
+}
+
+/// A part of the rows of a cursor or portal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// The query.
+    pub asked: &'a Asked,
+    /// The cursor or portal.
+    pub cursor: NameHash,
+    /// Its first round trip.
+    pub first: &'a Progress,
+    /// When this part was complete.
+    pub completed_at: Moment,
 }
 
 #[derive(Debug, Default)]
@@ -256,19 +268,20 @@ impl Ledger {
     pub(super) fn rows(
         &mut self,
         facts: &Arc<SessionFacts>,
-        statement: &Statement,
-        cursor: NameHash,
-        progress: &Progress,
+        rows: Part<'_>,
         result: RowKeys,
         sink: &mut impl Sink,
     ) {
         self.flush(facts, sink);
         sink.rows(RowsEvent {
             facts: Arc::clone(facts),
-            fingerprint: statement.fingerprint,
-            shape: statement.shape.clone(),
-            cursor,
-            completed_at: progress.completed_at,
+            fingerprint: rows.asked.statement.fingerprint,
+            shape: rows.asked.statement.shape.clone(),
+            cursor: rows.cursor,
+            requested_at: rows.first.requested_at,
+            transaction_before: rows.first.transaction_before,
+            tags: rows.asked.tags.clone(),
+            completed_at: rows.completed_at,
             result,
         });
     }

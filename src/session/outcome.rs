@@ -2,6 +2,7 @@
 
 use super::asked::{Asked, Progress};
 use super::catalog::{Lifetime, Portal};
+use super::ledger::Part;
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
@@ -59,14 +60,13 @@ impl Conversation {
             (Verb::Fetch | Verb::Move, Some(cursor)) => {
                 if let Some(open) = catalog.portal(cursor) {
                     if let Some(result) = result {
-                        ledger.rows(
-                            facts,
-                            &open.asked.statement,
+                        let part = Part {
+                            asked: &open.asked,
                             cursor,
-                            &progress,
-                            result,
-                            sink,
-                        );
+                            first: open.progress.as_ref().unwrap_or(&progress),
+                            completed_at: progress.completed_at,
+                        };
+                        ledger.rows(facts, part, result, sink);
                     }
                     open.advance(if asked.verb == Verb::Fetch {
                         progress
@@ -92,8 +92,14 @@ impl Conversation {
                 }
             }
             // The last rows of a portal that was suspended before.
-            (Some(portal), Some(result)) => {
-                ledger.rows(facts, &asked.statement, portal, &progress, result, sink);
+            (Some(cursor), Some(result)) => {
+                let part = Part {
+                    asked: &asked,
+                    cursor,
+                    first: &progress,
+                    completed_at: progress.completed_at,
+                };
+                ledger.rows(facts, part, result, sink);
             }
         }
         self.change_catalog(&asked, command, sink);

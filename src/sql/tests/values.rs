@@ -28,7 +28,7 @@ fn one(key: ValueKey, text: &str) -> OwnedScanned {
     scanner.set_key(Some(key));
     let mut found = Vec::new();
     scanner.scan(text.as_bytes(), &mut |scanned| {
-        found.push(scanned.to_owned())
+        found.push(scanned.to_owned());
     });
     assert_eq!(found.len(), 1, "{text}");
     assert_eq!(found, scan_with(key, &[text.as_bytes()]), "{text}");
