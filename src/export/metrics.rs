@@ -119,7 +119,7 @@ const UNOBSERVED_SESSIONS: Family = Family {
 
 const SLOW_LOG_DROPPED: Family = Family {
     name: "pgprism_slow_log_dropped_total",
-    help: "Slow queries that were not written to the slow-query log.",
+    help: "Slow queries, and findings, that were not written to the slow-query log.",
     kind: Kind::Counter,
     labels: &["reason"],
 };

@@ -15,6 +15,14 @@ pub(super) struct News {
     done: Option<Weak<Snapshot>>,
 }
 
+/// A finding of which there is something to tell.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) found: Arc<FoundAndAdvised>,
+    /// What became of it before; `None` when it was not there.
+    pub(super) before: Option<Status>,
+}
+
 impl News {
     /// A memory of all that `snapshot` holds.
     pub(super) fn since(snapshot: &Arc<Snapshot>) -> News {
@@ -29,11 +37,7 @@ impl News {
     }
 
     /// Findings that are new or whose status changed, at most `max`: the others come with the next call.
-    pub(super) fn take(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        max: usize,
-    ) -> Vec<Arc<FoundAndAdvised>> {
+    pub(super) fn take(&mut self, snapshot: &Arc<Snapshot>, max: usize) -> Vec<Item> {
         if self
             .done
             .as_ref()
@@ -52,7 +56,10 @@ impl News {
                 told.insert(id, status);
             } else if items.len() < max {
                 told.insert(id, status);
-                items.push(Arc::clone(found));
+                items.push(Item {
+                    found: Arc::clone(found),
+                    before,
+                });
             } else {
                 told.extend(before.map(|before| (id, before)));
                 all = false;

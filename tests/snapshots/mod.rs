@@ -8,10 +8,12 @@ use pgprism::advise::Advice;
 use pgprism::analysis::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
-use pgprism::detect::{Confidence, Finding, FindingId, Kind, Link, Proof, Severity, Side, Status};
+use pgprism::detect::{
+    Confidence, Detail, Finding, FindingId, Kind, Link, Proof, Severity, Side, Status,
+};
 use pgprism::event::{Moment, Phases, SessionFacts, SessionId, Shape};
 use pgprism::sql::{Fingerprint, Verb};
-use pgprism::unit::{Completeness, Evidence, TimelineEntry, UnitId, UnitRecord};
+use pgprism::unit::{Completeness, Evidence, TimelineEntry, UnitId, UnitRecord, UnitState};
 use pgprism::wire::SqlState;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -63,6 +65,7 @@ pub(crate) fn finding(id: FindingId, kind: Kind, cost_ms: u64) -> FoundAndAdvise
             queries_before: 14,
             queries_after: 3,
             example_unit: None,
+            detail: Detail::default(),
         },
         advice: Advice {
             title: "Write all rows at once".to_owned(),
@@ -174,6 +177,8 @@ pub(crate) fn unit(id: u64, started_at: u64, duration: u64, route: Option<&str>)
         ended_at: Moment((started_at + duration) * MS),
         evidence: Evidence::Transaction,
         completeness: Completeness::Complete,
+        state: UnitState::Ended,
+        findings: Vec::new(),
         route: route.map(Arc::from),
         controller: route.map(|_| Arc::from("order_list")),
         queries: 4,

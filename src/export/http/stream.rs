@@ -136,10 +136,10 @@ async fn feed(
         }
         looks = looks.wrapping_add(1);
         if kinds.contains(&Kind::Finding) {
-            for found in news.take(&admin.feed.snapshot(), FINDINGS_MAX) {
+            for item in news.take(&admin.feed.snapshot(), FINDINGS_MAX) {
                 let event = Event::default()
                     .event("finding")
-                    .json_data(FindingItem::new(&admin, &found));
+                    .json_data(FindingItem::new(&admin, &item.found));
                 if send(&events, event).await.is_err() {
                     return;
                 }

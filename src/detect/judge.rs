@@ -1,0 +1,217 @@
+//! From a unit's loops to findings: one for each cause.
+
+mod flows;
+mod writes;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::case::{FlowCase, Scene};
+use super::finding::{Detail, Link, Proof, Side, Trait};
+use super::group::Group;
+use super::knowledge::{Knowledge, Named};
+use super::loops::Loops;
+use super::price::Price;
+use super::{Confidence, Kind, Settings, chatty_unit, duplicate, query_loop};
+use crate::sql::Fingerprint;
+use crate::unit::Evidence;
+
+/// One finding in one unit.
+#[derive(Debug, Clone)]
+pub(super) struct Judged {
+    pub kind: Kind,
+    pub confidence: Confidence,
+    pub evidence: Evidence,
+    pub child: Side,
+    pub parent: Option<Side>,
+    pub chain: Vec<Link>,
+    pub proof: Option<Proof>,
+    pub detail: Detail,
+    /// Statements in the loop, those of its outer loops included.
+    pub queries: u64,
+    pub price: Price,
+    /// Parent rows with a value, and children: what the slope is made of.
+    pub slope: Option<(u64, u64)>,
+}
+
+/// Everything that is wrong with a unit.
+pub(super) fn judge(
+    scene: &Scene,
+    loops: &Loops,
+    knowledge: &Knowledge,
+    settings: &Settings,
+) -> Vec<Judged> {
+    if scene.completeness == crate::unit::Completeness::Incomplete {
+        return Vec::new();
+    }
+    let court = Court {
+        scene,
+        loops,
+        knowledge,
+        settings,
+    };
+    court.judge()
+}
+
+struct Court<'a> {
+    scene: &'a Scene,
+    loops: &'a Loops,
+    knowledge: &'a Knowledge,
+    settings: &'a Settings,
+}
+
+impl<'a> Court<'a> {
+    fn judge(&self) -> Vec<Judged> {
+        let flows: Vec<FlowCase<'a>> = self
+            .loops
+            .groups
+            .iter()
+            .filter(|group| self.may_flow(group))
+            .filter_map(|group| {
+                FlowCase::of(group, self.loops, self.knowledge, self.scene, self.settings)
+            })
+            .collect();
+        let mut explained: HashSet<Fingerprint> = HashSet::new();
+        let mut found = Vec::new();
+        self.write_loops(&flows, &mut explained, &mut found);
+        self.reads(&flows, &mut explained, &mut found);
+        self.duplicates(&mut explained, &mut found);
+        self.query_loops(&mut explained, &mut found);
+        self.chatty(&explained, &mut found);
+        found
+    }
+
+    fn may_flow(&self, group: &Group) -> bool {
+        let one_transaction = matches!(group.span, super::group::Span::One(Some(_)));
+        group.failed == 0
+            && (self.scene.evidence.is_hard() || one_transaction || !group.is_paced())
+            && !group.mostly(group.between.defined)
+    }
+
+    fn duplicates(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+        for group in &self.loops.groups {
+            if explained.contains(&group.fingerprint) || !duplicate::is(group, self.settings) {
+                continue;
+            }
+            explained.insert(group.fingerprint);
+            let confidence = if self.scene.evidence.is_hard() {
+                Confidence::Proved
+            } else {
+                Confidence::Likely
+            };
+            let remaining = group.count - group.repeated.min(group.count);
+            found.push(self.alone(
+                group,
+                Kind::Duplicate,
+                confidence,
+                Price::of(group, remaining),
+                None,
+            ));
+        }
+    }
+
+    fn query_loops(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+        if self.loops.tallies.definitions > 0 {
+            // A migration reads as it goes; that is no request.
+            return;
+        }
+        for group in &self.loops.groups {
+            if explained.contains(&group.fingerprint) {
+                continue;
+            }
+            let Some(slot) = query_loop::varying_slot(group, self.settings) else {
+                continue;
+            };
+            explained.insert(group.fingerprint);
+            let price = Price::of(group, 1);
+            let column = group.slots.get(slot).map(|slot| &slot.column);
+            found.push(self.alone(group, Kind::QueryLoop, Confidence::Suspected, price, column));
+        }
+    }
+
+    fn chatty(&self, explained: &HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+        let statements = chatty_unit::statements(self.loops.groups.iter(), |group| {
+            explained.contains(&group.fingerprint)
+        });
+        if !chatty_unit::is(statements, self.settings) || self.loops.tallies.definitions > 0 {
+            return;
+        }
+        let Some(first) = self.loops.groups.first() else {
+            return;
+        };
+        let cost_ns = self.loops.groups.iter().map(Group::cost_ns).sum();
+        let price = Price {
+            surplus: statements - self.settings.queries_max,
+            cost_ns,
+            saves_ns: 0,
+        };
+        let mut judged = self.alone(first, Kind::ChattyUnit, Confidence::Likely, price, None);
+        judged.queries = statements;
+        found.push(judged);
+    }
+
+    /// A finding of one group, without a parent.
+    fn alone(
+        &self,
+        group: &Group,
+        kind: Kind,
+        confidence: Confidence,
+        price: Price,
+        column: Option<&Named>,
+    ) -> Judged {
+        let facts = group.facts();
+        let table = facts.and_then(|facts| facts.main_table.as_deref());
+        let mut child = side(group, column);
+        if child.table.is_none() {
+            child.table = table.map(Arc::from);
+        }
+        Judged {
+            kind,
+            confidence,
+            evidence: self.scene.evidence,
+            child,
+            parent: None,
+            chain: Vec::new(),
+            proof: None,
+            detail: Detail {
+                main_table: table.map(Arc::from),
+                traits: traits([
+                    (Trait::Limited, facts.is_some_and(|facts| facts.limit)),
+                    (
+                        Trait::Ordered,
+                        facts.is_some_and(|facts| !facts.ordering.is_empty()),
+                    ),
+                    (Trait::Single, is_single(group)),
+                ]),
+                ..Detail::default()
+            },
+            queries: group.count,
+            price,
+            slope: None,
+        }
+    }
+}
+
+fn traits<const N: usize>(all: [(Trait, bool); N]) -> BTreeSet<Trait> {
+    all.into_iter()
+        .filter(|(_, holds)| *holds)
+        .map(|(one, _)| one)
+        .collect()
+}
+
+fn is_single(group: &Group) -> bool {
+    group.many_rows == 0
+}
+
+fn text(shape: Option<&crate::event::Shape>) -> Arc<str> {
+    shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text))
+}
+
+fn side(group: &Group, column: Option<&Named>) -> Side {
+    Side {
+        fingerprint: group.fingerprint,
+        query: text(group.shape.as_deref()),
+        table: column.and_then(|column| column.table.clone()),
+        column: column.map(|column| Arc::clone(&column.column)),
+    }
+}
