@@ -274,6 +274,7 @@ impl Ledger {
     ) {
         self.flush(facts, sink);
         sink.rows(RowsEvent {
+            queries: self.sequence,
             facts: Arc::clone(facts),
             fingerprint: rows.asked.statement.fingerprint,
             shape: rows.asked.statement.shape.clone(),
