@@ -3,7 +3,9 @@
 //! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
 
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash, Verb};
@@ -356,6 +358,12 @@ pub struct RowsEvent {
     pub shape: Option<Arc<Shape>>,
     /// The cursor or portal, unique on its session while it is open.
     pub cursor: NameHash,
+    /// When the query itself was asked (its DECLARE, its first Execute): the same in all its events.
+    pub requested_at: Moment,
+    /// Transaction status when the query was asked.
+    pub transaction_before: TransactionStatus,
+    /// The query's tags.
+    pub tags: Option<Arc<crate::sql::tags::Tags>>,
     /// When they had arrived.
     pub completed_at: Moment,
     /// Their keys.
@@ -384,9 +392,6 @@ pub struct Flow {
     pub result: Option<RowKeys>,
 }
 
-/// Constants of one statement that are kept.
-pub const CONSTANTS_MAX: usize = 32;
-
 /// One `$n` of a normalised text, with the value it had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Constant {
@@ -394,15 +399,6 @@ pub struct Constant {
     pub value: Option<ValueHash>,
     /// Whether it stands for one value or for a list of several.
     pub count: ConstantCount,
-}
-
-/// How many values a placeholder of a normalised text stood for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConstantCount {
-    /// One: `= 7`, `IN (7)`.
-    One,
-    /// Several: `IN (7, 8)`, further rows of VALUES.
-    Several,
 }
 
 /// The key-like values of a result: hashes, row by row.
@@ -416,6 +412,8 @@ pub struct RowKeys {
     pub rows: u32,
     /// Rows that came.
     pub rows_total: u64,
+    /// Their place in the account of all results that wait to be compared; [`Held::default`] where nobody counts.
+    pub held: Held,
 }
 
 impl RowKeys {
@@ -428,6 +426,72 @@ impl RowKeys {
             .copied()
     }
 }
+
+/// What all results on their way to the analysis, or kept by it, may take.
+#[derive(Debug)]
+pub struct FlowBudget {
+    /// Bytes taken now.
+    pub bytes: AtomicUsize,
+    /// Most bytes that may be taken.
+    pub bytes_max: AtomicUsize,
+}
+
+impl FlowBudget {
+    /// Nothing is taken, `bytes_max` may be.
+    pub fn new(bytes_max: usize) -> Arc<FlowBudget> {
+        Arc::new(FlowBudget {
+            bytes: AtomicUsize::new(0),
+            bytes_max: AtomicUsize::new(bytes_max),
+        })
+    }
+
+    /// Takes `bytes`, given back when what is returned is dropped; `None` when they are not there.
+    pub fn take(self: &Arc<FlowBudget>, bytes: usize) -> Option<Held> {
+        let taken = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held {
+            budget: Some(Arc::clone(self)),
+            bytes,
+        };
+        let fits = taken.saturating_add(bytes) <= self.bytes_max.load(Ordering::Relaxed);
+        fits.then_some(held)
+    }
+}
+
+/// Bytes taken of a [`FlowBudget`], given back on drop. A clone takes as many again, whatever is left.
+#[derive(Debug, Default)]
+pub struct Held {
+    budget: Option<Arc<FlowBudget>>,
+    bytes: usize,
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Held {
+        if let Some(budget) = &self.budget {
+            budget.bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+        Held {
+            budget: self.budget.clone(),
+            bytes: self.bytes,
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What counts is what is held, not for whom.
+impl PartialEq for Held {
+    fn eq(&self, _: &Held) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
 
 /// A RowDescription: what a result's columns are.
 #[derive(Debug, PartialEq, Eq)]

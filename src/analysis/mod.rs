@@ -124,6 +124,11 @@ impl Feed {
         self.snapshot.load_full()
     }
 
+    /// Makes `snapshot` what readers get from now on.
+    pub fn publish_snapshot(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
     /// Mutes a finding, or not any more; the next snapshot shows it.
     pub fn set_muted(&self, finding: FindingId, muted: bool) {
         let mut all = self.muted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::advise::Advice;
 use crate::detect::{Finding, FindingId, Kind};
-use crate::unit::UnitRecord;
+use crate::unit::{UnitId, UnitRecord};
 
 /// Upper bounds of the histogram of statements a unit.
 pub const UNIT_QUERIES_BOUNDS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub units: Vec<Arc<UnitRecord>>,
     /// Units that have not ended.
     pub units_open: u64,
+    /// What they are by now, oldest first; at most as many as ended ones are kept.
+    pub open: Vec<Arc<UnitRecord>>,
     /// Statements analysed since the start.
     pub statements: u64,
     /// Units that ended, by route.
@@ -35,6 +37,8 @@ pub struct FoundAndAdvised {
     pub finding: Finding,
     /// What to do about it.
     pub advice: Advice,
+    /// The units kept, open ones among them, in which it was seen; oldest first, at most as many as are kept.
+    pub units: Vec<UnitId>,
 }
 
 /// Units of one route.

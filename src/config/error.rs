@@ -138,6 +138,16 @@ pub enum Reason {
     TlsNotYet(&'static str),
     #[error("`{0}` is given to two listeners")]
     Twice(String),
+    #[error(
+        "`{0}` is not an id; write its 16 hexadecimal digits, as the API and the report show them"
+    )]
+    NotAnId(String),
+    #[error("`{0}` is not a tag; write its key and its value, for example \"controller=checkout\"")]
+    NotATag(String),
+    #[error("is empty, and would never match; leave the key out, or give it a value")]
+    EmptyCondition,
+    #[error("a rule without a key would hide everything; give at least one of {}", .0.join(", "))]
+    EmptyRule(&'static [&'static str]),
     #[error("{0} is the proxy's own address: it would connect to itself")]
     OwnAddress(String),
     #[error("there is no listener; add a [[listeners]] section")]

@@ -178,6 +178,10 @@ pub static KEYS: &[Key] = &[
         summary: "SQLSTATEs with a name of their own in metrics" },
     Key { name: "limits.ring_events_max", flag: None, environment: Some("PGPRISM_LIMITS_RING_EVENTS_MAX"), range: Some(("1", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.ring_events_max),
         summary: "Finished queries that wait for the analysis, for each worker" },
+    Key { name: "limits.units_max", flag: None, environment: Some("PGPRISM_LIMITS_UNITS_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.units_max),
+        summary: "Units of work that ended and are kept" },
+    Key { name: "limits.findings_max", flag: None, environment: Some("PGPRISM_LIMITS_FINDINGS_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.findings_max),
+        summary: "Findings that are kept" },
 
     Key { name: "timeouts.connect", flag: None, environment: Some("PGPRISM_TIMEOUTS_CONNECT"), range: Some(("1ms", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.connect),
         summary: "Time to connect to the upstream, all its addresses together" },
@@ -194,6 +198,12 @@ pub static KEYS: &[Key] = &[
 
     Key { name: "units.unit_gap", flag: None, environment: Some("PGPRISM_UNITS_UNIT_GAP"), range: Some(("1ms", "1h")), reload: AtStart, field: Once(|c| &mut c.units.unit_gap),
         summary: "Longest pause between two queries that counts as the application's time" },
+    Key { name: "units.n_plus_one_min", flag: None, environment: Some("PGPRISM_UNITS_N_PLUS_ONE_MIN"), range: Some(("2", "1000")), reload: AtStart, field: Once(|c| &mut c.units.n_plus_one_min),
+        summary: "Repetitions in a unit from which on they are a finding" },
+    Key { name: "units.statements_max", flag: None, environment: Some("PGPRISM_UNITS_STATEMENTS_MAX"), range: Some(("10", "100000")), reload: AtStart, field: Once(|c| &mut c.units.statements_max),
+        summary: "Statements of a unit that are kept" },
+    Key { name: "units.queries_max", flag: None, environment: Some("PGPRISM_UNITS_QUERIES_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.units.queries_max),
+        summary: "Budget of queries for a unit, beyond which it is a finding (chatty_unit); 0 is none" },
 ];
 
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);

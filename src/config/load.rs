@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Place, Reason};
 use super::keys::{Field, KEYS, Key};
 use super::value::Raw;
-use super::{Config, Listener, Token};
+use super::{Config, IgnoreRule, Listener, Token};
 
 /// Where settings come from, remembered so that a reload reads the same again.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -99,7 +99,7 @@ impl<'t> File<'t> {
         })
     }
 
-    fn place(&self, offset: usize) -> Place {
+    pub(super) fn place(&self, offset: usize) -> Place {
         Place::File {
             path: self.path.to_owned(),
             line: Some(line_at(self.text, offset)),
@@ -187,7 +187,13 @@ impl Config {
                         self.listeners.push(read_listener(file, item)?);
                     }
                 }
-                DeValue::Table(table) if section != "listeners" && is_section(section) => {
+                DeValue::Array(items) if section == "ignore" => {
+                    self.ignore = items
+                        .iter()
+                        .map(|item| IgnoreRule::read(file, item))
+                        .collect::<Result<_, _>>()?;
+                }
+                DeValue::Table(table) if !is_repeated(section) && is_section(section) => {
                     for (name, value) in table {
                         let key = find_key(file, section, name)?;
                         set(file, key, value, |raw| match &key.field {
@@ -281,12 +287,18 @@ impl Places<'_> {
     }
 }
 
+/// Whether its sections are written `[[so]]`.
+fn is_repeated(section: &str) -> bool {
+    matches!(section, "listeners" | "ignore")
+}
+
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key.name
-            .split_once('.')
-            .is_some_and(|(section, _)| section == name)
-    })
+    is_repeated(name)
+        || KEYS.iter().any(|key| {
+            key.name
+                .split_once('.')
+                .is_some_and(|(section, _)| section == name)
+        })
 }
 
 fn not_a_table(value: &Spanned<DeValue<'_>>) -> Reason {
@@ -296,9 +308,14 @@ fn not_a_table(value: &Spanned<DeValue<'_>>) -> Reason {
     }
 }
 
-fn section_expected(file: &File<'_>, section: &str, value: &Spanned<DeValue<'_>>) -> ConfigError {
+pub(super) fn section_expected(
+    file: &File<'_>,
+    section: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> ConfigError {
     let expected = match section {
         "listeners" => "a list of [[listeners]] sections",
+        "ignore" => "a list of [[ignore]] sections",
         _ => "a [section]",
     };
     ConfigError::Value {
@@ -359,6 +376,9 @@ fn known(section: &str) -> Vec<String> {
             known.push(name);
         }
     }
+    if section.is_empty() {
+        known.push("[[ignore]]".to_owned());
+    }
     known
 }
 
@@ -389,7 +409,7 @@ fn set(
     })
 }
 
-fn type_name(value: &DeValue<'_>) -> &'static str {
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",

@@ -16,6 +16,7 @@ use crate::export::slow_log::{Destination, Format};
 
 mod check;
 mod error;
+mod ignore;
 pub mod keys;
 mod load;
 mod reload;
@@ -26,6 +27,7 @@ mod value;
 
 pub use check::Warning;
 pub use error::{ConfigError, Place, Reason};
+pub use ignore::IgnoreRule;
 pub use load::Sources;
 pub use reload::{Changes, ReloadError};
 pub use upstream::{Address, SslMode, Upstream, UpstreamError};
@@ -60,6 +62,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[units]`.
     pub units: Units,
+    /// `[[ignore]]`, in the order of the file.
+    pub ignore: Vec<IgnoreRule>,
     /// Where all this came from: what a reload reads again.
     pub sources: Sources,
 }
@@ -163,6 +167,10 @@ pub struct Limits {
     pub error_codes_max: usize,
     /// Queries a worker holds for the analysis.
     pub ring_events_max: usize,
+    /// Units of work that ended and are kept.
+    pub units_max: usize,
+    /// Findings that are kept.
+    pub findings_max: usize,
 }
 
 /// How long things may take.
@@ -182,11 +190,17 @@ pub struct Timeouts {
     pub probe_interval: Option<Duration>,
 }
 
-/// How units of work are told apart.
+/// How units of work are told apart, and what in them is a finding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Units {
     /// Idle time that ends a unit, and the longest that counts as the application's.
     pub unit_gap: Duration,
+    /// Repetitions in a unit from which on they are a finding.
+    pub n_plus_one_min: usize,
+    /// Statements of a unit that are kept.
+    pub statements_max: usize,
+    /// Budget of queries for a unit, beyond which it is a finding; 0 is none.
+    pub queries_max: usize,
 }
 
 /// How much of pgprism's own log is written.
@@ -267,6 +281,8 @@ impl Default for Config {
                 routes_max: 1000,
                 error_codes_max: 100,
                 ring_events_max: 8192,
+                units_max: 1000,
+                findings_max: 1000,
             },
             timeouts: Timeouts {
                 connect: Duration::from_secs(5),
@@ -278,7 +294,11 @@ impl Default for Config {
             },
             units: Units {
                 unit_gap: Duration::from_millis(50),
+                n_plus_one_min: 3,
+                statements_max: 2000,
+                queries_max: 100,
             },
+            ignore: Vec::new(),
             sources: Sources::default(),
         }
     }

@@ -58,6 +58,9 @@ impl Config {
         if !at_start.is_empty() {
             return Err(ReloadError::NeedsRestart(at_start));
         }
+        if self.ignore != new.ignore {
+            at_once.push("ignore".to_owned());
+        }
         // The file may be the same while what it holds is not.
         let token_file = "admin.token_file".to_owned();
         if self.admin.token != new.admin.token && !at_once.contains(&token_file) {

@@ -7,6 +7,7 @@
 mod budget;
 mod read;
 mod relations;
+mod results;
 mod worker;
 
 pub use worker::{FactsWorker, QueueFull};
@@ -37,6 +38,16 @@ pub struct Facts {
     pub aggregates: Vec<String>,
     /// What the statement itself orders by, as written: `shop_book.title DESC`.
     pub ordering: Vec<String>,
+    /// What the statement itself returns, in order; of a write, what RETURNING names.
+    pub outputs: Vec<Output>,
+    /// The table it is about: the first of its own FROM, or the one it writes.
+    pub main_table: Option<String>,
+    /// What it locks.
+    pub lock: Lock,
+    /// The columns that an INSERT fills (its first row) or an UPDATE sets, and with what.
+    pub assignments: Vec<(String, Operand)>,
+    /// The statement itself has GROUP BY, DISTINCT, UNION or their like: a row of it is no row of a table.
+    pub grouped: bool,
     /// OpenTelemetry's `db.query.summary`: `SELECT shop_book shop_author`, tables in the order in which they stand.
     pub summary: String,
 }
@@ -74,6 +85,33 @@ pub enum Operand {
     None,
     /// Anything else.
     Expression,
+}
+
+/// One column of what a statement returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A column of a table.
+    Column(Column),
+    /// `*` or `t.*`: any number of columns.
+    All,
+    /// `$n`: `SELECT 1`.
+    Constant,
+    /// An aggregate function's value, its name in lower case.
+    Aggregate(String),
+    /// Anything else.
+    Expression,
+}
+
+/// What a SELECT locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lock {
+    /// Nothing.
+    #[default]
+    None,
+    /// The rows it returns (`FOR UPDATE`, `FOR SHARE`).
+    Rows,
+    /// The rows it returns, those that others have locked left out (`SKIP LOCKED`): what queues do.
+    SkipLocked,
 }
 
 /// How two tables are joined.

@@ -11,6 +11,38 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Longest text that is taken for a key, bytes; what is longer is no key of anything.
 pub const KEY_BYTES_MAX: usize = 64;
 
+/// Constants of one statement that are kept.
+pub const CONSTANTS_MAX: usize = 32;
+
+/// How many values a placeholder of a normalised text stood for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstantCount {
+    /// One: `= 7`, `IN (7)`.
+    One,
+    /// Several: `IN (7, 8)`, further rows of VALUES.
+    Several,
+}
+
+/// Where the value of a `$n` of a normalised text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It stood in the text.
+    Value(ValueHash),
+    /// It is the parameter of this number, from 1: Bind brings it.
+    Parameter(u16),
+    /// Nowhere: NULL, or no key (too long, a float, an array, several values).
+    Nothing,
+}
+
+/// One `$n` of a normalised text, as the text alone tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Its value.
+    pub source: Source,
+    /// Whether it stands for one value or for a list of several.
+    pub count: ConstantCount,
+}
+
 /// Integers up to this, either side of zero, agree by chance: page sizes, flags, ids of small tables.
 const SMALL_INT: u64 = 10_000;
 

@@ -16,7 +16,7 @@ use super::{Column, FACTS_MAX, Facts, Join, JoinKind, Operand, Predicate, SUMMAR
 
 /// Deeper trees are refused; `sqlparser`'s own limit of 50 refuses what Django can write.
 const RECURSION_MAX: usize = 200;
-const AGGREGATES: &[&str] = &[
+pub(super) const AGGREGATES: &[&str] = &[
     "any_value",
     "array_agg",
     "avg",
@@ -128,8 +128,8 @@ fn query_verb(query: &Query) -> &'static str {
 }
 
 /// Second visit: everything else.
-struct Reader {
-    facts: Facts,
+pub(super) struct Reader {
+    pub(super) facts: Facts,
     aliases: HashMap<String, String>,
     /// The only table, to which unqualified columns belong.
     only: Option<String>,
@@ -149,8 +149,15 @@ impl Visitor for Reader {
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
         match statement {
-            Statement::Update(update) => self.update(update),
-            Statement::Delete(delete) => self.delete(delete),
+            Statement::Insert(insert) => self.read_insert(insert),
+            Statement::Update(update) => {
+                self.update(update);
+                self.read_update(update);
+            }
+            Statement::Delete(delete) => {
+                self.delete(delete);
+                self.read_delete(delete);
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -172,13 +179,7 @@ impl Visitor for Reader {
 impl Reader {
     /// What only the outermost query says.
     fn read_top(&mut self, query: &Query) {
-        match query.body.as_ref() {
-            SetExpr::Update(statement) | SetExpr::Delete(statement) => {
-                // Visited as a statement already.
-                let _ = statement;
-            }
-            _ => {}
-        }
+        self.read_results(query);
         self.facts.limit = query.fetch.is_some();
         match &query.limit_clause {
             Some(LimitClause::LimitOffset { limit, offset, .. }) => {
@@ -411,7 +412,7 @@ impl Reader {
     }
 
     /// The column that `expr` is, casts, parentheses and functions of one argument around it left out.
-    fn column(&self, expr: &Expr) -> Option<Column> {
+    pub(super) fn column(&self, expr: &Expr) -> Option<Column> {
         match expr {
             Expr::Identifier(ident) => Some(Column {
                 table: self.only.clone(),
@@ -442,7 +443,7 @@ impl Reader {
         }
     }
 
-    fn operand(&self, expr: &Expr) -> Operand {
+    pub(super) fn operand(&self, expr: &Expr) -> Operand {
         if let Some(column) = self.column(expr) {
             return Operand::Column(column);
         }

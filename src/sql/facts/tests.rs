@@ -217,3 +217,57 @@ fn a_full_queue_refuses() {
     assert_eq!(worker.submit("SELECT 3", |_| {}), Err(QueueFull));
     drop(go);
 }
+
+#[test]
+fn of_what_is_returned() {
+    let plain = facts(
+        "SELECT \"t\".\"id\", \"t\".\"a_id\" AS \"x\", 1 AS \"a\", a + 1 FROM \"t\" WHERE \"t\".\"id\" = 3 LIMIT 21",
+    );
+    assert_eq!(
+        plain.outputs,
+        [
+            Output::Column(column("t", "id")),
+            Output::Column(column("t", "a_id")),
+            Output::Constant,
+            Output::Expression,
+        ]
+    );
+    assert_eq!(plain.main_table.as_deref(), Some("t"));
+    assert_eq!((plain.lock, plain.grouped), (Lock::None, false));
+    let count = facts(
+        "SELECT COUNT(*) AS \"__count\" FROM \"t\" INNER JOIN \"u\" ON (t.id = u.t_id) WHERE u.x = 1",
+    );
+    assert_eq!(count.outputs, [Output::Aggregate("count".to_owned())]);
+    let sum = facts("SELECT COALESCE(SUM(\"t\".\"a\"), 0) FROM t GROUP BY b");
+    assert_eq!(sum.outputs, [Output::Aggregate("sum".to_owned())]);
+    assert!(sum.grouped);
+    let queue =
+        facts("SELECT * FROM job WHERE done = false ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED");
+    assert_eq!(queue.lock, Lock::SkipLocked);
+    assert_eq!(queue.outputs, [Output::All]);
+    assert_eq!(facts("SELECT a FROM t FOR UPDATE").lock, Lock::Rows);
+}
+
+#[test]
+fn of_what_is_written() {
+    let insert = facts(
+        "INSERT INTO \"t\" (\"a\", \"b\") VALUES (1, now()), (2, now()) RETURNING \"t\".\"id\"",
+    );
+    assert_eq!(insert.main_table.as_deref(), Some("t"));
+    assert_eq!(
+        insert.assignments[0],
+        ("a".to_owned(), Operand::Constant(1))
+    );
+    assert_eq!(insert.assignments[1].1, Operand::Expression);
+    assert_eq!(insert.outputs, [Output::Column(column("t", "id"))]);
+    let update = facts("UPDATE \"t\" SET \"a\" = 5, \"b\" = \"b\" + 1 WHERE \"t\".\"id\" = 2");
+    assert_eq!(
+        update.assignments[0],
+        ("a".to_owned(), Operand::Constant(1))
+    );
+    assert_eq!(update.predicates[0].operand, Operand::Constant(3));
+    assert_eq!(
+        facts("DELETE FROM t WHERE id = 1").main_table.as_deref(),
+        Some("t")
+    );
+}
