@@ -1,8 +1,9 @@
 //! The facts of a finding that its advice depends on, as plain data.
 
-use super::text::{Selected, Text};
+use std::sync::Arc;
+
 use crate::detect::{Finding, Kind};
-use crate::sql::facts::{Column, Facts, Operand};
+use crate::sql::facts::{Column, Facts, Lock, Operand, Output};
 
 /// A column and its table; the table is `schema.table` where the statement qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,8 @@ pub struct Case {
     pub parent: Option<Place>,
     /// The table that the parent's query is about, where it differs from `parent.table`, and its joins' equalities.
     pub parent_from: From,
+    /// The parent's rows have a column for a content type, by its usual name.
+    pub parent_is_typed: bool,
     /// The column that a child compares with such a value.
     pub child: Option<Place>,
     /// The table that a child's query is about, and its joins.
@@ -143,6 +146,7 @@ impl Case {
             kind,
             parent: None,
             parent_from: From::default(),
+            parent_is_typed: false,
             child: None,
             child_from: From::default(),
             operation: Operation::Rows,
@@ -161,14 +165,9 @@ impl Case {
     /// A `write_loop` whose child is a SELECT is taken for get_or_create, or update_or_create where it locks; so is one
     /// whose child is an INSERT and whose parent is a look-up in the same table.
     pub fn of(finding: &Finding, child: Option<&Facts>, parent: Option<&Facts>) -> Case {
-        let child_text = Text::read(&finding.child.query);
-        let parent_text = finding
-            .parent
-            .as_ref()
-            .map_or_else(Text::default, |parent| Text::read(&parent.query));
-        let place = |table: &Option<_>, column: &Option<_>| match (table, column) {
+        let place = |table: &Option<Arc<str>>, column: &Option<Arc<str>>| match (table, column) {
             (Some(table), Some(column)) => Some(Place::new(&**table, &**column)),
-            _ => None::<Place>,
+            _ => None,
         };
         let child_place = place(&finding.child.table, &finding.child.column);
         let chain = finding
@@ -185,12 +184,23 @@ impl Case {
                 .parent
                 .as_ref()
                 .and_then(|parent| place(&parent.table, &parent.column)),
-            parent_from: From::of(&parent_text, parent),
-            child_from: From::of(&child_text, child),
-            operation: operation(&child_text, child),
+            parent_from: From::of(parent),
+            parent_is_typed: finding
+                .parent
+                .as_ref()
+                .and_then(|side| side.table.as_deref())
+                .zip(parent)
+                .is_some_and(|(table, facts)| {
+                    let columns = returned(facts, table);
+                    columns.iter().any(|name| name.ends_with("content_type_id"))
+                }),
+            child_from: From::of(child),
+            operation: child.map_or(Operation::Rows, |facts| {
+                operation(facts, &finding.child.query)
+            }),
             conditions: conditions(child, child_place.as_ref()),
-            columns: missing_columns(&child_text, &parent_text, child_place.as_ref()),
-            write: write(finding, &child_text, parent),
+            columns: missing_columns(child, parent, child_place.as_ref()),
+            write: write(finding, child, parent),
             child: child_place,
             // A chain with a gap leads nowhere from its start.
             chain: if chain.len() == finding.chain.len() {
@@ -198,7 +208,7 @@ impl Case {
             } else {
                 Vec::new()
             },
-            cursor: parent_text.cursor,
+            cursor: false,
             siblings: false,
             figures: Figures {
                 occurrences: finding.occurrences,
@@ -213,10 +223,10 @@ impl Case {
 }
 
 impl From {
-    fn of(text: &Text, facts: Option<&Facts>) -> From {
+    fn of(facts: Option<&Facts>) -> From {
         let place = |column: &Column| Some(Place::new(column.table.clone()?, &*column.name));
         From {
-            table: text.table.clone(),
+            table: facts.and_then(|facts| facts.main_table.clone()),
             joins: facts
                 .into_iter()
                 .flat_map(|facts| &facts.joins)
@@ -227,21 +237,28 @@ impl From {
     }
 }
 
-fn operation(text: &Text, facts: Option<&Facts>) -> Operation {
-    let limit = facts.is_some_and(|facts| facts.limit);
-    match &*text.selected {
-        [Selected::Function { name, .. }] if name == "count" => Operation::Count,
-        [Selected::Function { name, column }] => {
-            Operation::Aggregate(name.clone(), column.clone())
+fn operation(facts: &Facts, query: &str) -> Operation {
+    match &*facts.outputs {
+        [Output::Aggregate(name)] if name == "count" => Operation::Count,
+        [Output::Aggregate(name)] => {
+            Operation::Aggregate(name.clone(), aggregated_column(query, name))
         }
-        [Selected::Constant] if limit => Operation::Exists,
-        _ if !limit => Operation::Rows,
+        [Output::Constant] if facts.limit => Operation::Exists,
+        _ if !facts.limit => Operation::Rows,
         // `.get()` takes any order away before it asks; whoever wants the first of several keeps it.
-        _ => match facts.map(|facts| &facts.ordering) {
-            Some(ordering) if !ordering.is_empty() => Operation::First(ordering.clone()),
-            _ => Operation::One,
-        },
+        _ if facts.ordering.is_empty() => Operation::One,
+        _ => Operation::First(facts.ordering.clone()),
     }
+}
+
+/// `stars` of `AVG("shop_review"."stars")`, where a column alone is aggregated.
+fn aggregated_column(query: &str, function: &str) -> Option<String> {
+    let start = query.to_ascii_lowercase().find(&format!("{function}("))? + function.len() + 1;
+    let inside = query.get(start..)?.split(')').next()?;
+    let inside = inside.strip_prefix("DISTINCT ").unwrap_or(inside);
+    let name = inside.rsplit('.').next()?.trim_matches('"');
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
 }
 
 fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
@@ -258,7 +275,11 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
             }
             let is_own = own.is_some_and(|(table, column)| {
                 predicate.column.name == column
-                    && predicate.column.table.as_deref().is_none_or(|it| it == table)
+                    && predicate
+                        .column
+                        .table
+                        .as_deref()
+                        .is_none_or(|it| it == table)
                     && matches!(&*predicate.operator, "=" | "IN")
             });
             if is_own {
@@ -275,60 +296,71 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
 }
 
 /// The columns that the child asks for and the parent's rows do not have; empty when they had all of them.
-fn missing_columns(child: &Text, parent: &Text, place: Option<&Place>) -> Vec<String> {
-    let Some(place) = place else {
+fn missing_columns(
+    child: Option<&Facts>,
+    parent: Option<&Facts>,
+    place: Option<&Place>,
+) -> Vec<String> {
+    let (Some(child), Some(place)) = (child, place) else {
         return Vec::new();
     };
-    let had: Vec<&str> = parent.columns_of(&place.table).collect();
-    child
-        .columns_of(&place.table)
+    let had: Vec<&str> = parent.map_or_else(Vec::new, |facts| returned(facts, &place.table));
+    returned(child, &place.table)
+        .into_iter()
         .filter(|column| *column != place.column && !had.contains(column))
         .map(str::to_owned)
         .collect()
 }
 
-fn write(finding: &Finding, text: &Text, parent: Option<&Facts>) -> Option<Write> {
+fn returned<'f>(facts: &'f Facts, table: &str) -> Vec<&'f str> {
+    let own = |column: &'f Column| {
+        let is_own = column.table.as_deref().is_none_or(|it| it == table);
+        is_own.then_some(&*column.name)
+    };
+    facts
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Column(column) => own(column),
+            Output::All | Output::Constant | Output::Aggregate(_) | Output::Expression => None,
+        })
+        .collect()
+}
+
+fn write(finding: &Finding, child: Option<&Facts>, parent: Option<&Facts>) -> Option<Write> {
     if finding.kind != Kind::WriteLoop {
         return None;
     }
-    if !text.selected.is_empty() {
-        return Some(if text.for_update {
-            Write::UpdateOrCreate
-        } else {
-            Write::GetOrCreate
-        });
-    }
-    if !text.sets.is_empty() {
-        return Some(Write::Update {
-            columns: text.sets.iter().map(|set| set.column.clone()).collect(),
-            computed: text.sets.iter().all(|set| set.computed),
-        });
-    }
-    if !text.inserted.is_empty() {
-        return Some(if is_lookup(finding, text, parent) {
-            Write::GetOrCreate
-        } else {
-            Write::Insert {
-                columns: text.inserted.clone(),
-                on_conflict: text.on_conflict,
-            }
-        });
-    }
-    text.table.is_some().then_some(Write::Delete)
+    let child = child?;
+    let columns = || child.assignments.iter().map(|(name, _)| name.clone());
+    Some(match child.summary.split(' ').next()? {
+        "INSERT" if parent.is_some_and(|parent| is_lookup(parent, child)) => Write::GetOrCreate,
+        "INSERT" => Write::Insert {
+            columns: columns().collect(),
+            on_conflict: finding.child.query.contains(" ON CONFLICT"),
+        },
+        "UPDATE" => Write::Update {
+            columns: columns().collect(),
+            computed: child
+                .assignments
+                .iter()
+                .all(|(_, value)| matches!(value, Operand::Column(_) | Operand::Expression)),
+        },
+        "DELETE" => Write::Delete,
+        "SELECT" if child.lock == Lock::None => Write::GetOrCreate,
+        "SELECT" => Write::UpdateOrCreate,
+        _ => return None,
+    })
 }
 
-/// Whether the finding's parent is a `.get()` in the table that is written: LIMIT without an order, by a constant.
-fn is_lookup(finding: &Finding, written: &Text, facts: Option<&Facts>) -> bool {
-    let (Some(parent), Some(facts)) = (&finding.parent, facts) else {
-        return false;
-    };
-    let parent = Text::read(&parent.query);
-    let by_constant = facts.predicates.iter().any(|predicate| {
+/// Whether `parent` is a `.get()` in the table that is written: LIMIT without an order, by a constant.
+fn is_lookup(parent: &Facts, written: &Facts) -> bool {
+    let by_constant = parent.predicates.iter().any(|predicate| {
         predicate.operator == "=" && matches!(predicate.operand, Operand::Constant(_))
     });
-    !parent.selected.is_empty()
-        && parent.table == written.table
-        && facts.limit
-        && facts.ordering.is_empty()
+    parent.main_table == written.main_table
+        && parent.summary.starts_with("SELECT")
+        && parent.limit
+        && parent.ordering.is_empty()
         && by_constant
 }

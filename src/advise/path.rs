@@ -1,11 +1,12 @@
 //! Which relation leads from a parent's rows to a child's, and what Django calls it.
 //!
-//! Where the model map knows both tables, it alone decides. Else Django's conventions do, and what they do not tell
-//! becomes an open name.
+//! Where the model map knows both tables, it alone decides. Else Django's conventions do ([`super::conventions`]), and
+//! what they do not tell becomes an open name.
 
+use super::conventions;
 use super::models::{Field, Model, Models, Relation, RelationKind};
 use super::relations::Relations;
-use super::{Case, Operation, Place};
+use super::{Case, Condition, Operation, Place};
 use crate::detect::Kind;
 
 /// What names are taken from.
@@ -18,10 +19,34 @@ pub(super) struct Sources<'s> {
 /// A name in a Django line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
-    /// This one.
+    /// This one: the model map says so.
     Known(String),
+    /// This one, by Django's conventions from the name of a column or table.
+    ByConvention {
+        /// The name.
+        name: String,
+        /// The column or table.
+        from: String,
+    },
     /// Not known: what it is the name of, in words.
     Open(String),
+}
+
+impl Name {
+    /// The name, unless it is open.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self {
+            Name::Known(name) | Name::ByConvention { name, .. } => Some(name),
+            Name::Open(_) => None,
+        }
+    }
+
+    pub(super) fn by_convention(name: &str, from: impl ToString) -> Name {
+        Name::ByConvention {
+            name: name.to_owned(),
+            from: from.to_string(),
+        }
+    }
 }
 
 /// One relation, followed from one model to another.
@@ -37,6 +62,8 @@ pub(super) struct Step {
     pub(super) to: String,
     /// How many objects it leads to.
     pub(super) reach: Reach,
+    /// A generic relation's column of the content type at the far end: its condition belongs to the relation.
+    pub(super) content_type: Option<String>,
 }
 
 /// How many objects a relation leads to.
@@ -102,14 +129,18 @@ impl Path {
 /// What else is known of the relation that is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'c> {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// The table that the child's query is about.
-    to: Option<&'c str>,
+    pub(super) to: Option<&'c str>,
     joins: &'c [(Place, Place)],
     /// It asks for one row.
-    one: bool,
-    /// It has a condition on this column name too: a content type's.
-    conditions: &'c [super::Condition],
+    pub(super) one: bool,
+    /// It asks for a figure, so that a many-to-many relation needs no join.
+    pub(super) figure: bool,
+    /// Its further conditions: one may be a generic relation's.
+    pub(super) conditions: &'c [Condition],
+    /// The parent's rows have a content type, so a column of theirs may be a generic foreign key's.
+    pub(super) typed: bool,
 }
 
 impl<'c> Wanted<'c> {
@@ -119,7 +150,12 @@ impl<'c> Wanted<'c> {
             to: case.child_from.table.as_deref(),
             joins: &case.child_from.joins,
             one: case.operation == Operation::One,
+            figure: !matches!(
+                case.operation,
+                Operation::Rows | Operation::One | Operation::First(_)
+            ),
             conditions: &case.conditions,
+            typed: case.parent_is_typed,
         }
     }
 
@@ -129,7 +165,9 @@ impl<'c> Wanted<'c> {
             to: Some(to),
             joins: &[],
             one: false,
+            figure: false,
             conditions: &[],
+            typed: false,
         }
     }
 }
@@ -152,7 +190,7 @@ impl<'s> Sources<'s> {
                 let to = wanted.to.and_then(|table| self.model(table)).unwrap_or(at);
                 self.exact(from, &parent.column, at, &child.column, to, wanted.joins)
             }
-            _ => conventional(parent, child, wanted, self.relations),
+            _ => conventions::steps(parent, child, wanted, self.relations),
         }
     }
 
@@ -233,9 +271,7 @@ impl<'s> Sources<'s> {
         joins: &[(Place, Place)],
     ) -> Option<Vec<Step>> {
         let over_through = to.label != at.label || at.auto_created_by.is_some();
-        if over_through
-            && let Some(step) = self.many_to_many(from, at, at_column, to)
-        {
+        if over_through && let Some(step) = self.many_to_many(from, at, at_column, to) {
             return Some(vec![step]);
         }
         let direct = self
@@ -261,7 +297,13 @@ impl<'s> Sources<'s> {
     }
 
     /// The step, and one more where the child's query is about another table than the one that is compared.
-    fn then(self, step: Step, at: &Model, to: &Model, joins: &[(Place, Place)]) -> Option<Vec<Step>> {
+    fn then(
+        self,
+        step: Step,
+        at: &Model,
+        to: &Model,
+        joins: &[(Place, Place)],
+    ) -> Option<Vec<Step>> {
         if at.label == to.label || self.models.are_kin(at, to) {
             return Some(vec![step]);
         }
@@ -282,7 +324,10 @@ impl<'s> Sources<'s> {
 
     /// Whether `column` of `model` holds the values of `relation`'s far end.
     fn is_end(self, relation: &Relation, model: &Model, column: &str) -> bool {
-        let end = relation.to.as_deref().and_then(|to| self.models.labelled(to));
+        let end = relation
+            .to
+            .as_deref()
+            .and_then(|to| self.models.labelled(to));
         let (Some(end), [end_column]) = (end, &*relation.to_columns) else {
             return false;
         };
@@ -308,6 +353,7 @@ impl<'s> Sources<'s> {
             back: way_back(relation, field, from),
             to: at.db_table_name(),
             reach: Reach::One,
+            content_type: None,
         })
     }
 
@@ -328,6 +374,7 @@ impl<'s> Sources<'s> {
                 (Some(_), true) => Reach::One,
                 (Some(_), false) => Reach::Many,
             },
+            content_type: None,
         })
     }
 
@@ -342,7 +389,10 @@ impl<'s> Sources<'s> {
                 let Some(table) = &relation.through else {
                     continue;
                 };
-                let Some(other) = relation.to.as_deref().and_then(|to| self.models.labelled(to))
+                let Some(other) = relation
+                    .to
+                    .as_deref()
+                    .and_then(|to| self.models.labelled(to))
                 else {
                     continue;
                 };
@@ -360,9 +410,12 @@ impl<'s> Sources<'s> {
                         back: way_back(relation, field, declaring),
                         to: other.db_table_name(),
                         reach: Reach::Many,
+                        content_type: None,
                     });
                 }
-                if table.to_column == column && self.models.are_kin(other, from) && is_far(declaring)
+                if table.to_column == column
+                    && self.models.are_kin(other, from)
+                    && is_far(declaring)
                 {
                     return Some(Step {
                         accessor: accessor(relation, field, declaring),
@@ -374,6 +427,7 @@ impl<'s> Sources<'s> {
                         } else {
                             Reach::Hidden
                         },
+                        content_type: None,
                     });
                 }
             }
@@ -406,6 +460,7 @@ fn generic(
         back: Name::Known(back.to_owned()),
         to: at.db_table_name(),
         reach,
+        content_type: None,
     };
     let foreign = from.fields.iter().find(|field| {
         is(field, RelationKind::GenericForeignKey)
@@ -435,7 +490,13 @@ fn generic(
         .map(|field| {
             let back = at.field_of(at_column);
             let back = back.map_or(at_column, |field| &*field.name);
-            step(&field.name, back, Reach::Many)
+            Step {
+                content_type: field
+                    .relation
+                    .as_ref()
+                    .and_then(|it| it.content_type_column.clone()),
+                ..step(&field.name, back, Reach::Many)
+            }
         })
 }
 
@@ -459,162 +520,5 @@ fn named(name: Option<&String>, field: &Field, model: &Model) -> Name {
             model.name(),
             field.name
         )),
-    }
-}
-
-/// The model's name in lower case, where the table's name says it: `orderitem` of `shop_orderitem`.
-///
-/// Django makes `app_label` + `_` + the class in lower case, and a class name has no underscore by its own conventions.
-pub(super) fn model_of(table: &str) -> Option<&str> {
-    let bare = table.rsplit_once('.').map_or(table, |(_, bare)| bare);
-    bare.rsplit_once('_')
-        .map(|(_, model)| model)
-        .filter(|model| !model.is_empty())
-}
-
-fn conventional(
-    parent: &Place,
-    child: &Place,
-    wanted: Wanted<'_>,
-    relations: &Relations,
-) -> Option<Vec<Step>> {
-    let to = wanted.to.unwrap_or(&child.table);
-    if parent == child {
-        return None;
-    }
-    let open = |text: String| Name::Open(text);
-    if to != child.table {
-        return Some(vec![over_table(parent, child, to)]);
-    }
-    let refers = relations.foreign_key(&parent.table, &parent.column) == Some(child);
-    let referred = relations.foreign_key(&child.table, &child.column) == Some(parent);
-    let by_key = child.column == "id"
-        || relations
-            .primary_key(&child.table)
-            .is_some_and(|key| key == [child.column.clone()]);
-    let forward = refers
-        || (!referred
-            && (wanted.kind == Kind::NPlusOneForward || by_key)
-            && parent.column != "id");
-    if forward {
-        return Some(vec![forward_step(parent, child)]);
-    }
-    let single = relations
-        .is_unique(&child.table, &child.column)
-        .unwrap_or(wanted.one || by_key);
-    let is_generic = wanted
-        .conditions
-        .iter()
-        .any(|condition| condition.column.ends_with("content_type_id"));
-    if is_generic {
-        let name = open(format!("the GenericRelation to {}", child.table));
-        return Some(vec![Step {
-            accessor: name.clone(),
-            query: name,
-            back: Name::Known(child.column.clone()),
-            to: child.table.clone(),
-            reach: Reach::Many,
-        }]);
-    }
-    let reverse = reverse_step(child, single);
-    // Both hold the same foreign key: over the row that both point to.
-    if parent.column == child.column && parent.column.ends_with("_id") {
-        let first = forward_step(parent, child);
-        return Some(vec![first, reverse]);
-    }
-    Some(vec![reverse])
-}
-
-fn forward_step(parent: &Place, child: &Place) -> Step {
-    let (name, reach) = match parent.column.strip_suffix("_id") {
-        // GenericForeignKey's own example in Django's manual; its name is free.
-        Some("object") => (
-            Name::Open(format!(
-                "the GenericForeignKey over {parent}, or the foreign key of that column"
-            )),
-            Reach::OneOfAnyModel,
-        ),
-        Some(field) if !field.is_empty() => (Name::Known(field.to_owned()), Reach::One),
-        _ => (
-            Name::Open(format!("the foreign key with the column {parent}")),
-            Reach::One,
-        ),
-    };
-    Step {
-        accessor: name.clone(),
-        query: name,
-        back: Name::Open(format!("the query name of the foreign key {parent}")),
-        to: child.table.clone(),
-        reach,
-    }
-}
-
-fn reverse_step(child: &Place, single: bool) -> Step {
-    let model = model_of(&child.table);
-    let (relation, default) = if single {
-        ("one-to-one field", model.map(str::to_owned))
-    } else {
-        ("foreign key", model.map(|model| format!("{model}_set")))
-    };
-    let unless = |default: Option<String>| {
-        default.map_or(String::new(), |name| {
-            format!("; {name} unless related_name says otherwise")
-        })
-    };
-    Step {
-        accessor: Name::Open(format!(
-            "the reverse accessor of the {relation} {child}{}",
-            unless(default)
-        )),
-        query: Name::Open(format!(
-            "the query name of the {relation} {child}{}",
-            unless(model.map(str::to_owned))
-        )),
-        back: match child.column.strip_suffix("_id") {
-            Some(field) if !field.is_empty() => Name::Known(field.to_owned()),
-            _ => Name::Open(format!("the {relation} with the column {child}")),
-        },
-        to: child.table.clone(),
-        reach: if single { Reach::One } else { Reach::Many },
-    }
-}
-
-/// A child that is compared in one table and reads another: many-to-many, or over a table between.
-fn over_table(parent: &Place, child: &Place, to: &str) -> Step {
-    let through = &*child.table;
-    let rest = |table: &str| {
-        let rest = through.strip_prefix(table)?.strip_prefix('_')?;
-        (!rest.is_empty()).then(|| rest.to_owned())
-    };
-    let known = |name: String| Name::Known(name);
-    let (accessor, query, back) = match (rest(&parent.table), rest(to)) {
-        // Django names the table of a ManyToManyField after the model's table and the field.
-        (Some(field), _) => (
-            known(field.clone()),
-            known(field.clone()),
-            Name::Open(format!("the query name of the many-to-many field {field}")),
-        ),
-        (None, Some(field)) => {
-            let unless = model_of(to).map_or(String::new(), |model| {
-                format!("; {model}_set unless related_name says otherwise")
-            });
-            let text = |what| format!("the {what} of the many-to-many field {field} of {to}");
-            (
-                Name::Open(text("reverse accessor") + &unless),
-                Name::Open(text("query name")),
-                known(field),
-            )
-        }
-        (None, None) => {
-            let name = Name::Open(format!("the relation that leads over {through} to {to}"));
-            (name.clone(), name.clone(), name)
-        }
-    };
-    Step {
-        accessor,
-        query,
-        back,
-        to: to.to_owned(),
-        reach: Reach::Many,
     }
 }
