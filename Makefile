@@ -26,6 +26,7 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	cargo test --locked
 	cargo build --locked --bin pgprism
 	$(PYTEST) tests/e2e -m smoke
+	$(PYTEST) tests/django
 
 acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, all drivers, Django's own tests
 	cargo build --locked --release --bin pgprism
@@ -33,6 +34,9 @@ acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, all drivers, Dj
 
 python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 	@scripts/python-tests
+
+eval: ## labelled scenarios through the proxy, scored: EVAL_CONFIGS="5.2-psycopg 4.2" narrows, EVAL_ARGS="--seed 7"
+	@scripts/eval $(EVAL_ARGS)
 
 bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
 	@scripts/bench

@@ -5,13 +5,15 @@
     reason = "a test's deadlines are real time"
 )]
 
+mod snapshots;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgprism::aggregate::{Settings as StoreSettings, Store};
-use pgprism::analysis::Analysis;
+use pgprism::analysis::{Analysis, Snapshot};
 use pgprism::clock::Clock;
 use pgprism::event::{
     Direction, Exchange, Observed, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
@@ -20,7 +22,7 @@ use pgprism::export::http::{Bounds, Server, Settings};
 use pgprism::registry::{Connection, Registered, Registry};
 use pgprism::sql::{Fingerprint, Verb};
 use pgprism::wire::{SqlState, TransactionStatus};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Nothing here takes longer unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -208,6 +210,24 @@ impl Admin {
     fn get(&self, target: &str) -> Answer {
         self.ask("GET", target, "Host: localhost\r\n")
     }
+
+    fn post(&self, target: &str) -> Answer {
+        self.ask("POST", target, "Host: localhost\r\nX-Pgprism: 1\r\n")
+    }
+
+    /// The ids of a list's items.
+    #[track_caller]
+    fn ids(&self, target: &str) -> Vec<String> {
+        let list = self.get(target).json();
+        let items = list["items"].as_array().unwrap_or_else(|| panic!("{list}"));
+        let id = |item: &Value| item["id"].as_str().unwrap().to_owned();
+        items.iter().map(id).collect()
+    }
+
+    /// Makes `snapshot` what the analysis knows.
+    fn publish(&self, snapshot: Snapshot) {
+        self.analysis.feed().publish_snapshot(snapshot);
+    }
 }
 
 impl Drop for Admin {
@@ -375,10 +395,17 @@ fn compare(
 fn every_documented_path_answers_as_documented() {
     let mut admin = Admin::start(Wanted::default());
     admin.run(3);
+    admin.publish(snapshots::snapshot());
     let document = openapi();
     let mut compared = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let target = path.replace("{fingerprint}", "0000000000000002");
+        let id = match path.starts_with("/api/v1/units") {
+            true => "7".to_owned(),
+            false => snapshots::FORWARD.to_string(),
+        };
+        let target = path
+            .replace("{fingerprint}", &snapshots::CHILD.to_string())
+            .replace("{id}", &id);
         if methods.get("post").is_some() {
             let answer = admin.ask("POST", &target, "Host: localhost\r\nX-Pgprism: 1\r\n");
             assert!(
@@ -390,6 +417,7 @@ fn every_documented_path_answers_as_documented() {
             );
             assert_eq!(answer.status, 204);
             admin.run(3);
+            admin.publish(snapshots::snapshot());
             continue;
         }
         let content = &methods["get"]["responses"]["200"]["content"];
@@ -416,8 +444,14 @@ fn every_documented_path_answers_as_documented() {
             );
         }
     }
-    assert_eq!(compared, 7, "answers in JSON");
-    for items in ["/api/v1/queries", "/api/v1/connections", "/api/v1/history"] {
+    assert_eq!(compared, 11, "answers in JSON");
+    for items in [
+        "/api/v1/queries",
+        "/api/v1/findings",
+        "/api/v1/units",
+        "/api/v1/connections",
+        "/api/v1/history",
+    ] {
         assert!(
             !admin.get(items).json()["items"]
                 .as_array()
@@ -518,10 +552,264 @@ fn lists_are_paged_sorted_and_searched() {
 }
 
 #[test]
+fn findings_tell_what_why_and_what_to_do() {
+    let admin = Admin::start(Wanted::default());
+    admin.publish(snapshots::snapshot());
+    let finding = admin
+        .get(&format!("/api/v1/findings/{}", snapshots::FORWARD))
+        .json();
+    for (field, expected) in [
+        ("/kind", json!("n_plus_one_forward")),
+        ("/status", json!("open")),
+        ("/confidence", json!("proved")),
+        ("/evidence", json!("connection")),
+        ("/severity", json!("high")),
+        ("/fingerprint", json!("0000000000000002")),
+        (
+            "/query",
+            json!("SELECT name FROM shop_customer\nWHERE id = $1"),
+        ),
+        ("/parent_fingerprint", json!("0000000000000001")),
+        ("/parent_table", json!("shop_order")),
+        ("/parent_column", json!("customer_id")),
+        ("/child_table", json!("shop_customer")),
+        ("/child_column", json!("id")),
+        ("/chain/0/kind", json!("n_plus_one_reverse")),
+        ("/chain/0/parent_table", json!("shop_shop")),
+        ("/occurrences", json!(2)),
+        ("/queries", json!(80)),
+        ("/cost_ms", json!(842.0)),
+        ("/children_per_row", json!(1.0)),
+        ("/tags/route", json!(["orders/", "orders/<int:pk>/"])),
+        (
+            "/advice/django",
+            json!("Order.objects.select_related(\"customer\")"),
+        ),
+        ("/advice/saves_ms", json!(421.0)),
+        ("/proof/in_order", json!(39)),
+        ("/queries_before", json!(41)),
+        ("/queries_after", json!(2)),
+        ("/example_unit", json!("7")),
+    ] {
+        assert_eq!(finding.pointer(field), Some(&expected), "{field}");
+    }
+    let bare = admin
+        .get(&format!("/api/v1/findings/{}", snapshots::WRITES))
+        .json();
+    for field in [
+        "parent_fingerprint",
+        "parent_query",
+        "parent_table",
+        "proof",
+        "example_unit",
+    ] {
+        assert_eq!(bare[field], Value::Null, "{field}");
+    }
+    assert_eq!(bare["children_per_row"], 0.0, "no figure");
+
+    let summary = admin.get("/api/v1/summary").json();
+    assert_eq!(summary["findings_open"], 1);
+    assert_eq!(summary["units_open"], 1);
+    assert_eq!(
+        summary["ignore_rules"],
+        json!([
+            {"rule": "kind = \"write_loop\", table = \"audit_log\"", "matched": 3},
+            {"rule": "route = \"reports/\"", "matched": 0},
+        ])
+    );
+}
+
+#[test]
+fn findings_are_sorted_filtered_and_searched() {
+    let admin = Admin::start(Wanted::default());
+    admin.publish(snapshots::snapshot());
+    let [forward, writes, repeated] =
+        [snapshots::FORWARD, snapshots::WRITES, snapshots::REPEATED].map(|id| id.to_string());
+    for (query, expected) in [
+        ("", vec![&forward, &writes, &repeated]),
+        ("sort=cost", vec![&forward, &writes, &repeated]),
+        ("sort=last_seen", vec![&forward, &writes, &repeated]),
+        ("sort=queries", vec![&repeated, &forward, &writes]),
+        ("sort=occurrences", vec![&writes, &forward, &repeated]),
+        ("kind=write_loop", vec![&writes]),
+        ("kind=write_loop,duplicate", vec![&writes, &repeated]),
+        ("status=open", vec![&forward]),
+        ("status=fixed,muted", vec![&writes, &repeated]),
+        ("confidence=proved,likely", vec![&forward, &repeated]),
+        ("kind=write_loop&status=open", vec![]),
+        ("q=SHOP_CUSTOMER", vec![&forward]),
+        ("q=select_related", vec![&forward]),
+        ("q=order_list", vec![&forward]),
+        ("q=00000000000000f1", vec![&writes]),
+        ("q=bulk_create", vec![&writes, &repeated]),
+        ("q=nowhere", vec![]),
+        ("limit=1&after=1", vec![&writes]),
+    ] {
+        let found = admin.ids(&format!("/api/v1/findings?{query}"));
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+    assert_eq!(admin.get("/api/v1/findings?limit=2").json()["next"], "2");
+    for bad in [
+        "sort=id",
+        "kind=x",
+        "status=closed",
+        "confidence=proved,x",
+        "limit=0",
+    ] {
+        admin
+            .get(&format!("/api/v1/findings?{bad}"))
+            .is_error(400, "bad_parameter");
+    }
+}
+
+#[test]
+fn a_muted_finding_is_told_to_the_analysis() {
+    let admin = Admin::start(Wanted::default());
+    admin.publish(snapshots::snapshot());
+    let path = format!("/api/v1/findings/{}", snapshots::FORWARD);
+    admin
+        .ask("POST", &format!("{path}/mute"), "Host: localhost\r\n")
+        .is_error(403, "header_required");
+    assert_eq!(admin.post(&format!("{path}/mute")).status, 204);
+    assert_eq!(admin.get(&path).json()["status"], "muted");
+    assert_eq!(admin.get("/api/v1/summary").json()["findings_open"], 0);
+    assert_eq!(admin.ids("/api/v1/findings?status=open"), [""; 0]);
+    assert_eq!(admin.post(&format!("{path}/unmute")).status, 204);
+    assert_eq!(admin.get(&path).json()["status"], "open");
+    admin
+        .get(&format!("{path}/mute"))
+        .is_error(405, "method_not_allowed");
+}
+
+#[test]
+fn units_are_requests_with_their_statements() {
+    let admin = Admin::start(Wanted::default());
+    let snapshot = snapshots::snapshot();
+    let started = |index: usize| {
+        let at = admin.clock.wall(snapshot.units[index].started_at);
+        humantime::format_rfc3339_nanos(at).to_string()
+    };
+    let (first, second) = (started(0), started(1));
+    admin.publish(snapshots::snapshot());
+    for (query, expected) in [
+        (String::new(), vec!["9", "8", "7"]),
+        ("sort=started_at".to_owned(), vec!["9", "8", "7"]),
+        ("sort=duration".to_owned(), vec!["7", "9", "8"]),
+        ("sort=database_time".to_owned(), vec!["7", "9", "8"]),
+        ("sort=queries&limit=1".to_owned(), vec!["9"]),
+        ("route=orders/".to_owned(), vec!["7"]),
+        ("q=INT:PK".to_owned(), vec!["9"]),
+        ("q=order_list".to_owned(), vec!["9", "7"]),
+        (format!("finding={}", snapshots::FORWARD), vec!["7"]),
+        (format!("finding={}", snapshots::WRITES), vec![]),
+        (
+            format!("fingerprint={}", snapshots::CHILD),
+            vec!["9", "8", "7"],
+        ),
+        ("fingerprint=00000000000000ff".to_owned(), vec![]),
+        (format!("from={second}"), vec!["9", "8"]),
+        (format!("from={first}&to={second}"), vec!["7"]),
+    ] {
+        assert_eq!(
+            admin.ids(&format!("/api/v1/units?{query}")),
+            expected,
+            "{query}"
+        );
+    }
+    for bad in [
+        "sort=id",
+        "from=yesterday",
+        "to=1",
+        "fingerprint=x",
+        "finding=x",
+    ] {
+        admin
+            .get(&format!("/api/v1/units?{bad}"))
+            .is_error(400, "bad_parameter");
+    }
+
+    let unit = admin.get("/api/v1/units/7").json();
+    for (field, expected) in [
+        ("/state", json!("ended")),
+        ("/duration_ms", json!(60.0)),
+        ("/evidence", json!("transaction")),
+        ("/incomplete", json!(false)),
+        ("/route", json!("orders/")),
+        ("/controller", json!("order_list")),
+        ("/application", json!("gunicorn")),
+        ("/database", json!("shopdb")),
+        ("/queries", json!(4)),
+        ("/shapes", json!(2)),
+        ("/duplicates", json!(1)),
+        ("/phases/database_ms", json!(30.0)),
+        ("/phases/application_ms", json!(1.0)),
+        ("/findings", json!([snapshots::FORWARD.to_string()])),
+        ("/timeline/1/at_ms", json!(2.0)),
+        ("/timeline/1/parent_index", json!(0)),
+        (
+            "/timeline/1/query",
+            json!("SELECT name FROM shop_customer WHERE id = $1"),
+        ),
+        ("/timeline/2/sqlstate", json!("57014")),
+        ("/timeline/2/query", json!("")),
+        (
+            "/tree",
+            json!([{"parent_index": 0, "children": [1, 2]}, {"parent_index": 2, "children": [3]}]),
+        ),
+    ] {
+        assert_eq!(unit.pointer(field), Some(&expected), "{field}");
+    }
+    assert_eq!(admin.get("/api/v1/units/9").json()["state"], "open");
+    let incomplete = admin.get("/api/v1/units/8").json();
+    assert_eq!(incomplete["incomplete"], true);
+    assert_eq!(incomplete["route"], Value::Null);
+    assert_eq!(incomplete["findings"], json!([]));
+}
+
+#[test]
+fn a_shape_knows_its_findings_and_units() {
+    let mut admin = Admin::start(Wanted::default());
+    admin.run(3);
+    admin.publish(snapshots::snapshot());
+    for (fingerprint, findings) in [
+        (snapshots::CHILD, vec![snapshots::FORWARD]),
+        (snapshots::PARENT, vec![snapshots::FORWARD]),
+        (
+            pgprism::sql::Fingerprint(3),
+            vec![snapshots::WRITES, snapshots::REPEATED],
+        ),
+    ] {
+        let shape = admin.get(&format!("/api/v1/queries/{fingerprint}")).json();
+        let ids: Vec<&str> = shape["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["id"].as_str().unwrap())
+            .collect();
+        let expected: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(ids, expected, "{fingerprint}");
+        assert_eq!(shape["example_units"].as_array().unwrap().len(), 3);
+        assert_eq!(shape["example_units"][0]["id"], "9", "the latest first");
+    }
+}
+
+#[test]
 fn what_is_not_there_says_so() {
     let admin = Admin::start(Wanted::default());
     admin.get("/").is_error(404, "not_found");
-    admin.get("/api/v1/units").is_error(404, "not_found");
+    for target in [
+        "findings/00000000000000f9",
+        "findings/x",
+        "units/1",
+        "units/x",
+    ] {
+        admin
+            .get(&format!("/api/v1/{target}"))
+            .is_error(404, "not_found");
+    }
+    admin
+        .post("/api/v1/findings/00000000000000f9/mute")
+        .is_error(404, "not_found");
     admin
         .get("/api/v1/queries/0000000000000009")
         .is_error(404, "not_found");
@@ -692,6 +980,60 @@ fn reset_needs_its_header_and_spares_the_metrics() {
     assert_eq!(admin.get("/metrics").body, before);
 }
 
+/// Reads what a stream sends until `wanted` is part of it.
+#[track_caller]
+fn wait_for(stream: &mut TcpStream, text: &mut String, wanted: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    let mut piece = [0; 4096];
+    while !text.contains(wanted) {
+        assert!(Instant::now() < deadline, "no {wanted:?} in {text:?}");
+        let read = stream.read(&mut piece).unwrap();
+        assert_ne!(read, 0, "the stream ended: {text:?}");
+        text.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
+}
+
+#[test]
+fn the_stream_tells_findings_that_are_new_or_change() {
+    let admin = Admin::start(Wanted::default());
+    let mut known = snapshots::snapshot();
+    known.findings.truncate(1);
+    admin.publish(known);
+    let mut stream = admin.connect();
+    write!(
+        stream,
+        "GET /api/v1/stream?events=finding,summary HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    wait_for(&mut stream, &mut text, "event: summary\n");
+    admin.publish(snapshots::snapshot());
+    wait_for(&mut stream, &mut text, "00000000000000f2");
+    assert_eq!(text.matches("event: finding\n").count(), 2, "{text}");
+    assert!(!text.contains("00000000000000f0"), "known before: {text}");
+    let data = text
+        .split("event: finding\n")
+        .nth(1)
+        .and_then(|after| after.lines().find_map(|line| line.strip_prefix("data: ")))
+        .unwrap();
+    check_schema(
+        &openapi(),
+        "#/components/schemas/Finding",
+        &serde_json::from_str(data).unwrap(),
+    );
+
+    let mut fixed = snapshots::snapshot();
+    Arc::make_mut(&mut fixed.findings[0]).finding.status = pgprism::detect::Status::Fixed;
+    // Its figures grow with each occurrence, which is nothing to tell.
+    Arc::make_mut(&mut fixed.findings[1]).finding.occurrences += 1;
+    text.clear();
+    admin.publish(fixed);
+    wait_for(&mut stream, &mut text, "00000000000000f0");
+    wait_for(&mut stream, &mut text, "event: summary\n");
+    assert_eq!(text.matches("event: finding\n").count(), 1, "{text}");
+    assert!(text.contains("\"status\":\"fixed\""), "{text}");
+}
+
 #[test]
 fn the_stream_tells_queries_and_summaries() {
     let mut admin = Admin::start(Wanted::default());
@@ -702,16 +1044,6 @@ fn the_stream_tells_queries_and_summaries() {
     )
     .unwrap();
     let mut text = String::new();
-    let wait_for = |stream: &mut TcpStream, text: &mut String, wanted: &str| {
-        let deadline = Instant::now() + DEADLINE;
-        let mut piece = [0; 4096];
-        while !text.contains(wanted) {
-            assert!(Instant::now() < deadline, "no {wanted:?} in {text:?}");
-            let read = stream.read(&mut piece).unwrap();
-            assert_ne!(read, 0, "the stream ended: {text:?}");
-            text.push_str(&String::from_utf8_lossy(&piece[..read]));
-        }
-    };
     wait_for(&mut stream, &mut text, "event: summary\n");
     assert!(
         text.to_ascii_lowercase()

@@ -1,9 +1,12 @@
 //! The page `/metrics`: its form, and that `docs/metrics.md` says what it holds.
 
+mod snapshots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pgprism::aggregate::{Settings, Store};
+use pgprism::analysis::Feed;
 use pgprism::event::{
     Direction, Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, SessionId,
     Statement, TransactionOutcome,
@@ -141,6 +144,7 @@ fn sample(line: &str) -> Sample {
 /// A store and a registry in which everything happened at least once.
 struct Fixture {
     store: Arc<Store>,
+    feed: Arc<Feed>,
     metrics: Metrics,
 }
 
@@ -230,8 +234,14 @@ impl Fixture {
             );
         }
         store.collect(Moment(0));
-        let metrics = Metrics::new(Arc::clone(&store), registry).unwrap();
-        Fixture { store, metrics }
+        let feed = Arc::new(Feed::default());
+        feed.publish_snapshot(snapshots::snapshot());
+        let metrics = Metrics::new(Arc::clone(&store), registry, Arc::clone(&feed)).unwrap();
+        Fixture {
+            store,
+            feed,
+            metrics,
+        }
     }
 
     fn page(&self) -> Page {
@@ -248,9 +258,12 @@ fn every_family_is_there_with_its_type_and_its_labels() {
         .collect();
     assert_eq!(page.types, expected);
     for sample in &page.samples {
+        let plain = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|part| sample.name.strip_suffix(part));
         let family = FAMILIES
             .iter()
-            .find(|family| sample.name.starts_with(family.name))
+            .find(|family| [Some(sample.name.as_str()), plain].contains(&Some(family.name)))
             .unwrap();
         let labels: BTreeSet<&str> = sample
             .labels
@@ -350,6 +363,73 @@ fn the_values_are_those_of_the_store() {
 }
 
 #[test]
+fn findings_and_units_are_those_of_the_analysis() {
+    let fixture = Fixture::new();
+    let page = fixture.page();
+    let forward = snapshots::FORWARD.to_string();
+    let labels = [
+        ("kind", "n_plus_one_forward"),
+        ("finding", forward.as_str()),
+    ];
+    assert_eq!(
+        page.value(
+            "pgprism_findings",
+            &[
+                labels[0],
+                labels[1],
+                ("fingerprint", "0000000000000002"),
+                ("parent_fingerprint", "0000000000000001")
+            ]
+        ),
+        1.0
+    );
+    assert_eq!(page.sum("pgprism_findings"), 1.0, "fixed and muted are not");
+    assert_eq!(page.value("pgprism_finding_queries_total", &labels), 80.0);
+    assert_eq!(
+        page.value("pgprism_finding_cost_seconds_total", &labels),
+        0.842
+    );
+    let other = [("kind", "write_loop"), ("finding", "other")];
+    assert_eq!(page.value("pgprism_finding_queries_total", &other), 5.0);
+    assert_eq!(page.sum("pgprism_finding_queries_total"), 97.0);
+    for (rule, matched) in [
+        ("kind = \"write_loop\", table = \"audit_log\"", 3.0),
+        ("route = \"reports/\"", 0.0),
+    ] {
+        assert_eq!(
+            page.value("pgprism_ignored_findings_total", &[("rule", rule)]),
+            matched
+        );
+    }
+    let route = ("route", "orders/");
+    assert_eq!(page.value("pgprism_unit_queries_count", &[route]), 4.0);
+    assert_eq!(page.value("pgprism_unit_queries_sum", &[route]), 2012.0);
+    assert_eq!(
+        page.value("pgprism_unit_queries_bucket", &[route, ("le", "5")]),
+        3.0
+    );
+    assert_eq!(
+        page.value("pgprism_unit_queries_bucket", &[route, ("le", "1000")]),
+        3.0
+    );
+    assert_eq!(
+        page.value("pgprism_unit_duration_seconds_sum", &[route]),
+        0.08
+    );
+
+    let mut later = snapshots::snapshot();
+    later.findings.clear();
+    // Forgotten: what it counted goes to the nameless ones of its kind.
+    later.totals[0].id = None;
+    fixture.feed.publish_snapshot(later);
+    let page = fixture.page();
+    assert_eq!(page.sum("pgprism_findings"), 0.0);
+    assert_eq!(page.sum("pgprism_finding_queries_total"), 97.0);
+    let left = [labels[0], ("finding", "other"), ("left", "1")];
+    assert_eq!(page.value("pgprism_finding_queries_total", &left), 80.0);
+}
+
+#[test]
 fn buckets_are_cumulative_and_end_in_the_count() {
     let page = Fixture::new().page();
     let mut buckets: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
@@ -368,7 +448,11 @@ fn buckets_are_cumulative_and_end_in_the_count() {
     }
     assert!(!buckets.is_empty());
     for (series, steps) in buckets {
-        assert_eq!(steps.len(), 18, "{series}");
+        let bounds = match series.starts_with("pgprism_unit_queries_") {
+            true => 10,
+            false => 17,
+        };
+        assert_eq!(steps.len(), bounds + 1, "{series}");
         assert!(
             steps
                 .windows(2)
@@ -379,7 +463,11 @@ fn buckets_are_cumulative_and_end_in_the_count() {
             .samples
             .iter()
             .find(|sample| format!("{} {:?}", sample.name, sample.labels) == series);
-        assert_eq!(steps[17], (f64::INFINITY, count.unwrap().value), "{series}");
+        assert_eq!(
+            steps[bounds],
+            (f64::INFINITY, count.unwrap().value),
+            "{series}"
+        );
     }
 }
 

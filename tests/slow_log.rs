@@ -1,11 +1,14 @@
 //! A real pgBadger reads the slow log: the same queries, durations and shapes that were written.
 
+mod snapshots;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
+use pgprism::analysis::Feed;
 use pgprism::clock::Clock;
 use pgprism::event::{
     Exchange, Moment, Phases, Protocol, SessionFacts, SessionId, Shape, SlowQuery, Statement,
@@ -112,6 +115,9 @@ fn duration_us(number: u64) -> u64 {
 
 const QUERIES: u64 = 700;
 
+/// Queries logged after a finding.
+const AFTER_FINDING: u64 = 21;
+
 fn write_log(path: &Path, format: Format) {
     let queue = Arc::new(ArrayQueue::new(QUERIES as usize));
     for number in 0..QUERIES {
@@ -123,8 +129,37 @@ fn write_log(path: &Path, format: Format) {
         queries_per_second_max: 0,
     };
     let clock = Clock::start();
-    let mut log = SlowLog::new(settings, queue, clock, |reason| panic!("dropped: {reason}"));
+    let mut log = SlowLog::new(settings, Arc::clone(&queue), clock, |reason| {
+        panic!("dropped: {reason}")
+    });
+    let feed = Arc::new(Feed::default());
+    log.watch(Arc::clone(&feed));
     log.tick(clock.now());
+    // A finding of a session whose queries stand before and after it.
+    let mut snapshot = snapshots::snapshot();
+    let facts = slow_query(QUERIES - 1).facts;
+    for unit in &mut snapshot.units {
+        Arc::make_mut(unit).facts = Arc::clone(&facts);
+    }
+    feed.publish_snapshot(snapshot);
+    log.tick(clock.now());
+    for number in QUERIES..QUERIES + AFTER_FINDING {
+        assert!(queue.push(slow_query(number)).is_ok());
+    }
+    log.tick(clock.now());
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        text.matches("pgprism finding id=00000000000000f0").count(),
+        1
+    );
+    let entry = match format {
+        Format::Stderr => format!("[{}]: [0-1] user=shop,db=shopdb,", facts.backend_pid),
+        Format::Json => "\"line_num\":0,".to_owned(),
+    };
+    assert!(
+        text.contains(&entry),
+        "it has the facts of its unit's session"
+    );
 }
 
 /// Calls and milliseconds by normalised shape, as pgBadger counted them.
@@ -166,7 +201,7 @@ fn ask_pgbadger(log: &Path, format: &[&str]) -> BTreeMap<String, (u64, f64)> {
 #[track_caller]
 fn check(counted: &BTreeMap<String, (u64, f64)>) {
     let mut expected: BTreeMap<String, (u64, f64)> = BTreeMap::new();
-    for number in 0..QUERIES {
+    for number in 0..QUERIES + AFTER_FINDING {
         let shape = SHAPES[(number % SHAPES.len() as u64) as usize];
         let entry = expected.entry(words(shape)).or_default();
         entry.0 += 1;

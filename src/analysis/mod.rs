@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::aggregate::Store;
-use crate::detect::FindingId;
+use crate::detect::{FindingId, Status};
 use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
 
@@ -129,14 +129,19 @@ impl Feed {
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    /// Mutes a finding, or not any more; the next snapshot shows it.
+    /// Mutes a finding, or not any more; every snapshot from now on shows it.
     pub fn set_muted(&self, finding: FindingId, muted: bool) {
+        // Held until the snapshot is changed, so that two of these calls do not cross.
         let mut all = self.muted.lock().unwrap_or_else(PoisonError::into_inner);
-        if muted {
+        let status = if muted {
             all.insert(finding);
+            Status::Muted
         } else {
             all.remove(&finding);
-        }
+            Status::Open
+        };
+        self.snapshot
+            .rcu(|snapshot| snapshot.with_status(finding, status));
     }
 
     /// Events observed since the start: a reader that begins here gets only new ones.

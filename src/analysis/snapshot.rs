@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::advise::Advice;
-use crate::detect::{Finding, FindingId, Kind};
-use crate::unit::{UnitId, UnitRecord};
+use crate::detect::{Finding, FindingId, Kind, Status};
+use crate::unit::UnitRecord;
 
 /// Upper bounds of the histogram of statements a unit.
 pub const UNIT_QUERIES_BOUNDS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
@@ -30,15 +30,27 @@ pub struct Snapshot {
     pub ignore_rules: Vec<IgnoreRuleUse>,
 }
 
-/// A finding with its advice, and the units in which it was seen last.
+impl Snapshot {
+    /// A copy in which `id` is muted, or no more; one that was not muted is what it was.
+    pub(super) fn with_status(&self, id: FindingId, status: Status) -> Snapshot {
+        let mut copy = self.clone();
+        let found = copy.findings.iter_mut().find(|f| f.finding.id == id);
+        if let Some(found) = found
+            && (status == Status::Muted || found.finding.status == Status::Muted)
+        {
+            Arc::make_mut(found).finding.status = status;
+        }
+        copy
+    }
+}
+
+/// A finding with its advice.
 #[derive(Debug, Clone)]
 pub struct FoundAndAdvised {
     /// What was found.
     pub finding: Finding,
     /// What to do about it.
     pub advice: Advice,
-    /// The units kept, open ones among them, in which it was seen; oldest first, at most as many as are kept.
-    pub units: Vec<UnitId>,
 }
 
 /// Units of one route.

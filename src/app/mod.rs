@@ -154,6 +154,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     })?;
     let collector = Collector::start(Arc::clone(&store), rings, clock, config.tick)
         .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    slow_log.watch(collector.feed());
     let admin = Admin::start(
         admin_listener,
         settings::http(&config, &store, &registry, collector.feed(), clock),

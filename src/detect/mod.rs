@@ -1,244 +1,280 @@
 //! What the values that flow through a unit prove: N+1s and their kin, one file a detector.
 //!
+//! ```text
+//!  QueryEvent ─► loops.rs ─┬─► source.rs  rows that came: keys by shape and column
+//!   (a unit's)             └─► group.rs   statements of one shape; track.rs follows their values along a column
+//!                                 │            knowledge.rs: is that a relation of the schema?
+//!  unit ended, or grew ─► judge.rs ─► case.rs ─► aggregate, deferred, many_to_many, forward, reverse
+//!                            │                   write_loop, duplicate, query_loop, chatty_unit
+//!                            ▼      price.rs: what it costs
+//!                      findings.rs ─► Finding (ignore.rs: what nobody wants to hear of)
+//! ```
+//!
 //! *Architecture invariant:* pure functions of events, units and what was learned from them; no clock, no socket.
 //! Values are compared as keyed hashes and never leave.
 
-use std::fmt;
+mod aggregate;
+mod case;
+mod chatty_unit;
+mod deferred;
+mod duplicate;
+mod finding;
+mod findings;
+mod forward;
+mod group;
+mod ignore;
+mod judge;
+mod knowledge;
+mod loops;
+mod many_to_many;
+mod price;
+mod query_loop;
+mod reverse;
+mod rules;
+mod source;
+#[cfg(test)]
+mod tests;
+mod track;
+mod write_loop;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::event::Moment;
-use crate::sql::Fingerprint;
-use crate::unit::{Evidence, UnitId};
+use crate::event::{Moment, QueryEvent, RowsEvent};
+use crate::unit::{Completeness, Joined, Pause, Unit};
 
-/// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// A foreign key followed row by row: `order.customer` in a loop.
-    NPlusOneForward,
-    /// The rows that point to each row: `order.items.all()` in a loop.
-    NPlusOneReverse,
-    /// The same through a many-to-many table: `product.tags.all()` in a loop.
-    NPlusOneManyToMany,
-    /// A deferred column, or the whole row, read again row by row.
-    NPlusOneDeferred,
-    /// `count()`, `exists()` or an aggregate for each row.
-    NPlusOneAggregate,
-    /// Look-ups by values that come from no result.
-    QueryLoop,
-    /// INSERT, UPDATE or DELETE one row at a time.
-    WriteLoop,
-    /// The same statement with the same values again in one unit.
-    Duplicate,
-    /// A unit of more statements than the budget.
-    ChattyUnit,
-}
+pub use crate::unit::FindingId;
+pub use finding::{
+    Confidence, Detail, Finding, Kind, Link, Operation, Proof, Severity, Side, Status, Trait,
+};
+pub use findings::Totals;
+pub use ignore::IgnoreRule;
+pub use loops::Loops;
 
-impl Kind {
-    /// All of them, in the order of their declaration.
-    pub const ALL: [Kind; 9] = [
-        Kind::NPlusOneForward,
-        Kind::NPlusOneReverse,
-        Kind::NPlusOneManyToMany,
-        Kind::NPlusOneDeferred,
-        Kind::NPlusOneAggregate,
-        Kind::QueryLoop,
-        Kind::WriteLoop,
-        Kind::Duplicate,
-        Kind::ChattyUnit,
-    ];
+use case::Scene;
+use findings::{Findings, Where};
+use knowledge::Knowledge;
+use loops::{Bounds, Place, Room};
 
-    /// The word of the API and of the label `kind`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::NPlusOneForward => "n_plus_one_forward",
-            Kind::NPlusOneReverse => "n_plus_one_reverse",
-            Kind::NPlusOneManyToMany => "n_plus_one_many_to_many",
-            Kind::NPlusOneDeferred => "n_plus_one_deferred",
-            Kind::NPlusOneAggregate => "n_plus_one_aggregate",
-            Kind::QueryLoop => "query_loop",
-            Kind::WriteLoop => "write_loop",
-            Kind::Duplicate => "duplicate",
-            Kind::ChattyUnit => "chatty_unit",
-        }
-    }
-}
-
-/// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Confidence {
-    /// Repetition only.
-    Suspected,
-    /// Values flow, but something that proves it is missing.
-    Likely,
-    /// The values are a run of one column of one parent, in one unit with a certain boundary.
-    Proved,
-}
-
-impl Confidence {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Confidence::Suspected => "suspected",
-            Confidence::Likely => "likely",
-            Confidence::Proved => "proved",
-        }
-    }
-}
-
-/// What becomes of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// It occurs.
-    Open,
-    /// It occurs no more, while the units it occurred in still run.
-    Fixed,
-    /// Somebody does not want to hear of it.
-    Muted,
-}
-
-impl Status {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Open => "open",
-            Status::Fixed => "fixed",
-            Status::Muted => "muted",
-        }
-    }
-}
-
-/// How much a finding costs: its cost a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Severity {
-    /// Under 10 ms a unit, or only suspected.
-    Low,
-    /// From 10 ms a unit on: people do not see it yet, a server under load does.
-    Medium,
-    /// From 100 ms a unit on: people feel it.
-    High,
-}
-
-impl Severity {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Low => "low",
-            Severity::Medium => "medium",
-            Severity::High => "high",
-        }
-    }
-}
-
-/// Identity of a finding: a hash of kind, fingerprints, table and column names. Equal in every process and run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FindingId(pub u64);
-
-impl fmt::Display for FindingId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FindingId {
-    /// The id that 16 hex digits write.
-    pub fn parse(text: &str) -> Option<FindingId> {
-        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        u64::from_str_radix(text, 16).ok().map(FindingId)
-    }
-}
-
-/// A query shape in a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Side {
-    /// Its identity.
-    pub fingerprint: Fingerprint,
-    /// Its normalised text; empty where it was not kept.
-    pub query: Arc<str>,
-    /// The table whose column it is about.
-    pub table: Option<Arc<str>>,
-    /// That column: of the parent the one whose values flow, of the child the one that is compared with them.
-    pub column: Option<Arc<str>>,
-}
-
-/// The figures that prove a loop, of the occurrence with the most children.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proof {
-    /// Parent rows seen.
-    pub rows: u64,
-    /// Of them, rows whose value is NULL.
-    pub nulls: u64,
-    /// Different values among the children's.
-    pub distinct: u64,
-    /// Children whose value is one of the parent's.
-    pub matched: u64,
-    /// Children whose value came in the parent's order.
-    pub in_order: u64,
-    /// In words: `shop_order.customer_id -> shop_customer.id, 10 of 10 rows in order`.
-    pub pattern: String,
-}
-
-/// A loop that runs inside another: one level of a chain, outermost first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// The table whose rows it runs over.
-    pub parent_table: Option<Arc<str>>,
-    /// The column whose values it passes on.
-    pub parent_column: Option<Arc<str>>,
-    /// The table that it looks up.
-    pub child_table: Option<Arc<str>>,
-    /// The column that it looks up by.
-    pub child_column: Option<Arc<str>>,
-    /// What that loop would be called alone.
-    pub kind: Kind,
-}
-
-/// Something worth fixing, with all that was seen of it.
+/// What is looked for, and within which limits.
 #[derive(Debug, Clone)]
-pub struct Finding {
-    /// Its identity.
-    pub id: FindingId,
-    /// What it is.
-    pub kind: Kind,
-    /// What becomes of it.
-    pub status: Status,
-    /// The surest that it was seen.
-    pub confidence: Confidence,
-    /// The evidence of the unit in which it was surest.
-    pub evidence: Evidence,
-    /// What it costs a unit.
-    pub severity: Severity,
-    /// What repeats.
-    pub child: Side,
-    /// Whose rows it repeats for; `None` where no parent is known.
-    pub parent: Option<Side>,
-    /// The loops around it, outermost first; empty for a loop of one level.
-    pub chain: Vec<Link>,
-    /// Loops seen, one a unit.
-    pub occurrences: u64,
-    /// Units in which it was seen.
-    pub units: u64,
-    /// Statements in those loops.
-    pub queries: u64,
-    /// What the surplus statements took, application gaps included, nanoseconds, in total.
-    pub cost_ns: u64,
-    /// What the fix would save, nanoseconds, in total: the cost less what the fix itself costs.
-    pub saves_ns: u64,
-    /// Children for each parent row, over units of different size: 1 is "one query more per row".
-    pub children_per_row: f64,
-    /// When it was first seen.
-    pub first_seen: Moment,
-    /// When it was last seen.
-    pub last_seen: Moment,
-    /// `route`, `controller`, `callsite` and the values seen of each, at most 8 of a key.
-    pub tags: Vec<(Arc<str>, Arc<str>)>,
-    /// The figures that prove it; `None` where nothing flows.
-    pub proof: Option<Proof>,
-    /// Statements of the largest unit in which it was seen.
-    pub queries_before: u64,
-    /// Statements that unit would have with the fix.
-    pub queries_after: u64,
-    /// A unit to look at, if it is still kept.
-    pub example_unit: Option<UnitId>,
+pub struct Settings {
+    /// Children from which on a loop is one: below, a page of two rows would be a finding.
+    pub n_plus_one_min: u64,
+    /// Statements that a unit may have, those with another finding left out; 0 is no limit.
+    pub queries_max: u64,
+    /// Findings kept.
+    pub findings_max: usize,
+    /// Hashes of results kept of one unit.
+    pub hashes_max: usize,
+    /// Bytes that the memories of all open units may take together.
+    pub bytes_max: usize,
+    /// The application's time between two statements that at most counts as a loop's cost, nanoseconds: what is
+    /// longer is other work.
+    pub gap_ns_max: u64,
+    /// What nobody wants to hear of.
+    pub ignore: Vec<IgnoreRule>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            n_plus_one_min: 3,
+            queries_max: 100,
+            findings_max: 1_000,
+            hashes_max: 16_384,
+            bytes_max: 64 << 20,
+            gap_ns_max: 50_000_000,
+            ignore: Vec::new(),
+        }
+    }
+}
+
+/// Looks at units as they grow and end, and keeps what it finds.
+#[derive(Debug)]
+pub struct Detector {
+    settings: Settings,
+    knowledge: Knowledge,
+    findings: Findings,
+    /// Bytes that the memories of all open units hold.
+    held_bytes: usize,
+    /// Units that ended cut.
+    cut: u64,
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    pub fn new(settings: Settings) -> Detector {
+        Detector {
+            findings: Findings::new(settings.findings_max, settings.ignore.clone()),
+            knowledge: Knowledge::default(),
+            settings,
+            held_bytes: 0,
+            cut: 0,
+        }
+    }
+
+    /// Whether a statement behind a pause goes on with what `unit` began.
+    pub fn continues(&self, unit: &Unit<Loops>, event: &QueryEvent) -> bool {
+        unit.payload
+            .continues(event, &self.knowledge, self.settings.n_plus_one_min)
+    }
+
+    /// Takes a statement of a unit.
+    pub fn query(&mut self, unit: &mut Unit<Loops>, event: &QueryEvent, joined: &Joined) {
+        let gap_ns = joined.gap_ns.min(self.settings.gap_ns_max);
+        if joined.housekeeping {
+            unit.payload.housekeeping(event);
+            return;
+        }
+        self.knowledge.learn(event);
+        let place = Place {
+            index: joined.index,
+            gap_ns,
+            after_pause: joined.pause == Pause::Soft,
+            transaction: unit.transaction_ordinal(),
+        };
+        let bounds = self.bounds();
+        let parent = unit
+            .payload
+            .statement(event, place, &self.knowledge, bounds);
+        self.charge(&mut unit.payload);
+        if let Some(entry) = unit.timeline_mut().get_mut(joined.index as usize) {
+            entry.parent = parent;
+        }
+    }
+
+    /// Takes rows of a cursor that stays open.
+    pub fn rows(&mut self, unit: &mut Unit<Loops>, event: &RowsEvent) {
+        let place = Place {
+            index: unit
+                .cursor_index(event.facts.id, event.cursor)
+                .unwrap_or_default(),
+            gap_ns: 0,
+            after_pause: false,
+            transaction: unit.transaction_ordinal(),
+        };
+        let bounds = self.bounds();
+        unit.payload.rows(event, place, bounds);
+        self.charge(&mut unit.payload);
+    }
+
+    /// Judges a unit that is still open: what is found so far counts from now on.
+    pub fn grown(&mut self, unit: &mut Unit<Loops>) {
+        self.judge(unit);
+    }
+
+    /// Judges a unit that ended; the findings that it has.
+    pub fn ended(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+        let found = self.judge(unit);
+        self.held_bytes -= unit.payload.charged_bytes.min(self.held_bytes);
+        unit.payload.charged_bytes = 0;
+        self.cut += u64::from(unit.payload.is_cut());
+        if unit.completeness() == Completeness::Complete {
+            self.findings
+                .ran(&unit.payload.ran(self.settings.n_plus_one_min), &found);
+        }
+        found
+    }
+
+    /// Time passes: what was not seen for long is forgotten.
+    pub fn tick(&mut self, now: Moment) {
+        self.findings.age(now);
+    }
+
+    /// All findings kept, in no order.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter()
+    }
+
+    /// Counters that never decrease, by finding; `None` is all that were forgotten of a kind.
+    pub fn totals(&self) -> impl Iterator<Item = (Kind, Option<FindingId>, Totals)> {
+        self.findings.totals()
+    }
+
+    /// The ignore rules, with what each has kept away.
+    pub fn ignore_rules(&self) -> impl Iterator<Item = (&IgnoreRule, u64)> {
+        self.findings.rules()
+    }
+
+    /// Changes the ignore rules; what they match is forgotten.
+    pub fn set_ignore_rules(&mut self, rules: Vec<IgnoreRule>) {
+        self.findings.set_rules(rules);
+    }
+
+    /// Changes what is muted.
+    pub fn set_muted(&mut self, muted: &BTreeSet<FindingId>) {
+        self.findings.set_muted(muted);
+    }
+
+    /// Changes with every change of the findings.
+    pub fn revision(&self) -> u64 {
+        self.findings.revision
+    }
+
+    /// Bytes that the memories of all open units hold, estimated.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Units that ended without having been followed whole, for want of room.
+    pub fn units_cut(&self) -> u64 {
+        self.cut
+    }
+
+    fn charge(&mut self, loops: &mut Loops) {
+        self.held_bytes += loops.held_bytes();
+        self.held_bytes -= loops.charged_bytes.min(self.held_bytes);
+        loops.charged_bytes = loops.held_bytes();
+    }
+
+    fn bounds(&self) -> Bounds {
+        let room = if self.held_bytes < self.settings.bytes_max {
+            Room::Free
+        } else {
+            Room::Full
+        };
+        Bounds {
+            room,
+            hashes_max: self.settings.hashes_max,
+            least: self.settings.n_plus_one_min,
+        }
+    }
+
+    fn judge(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+        let scene = Scene {
+            evidence: unit.evidence(),
+            completeness: if unit.payload.is_cut() {
+                Completeness::Incomplete
+            } else {
+                unit.completeness()
+            },
+            database: Arc::clone(&unit.facts().database),
+            queries: unit.payload.statements,
+        };
+        let verdicts = judge::judge(&scene, &unit.payload, &self.knowledge, &self.settings);
+        let mut place = Where {
+            unit: unit.id(),
+            at: unit.ended_at(),
+            queries: scene.queries,
+            tags: Vec::new(),
+        };
+        let mut reported = std::mem::take(&mut unit.payload.reported);
+        for report in reported.values_mut() {
+            report.stands = false;
+        }
+        let mut found = Vec::new();
+        for judged in &verdicts {
+            place.tags = unit.payload.tags(judged.child.fingerprint);
+            found.extend(self.findings.report(judged, &place, &mut reported));
+        }
+        reported.retain(|id, report| {
+            if !report.stands {
+                self.findings.retract(*id, report);
+            }
+            report.stands
+        });
+        unit.payload.reported = reported;
+        found
+    }
 }

@@ -5,9 +5,10 @@
 //! | `/healthz` | the process runs |
 //! | `/readyz` | it listens and reaches its upstreams |
 //! | `/metrics` | [`super::metrics`] |
-//! | `/api/v1/summary`, `queries`, `queries/{fingerprint}`, `connections`, `history` | [`api`] |
+//! | `/api/v1/summary`, `queries`, `findings`, `units`, `connections`, `history` | [`api`] |
 //! | `/api/v1/stream` | [`stream`] |
 //! | `POST /api/v1/reset` | clears the API's figures |
+//! | `POST /api/v1/findings/{id}/mute`, `unmute` | somebody does not want to hear of it |
 //!
 //! *Architecture invariant:* nothing here can slow traffic down: it runs on a runtime of its own, reads copies, and
 //! bounds connections, streams, scrapes, request headers and the time each of them may take. Who may ask what is
@@ -173,7 +174,7 @@ impl Server {
         } = settings;
         let access = Access::new(hosts, token);
         let admin = Arc::new(Admin {
-            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry))?,
+            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&feed))?,
             guard: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
@@ -191,6 +192,12 @@ impl Server {
             .route("/api/v1/summary", get(api::summary))
             .route("/api/v1/queries", get(api::queries))
             .route("/api/v1/queries/{fingerprint}", get(api::query))
+            .route("/api/v1/findings", get(api::findings))
+            .route("/api/v1/findings/{id}", get(api::finding))
+            .route("/api/v1/findings/{id}/mute", post(api::mute))
+            .route("/api/v1/findings/{id}/unmute", post(api::unmute))
+            .route("/api/v1/units", get(api::units))
+            .route("/api/v1/units/{id}", get(api::unit))
             .route("/api/v1/connections", get(api::connections))
             .route("/api/v1/history", get(api::history))
             .route("/api/v1/stream", get(stream::stream))

@@ -1,10 +1,12 @@
-//! `/metrics`: what the store, the registry and the health counters hold, in Prometheus' text format.
+//! `/metrics`: what the store, the analysis, the registry and the health counters hold, in Prometheus' text format.
 //!
 //! *Architecture invariant:* every family is in [`FAMILIES`], from which name, help, type and labels are taken;
 //! `docs/metrics.md` is compared with it. A scrape reads one consistent copy of the store, so that sums over series
 //! agree with each other within it.
 
+mod admission;
 mod connections;
+mod findings;
 mod queries;
 mod sample;
 
@@ -16,6 +18,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Registry as Collectors, TextEncoder};
 
 use crate::aggregate::{Health, HealthCount, Store};
+use crate::analysis::Feed;
 use crate::event::Direction;
 use crate::registry::Registry;
 use sample::{Samples, counter, gauge};
@@ -71,6 +74,12 @@ pub const FAMILIES: &[Family] = &[
     queries::FINGERPRINTS,
     queries::FINGERPRINTS_OVERFLOW,
     queries::ADMITTED,
+    findings::FINDINGS,
+    findings::FINDING_QUERIES,
+    findings::FINDING_COST,
+    findings::IGNORED_FINDINGS,
+    findings::UNIT_QUERIES,
+    findings::UNIT_DURATION,
     connections::CLIENT_CONNECTIONS,
     connections::UPSTREAM_CONNECTIONS,
     connections::IDLE_IN_TRANSACTION_CONNECTIONS,
@@ -96,7 +105,7 @@ const DECODE_ERRORS: Family = Family {
 
 const EVENTS_DROPPED: Family = Family {
     name: "pgprism_events_dropped_total",
-    help: "Query events that did not reach the analysis; counts and durations include their queries.",
+    help: "Query events that did not reach the analysis: nothing is concluded from their units. Counts and durations include their queries.",
     kind: Kind::Counter,
     labels: &["reason"],
 };
@@ -110,7 +119,7 @@ const UNOBSERVED_SESSIONS: Family = Family {
 
 const SLOW_LOG_DROPPED: Family = Family {
     name: "pgprism_slow_log_dropped_total",
-    help: "Slow queries that were not written to the slow-query log.",
+    help: "Slow queries, and findings, that were not written to the slow-query log.",
     kind: Kind::Counter,
     labels: &["reason"],
 };
@@ -141,10 +150,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// A page of what these hold.
-    pub fn new(store: Arc<Store>, registry: Arc<Registry>) -> Result<Metrics, MetricsError> {
+    pub fn new(
+        store: Arc<Store>,
+        registry: Arc<Registry>,
+        feed: Arc<Feed>,
+    ) -> Result<Metrics, MetricsError> {
         let collectors = Collectors::new();
         for collector in [
             Box::new(queries::QueryCollector::new(Arc::clone(&store))) as Box<dyn Collector>,
+            Box::new(findings::FindingCollector::new(feed)),
             Box::new(connections::ConnectionCollector::new(Arc::clone(&registry))),
             Box::new(HealthCollector::new(store, registry)),
         ] {

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::event::{Moment, Phases, Shape};
 use crate::sql::Verb;
 use crate::sql::facts::summary_of;
+use crate::unit::UnitId;
 
 /// What stands for everything beyond a limit.
 pub(super) const OTHER: &str = "other";
@@ -39,4 +40,14 @@ pub(super) fn milliseconds(nanoseconds: u64) -> f64 {
 /// A moment as RFC 3339, to the millisecond.
 pub(super) fn rfc3339(clock: &Clock, moment: Moment) -> String {
     humantime::format_rfc3339_millis(clock.wall(moment)).to_string()
+}
+
+/// A unit's identity; [`parse_unit_id`] reads it back.
+pub(super) fn unit_id(unit: UnitId) -> String {
+    unit.0.to_string()
+}
+
+/// The unit that [`unit_id`] wrote.
+pub(super) fn parse_unit_id(written: &str) -> Option<UnitId> {
+    written.parse().ok().map(UnitId)
 }

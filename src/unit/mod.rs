@@ -3,11 +3,97 @@
 //! *Architecture invariant:* a unit names the [`Evidence`] for where it begins and ends; nothing else decides how far
 //! a finding may trust it.
 
+mod checks;
+mod class;
+mod connection;
+mod open;
+mod rhythm;
+mod role;
+mod units;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{Moment, Phases, SessionFacts, Shape};
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
+
+pub use open::Unit;
+pub use units::Units;
+
+/// Limits of this room, and what counts as a pause.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A pause of the application this long, nanoseconds, may separate two units, whatever the connection's rhythm.
+    pub unit_gap_ns: u64,
+    /// Statements of one unit that are kept; the others are counted.
+    pub statements_max: usize,
+    /// Connections followed, and units open, at once; the longest silent gives way.
+    pub open_max: usize,
+    /// A unit that nothing but a pause will end is ended once its connection was quiet so long, nanoseconds.
+    pub quiet_ns: u64,
+    /// Bytes that the statements kept of all open units may take.
+    pub timeline_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            // Between the statements of one request: p99 of 5 to 7 ms. Between requests people and load balancers
+            // take 20 ms and more; the shorter ones are told from the connection's own rhythm.
+            unit_gap_ns: 50_000_000,
+            statements_max: 2_000,
+            open_max: 10_000,
+            quiet_ns: 1_000_000_000,
+            timeline_bytes_max: 32 << 20,
+        }
+    }
+}
+
+/// Whether the application paused before a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Not so that it stands out.
+    None,
+    /// It stands out from the connection's rhythm and could have separated two units, but did not.
+    Soft,
+}
+
+/// How a statement stands in the unit that it was put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Its number in the unit, from 0, counting all of them: its place in the timeline, as far as that reaches.
+    pub index: u32,
+    /// The application's time before it, nanoseconds: since the last statement of the same connection and unit was
+    /// complete, housekeeping in between included. 0 for the first.
+    pub gap_ns: u64,
+    /// Whether that stands out.
+    pub pause: Pause,
+    /// It is BEGIN, COMMIT, SET or the like: no statement of the unit, and `index` is that of the next one.
+    pub housekeeping: bool,
+}
+
+/// Identity of a finding: a hash of kind, fingerprints, table and column names. Equal in every process and run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FindingId(pub u64);
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FindingId {
+    /// The id that 16 hex digits write.
+    pub fn parse(text: &str) -> Option<FindingId> {
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        u64::from_str_radix(text, 16).ok().map(FindingId)
+    }
+}
 
 /// Identity of a unit in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +204,19 @@ pub struct UnitRecord {
     pub duplicates: u64,
     /// Where its time went.
     pub phases: Phases,
-    /// Its statements in order, at most `Settings::statements_max`.
+    /// Its statements in order, at most [`Settings::statements_max`]; fewer than `queries` when a limit left some out.
     pub timeline: Vec<TimelineEntry>,
+    /// Whether more may come.
+    pub state: UnitState,
+    /// What was found in it.
+    pub findings: Vec<FindingId>,
+}
+
+/// Whether a unit's record is its last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitState {
+    /// It goes on; its record is what it is by now.
+    Open,
+    /// Its end was seen, or is taken for granted.
+    Ended,
 }

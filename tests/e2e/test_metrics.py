@@ -33,6 +33,12 @@ CONTRACT = {
     "pgprism_query_info": ("gauge", {"fingerprint", "db_query_summary", "query"}),
     "pgprism_queries_total": ("counter", {"db_namespace", "db_operation_name", "protocol"}),
     "pgprism_query_errors_total": ("counter", {"db_namespace", "db_response_status_code"}),
+    "pgprism_findings": ("gauge", {"kind", "finding", "fingerprint", "parent_fingerprint"}),
+    "pgprism_finding_queries_total": ("counter", {"kind", "finding"}),
+    "pgprism_finding_cost_seconds_total": ("counter", {"kind", "finding"}),
+    "pgprism_ignored_findings_total": ("counter", {"rule"}),
+    "pgprism_unit_queries": ("histogram", {"route"}),
+    "pgprism_unit_duration_seconds": ("histogram", {"route"}),
     "pgprism_client_connections": ("gauge", {"listener"}),
     "pgprism_upstream_connections": ("gauge", {"listener"}),
     "pgprism_idle_in_transaction_connections": ("gauge", {"listener"}),
@@ -63,6 +69,16 @@ _AT_ONCE = {
     "pgprism_upstream_up",
     "pgprism_build_info",
 }
+# Not there as long as all is well.
+_WHEN_THERE_ARE_ANY = {
+    "pgprism_unobserved_sessions_total",
+    "pgprism_findings",
+    "pgprism_finding_queries_total",
+    "pgprism_finding_cost_seconds_total",
+    "pgprism_ignored_findings_total",
+    "pgprism_unit_queries",
+    "pgprism_unit_duration_seconds",
+}
 
 
 def assert_balanced(scrape: Scrape) -> None:
@@ -90,7 +106,7 @@ def test_promtool_is_content_and_the_names_are_the_contracts(pgprism, database):
                 assert CONTRACT[name][1] is None or labels == CONTRACT[name][1], (sample.name, labels)
     missing = {
         name for name in CONTRACT if name not in scrape.types and "errors" not in name and "dropped" not in name
-    } - {"pgprism_unobserved_sessions_total"}
+    } - _WHEN_THERE_ARE_ANY
     assert not missing, missing
     edges = {float(s.label("le")) for s in scrape.series("pgprism_query_duration_seconds_bucket")}
     assert edges == {*BOUNDS, float("inf")}

@@ -14,6 +14,10 @@ pub(super) enum ApiError {
     NoSuchMethod,
     #[error("no query has the fingerprint `{0}`")]
     NoSuchQuery(String),
+    #[error("no finding has the id `{0}`")]
+    NoSuchFinding(String),
+    #[error("no unit with the id `{0}` is kept; the latest are, `limits.units_max` of them")]
+    NoSuchUnit(String),
     #[error("parameter `{parameter}`: {problem}")]
     BadParameter {
         parameter: &'static str,
@@ -45,7 +49,10 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            ApiError::NoSuchPath | ApiError::NoSuchQuery(_) => StatusCode::NOT_FOUND,
+            ApiError::NoSuchPath
+            | ApiError::NoSuchQuery(_)
+            | ApiError::NoSuchFinding(_)
+            | ApiError::NoSuchUnit(_) => StatusCode::NOT_FOUND,
             ApiError::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::BadParameter { .. } | ApiError::NoHost => StatusCode::BAD_REQUEST,
             ApiError::ForeignHost(_) | ApiError::NoIntent => StatusCode::FORBIDDEN,
@@ -58,7 +65,10 @@ impl ApiError {
 
     fn code(&self) -> &'static str {
         match self {
-            ApiError::NoSuchPath | ApiError::NoSuchQuery(_) => "not_found",
+            ApiError::NoSuchPath
+            | ApiError::NoSuchQuery(_)
+            | ApiError::NoSuchFinding(_)
+            | ApiError::NoSuchUnit(_) => "not_found",
             ApiError::NoSuchMethod => "method_not_allowed",
             ApiError::BadParameter { .. } => "bad_parameter",
             ApiError::NoHost => "bad_request",

@@ -1,5 +1,6 @@
 //! `/api/v1/stream`: what happens, as Server-Sent Events.
 //!
+//! A finding is an event when it is first seen and when its status changes.
 //! A reader that is slower than the queries misses some; each event says how many were left out before it.
 
 use std::convert::Infallible;
@@ -17,10 +18,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::api::{PhasesMs, summarize};
+use super::api::{FindingItem, PhasesMs, summarize};
 use super::error::ApiError;
 use super::{Admin, Connection};
 use crate::event::QueryEvent;
+use crate::export::news::News;
 use crate::export::words;
 
 /// How often new queries are looked for.
@@ -31,6 +33,9 @@ const SUMMARY_EVERY: u32 = 5;
 
 /// Queries sent after one look at most.
 const QUERIES_MAX: usize = 256;
+
+/// Findings sent after one look at most; further ones come after the next.
+const FINDINGS_MAX: usize = 64;
 
 /// Events that wait for a slow reader.
 const WAITING_MAX: usize = 64;
@@ -44,7 +49,6 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Query,
-    /// None come yet.
     Finding,
     Summary,
 }
@@ -113,6 +117,7 @@ async fn feed(
 ) {
     let _permit = permit;
     let mut position = admin.feed.position();
+    let mut news = News::since(&admin.feed.snapshot());
     let mut ticks = tokio::time::interval(QUERIES_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looks: u32 = 0;
@@ -130,6 +135,16 @@ async fn feed(
             }
         }
         looks = looks.wrapping_add(1);
+        if kinds.contains(&Kind::Finding) {
+            for item in news.take(&admin.feed.snapshot(), FINDINGS_MAX) {
+                let event = Event::default()
+                    .event("finding")
+                    .json_data(FindingItem::new(&admin, &item.found));
+                if send(&events, event).await.is_err() {
+                    return;
+                }
+            }
+        }
         if !kinds.contains(&Kind::Query) {
             continue;
         }

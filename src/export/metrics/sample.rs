@@ -103,8 +103,13 @@ pub(super) fn gauge(value: f64) -> Metric {
 
 /// A histogram of durations; `counts` are not cumulative and the last has no bound.
 pub(super) fn histogram(counts: &[u64], sum_ns: u64) -> Metric {
+    histogram_of(&BOUNDS_SECONDS, counts, seconds(sum_ns))
+}
+
+/// A histogram with these upper bounds; `counts` has one more, for what is above them, and is not cumulative.
+pub(super) fn histogram_of(bounds: &[f64], counts: &[u64], sum: f64) -> Metric {
     let mut cumulative = 0;
-    let buckets = BOUNDS_SECONDS.iter().zip(counts).map(|(bound, count)| {
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
         cumulative += count;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(*bound);
@@ -114,7 +119,7 @@ pub(super) fn histogram(counts: &[u64], sum_ns: u64) -> Metric {
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets.collect());
     histogram.set_sample_count(counts.iter().sum());
-    histogram.set_sample_sum(seconds(sum_ns));
+    histogram.set_sample_sum(sum);
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
     metric

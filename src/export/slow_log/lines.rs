@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::event::SlowQuery;
+use crate::event::{SessionFacts, SlowQuery};
 
 /// `log_line_prefix` under which PostgreSQL would write our lines.
 pub const LOG_LINE_PREFIX: &str = "%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ";
@@ -22,11 +22,11 @@ const TAG_CHARS_MAX: usize = 256;
 /// Appends the entry as PostgreSQL's stderr log has it: the `LOG:` line, its continuation lines, the `CONTEXT:` line.
 pub fn stderr(out: &mut String, query: &SlowQuery, at: SystemTime) {
     let written = (|| {
-        prefix(out, query, at, query.line)?;
+        prefix(out, &query.facts, at, query.line)?;
         write!(out, "LOG:  ")?;
         message(out, query, "\n\t")?;
         out.write_char('\n')?;
-        prefix(out, query, at, query.line.saturating_add(1))?;
+        prefix(out, &query.facts, at, query.line.saturating_add(1))?;
         context(out, query)?;
         out.write_char('\n')
     })();
@@ -40,18 +40,12 @@ pub fn json(out: &mut String, query: &SlowQuery, at: SystemTime) {
     let written = message(&mut text, query, "\n");
     debug_assert!(written.is_ok(), "a String takes everything");
     let fingerprint = exchange.statement.fingerprint.to_string();
-    let line = JsonLine {
-        timestamp: &Timestamp(at).to_string(),
-        user: &Name(&facts.user).to_string(),
-        dbname: &Name(&facts.database).to_string(),
-        pid: facts.backend_pid,
-        remote_host: &facts.client,
-        line_num: query.line,
-        error_severity: "LOG",
-        message: &text,
-        application_name: &AsciiName(&facts.application).to_string(),
-        backend_type: "client backend",
-        pgprism: JsonFacts {
+    let line = JsonLine::new(
+        facts,
+        at,
+        query.line,
+        &text,
+        JsonFacts {
             fingerprint: &fingerprint,
             rows: exchange.rows,
             duration_ms: ms(exchange.phases.duration_ns()),
@@ -64,30 +58,59 @@ pub fn json(out: &mut String, query: &SlowQuery, at: SystemTime) {
             unit: None,
             route: route(query),
         },
-    };
-    match serde_json::to_string(&line) {
-        Ok(line) => {
-            out.push_str(&line);
-            out.push('\n');
-        }
-        Err(error) => debug_assert!(false, "strings and numbers always serialise: {error}"),
-    }
+    );
+    line.append_to(out);
 }
 
 /// PostgreSQL's jsonlog keys, in its order; those that only the server knows are left out, as it does with empty ones.
 #[derive(Serialize)]
-struct JsonLine<'a> {
-    timestamp: &'a str,
-    user: &'a str,
-    dbname: &'a str,
+pub(super) struct JsonLine<'a, T> {
+    timestamp: String,
+    user: String,
+    dbname: String,
     pid: i32,
     remote_host: &'a str,
     line_num: u64,
     error_severity: &'a str,
     message: &'a str,
-    application_name: &'a str,
+    application_name: String,
     backend_type: &'a str,
-    pgprism: JsonFacts<'a>,
+    pgprism: T,
+}
+
+impl<'a, T: Serialize> JsonLine<'a, T> {
+    /// A line of the session `facts` that says `message`, with `pgprism` as the object of that name.
+    pub(super) fn new(
+        facts: &'a SessionFacts,
+        at: SystemTime,
+        line_num: u64,
+        message: &'a str,
+        pgprism: T,
+    ) -> JsonLine<'a, T> {
+        JsonLine {
+            timestamp: Timestamp(at).to_string(),
+            user: Name(&facts.user).to_string(),
+            dbname: Name(&facts.database).to_string(),
+            pid: facts.backend_pid,
+            remote_host: &facts.client,
+            line_num,
+            error_severity: "LOG",
+            message,
+            application_name: AsciiName(&facts.application).to_string(),
+            backend_type: "client backend",
+            pgprism,
+        }
+    }
+
+    pub(super) fn append_to(&self, out: &mut String) {
+        match serde_json::to_string(self) {
+            Ok(line) => {
+                out.push_str(&line);
+                out.push('\n');
+            }
+            Err(error) => debug_assert!(false, "strings and numbers always serialise: {error}"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -106,14 +129,19 @@ struct JsonFacts<'a> {
 }
 
 /// Milliseconds to the microsecond, as PostgreSQL logs durations.
-fn ms(ns: u64) -> f64 {
+pub(super) fn ms(ns: u64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "exact up to 285 years")]
     let micros = (ns / 1000) as f64;
     micros / 1000.0
 }
 
-fn prefix(out: &mut String, query: &SlowQuery, at: SystemTime, line: u64) -> fmt::Result {
-    let facts = &query.facts;
+/// [`LOG_LINE_PREFIX`].
+pub(super) fn prefix(
+    out: &mut String,
+    facts: &SessionFacts,
+    at: SystemTime,
+    line: u64,
+) -> fmt::Result {
     write!(
         out,
         "{} [{}]: [{line}-1] user={},db={},app={},client={} ",
@@ -141,6 +169,11 @@ fn message(out: &mut String, query: &SlowQuery, line_break: &str) -> fmt::Result
         .as_deref()
         .or_else(|| exchange.statement.shape.as_ref().map(|shape| &*shape.text))
         .unwrap_or(TEXT_NOT_KEPT);
+    lines_of(out, text, line_break)
+}
+
+/// `text`, its lines joined by `line_break`.
+pub(super) fn lines_of(out: &mut String, text: &str, line_break: &str) -> fmt::Result {
     for (index, line) in text.split('\n').enumerate() {
         if index > 0 {
             out.write_str(line_break)?;
@@ -186,7 +219,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// Nanoseconds as milliseconds with three decimals.
-struct Ms(u64);
+pub(super) struct Ms(pub(super) u64);
 
 impl fmt::Display for Ms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,7 +275,7 @@ impl fmt::Display for StatementName<'_> {
 }
 
 /// `key=value` with the value in quotes where it needs them, `-` where there is none.
-struct TagValue<'a>(&'a str);
+pub(super) struct TagValue<'a>(pub(super) &'a str);
 
 impl fmt::Display for TagValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

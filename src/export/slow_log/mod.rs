@@ -1,12 +1,13 @@
 //! The slow-query log: one file or stdout, in PostgreSQL's own lines or its jsonlog, as log readers know them.
 //!
 //! Finished queries wait in a bounded queue; [`SlowLog::tick`] takes them out and writes each with one `write`. What
-//! cannot be written (too many a second, disk full, folder gone) is counted by reason and never waited for.
+//! cannot be written (too many a second, disk full, folder gone) is counted by reason and never waited for. A finding
+//! is written when it is first seen in the analysis' snapshot.
 //!
 //! *Architecture invariant:* synchronous, and on a thread of its own ([`Writer`]): a disk that hangs stops this log,
 //! fills its queue, and nothing else. Time comes in as an argument.
 //!
-//! Read on in [`lines`] for what is written, in `sink` for where.
+//! Read on in [`lines`] and `findings` for what is written, in `sink` for where.
 
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -14,9 +15,13 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::analysis::{Feed, FoundAndAdvised};
 use crate::clock::Clock;
-use crate::event::{Moment, SlowQuery};
+use crate::detect::Status;
+use crate::event::{Moment, SessionFacts, SlowQuery};
+use crate::export::news::{Item, News};
 
+mod findings;
 pub mod lines;
 mod sink;
 #[cfg(test)]
@@ -67,6 +72,10 @@ const PAUSE_NS: u64 = 1_000_000_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
+/// Findings written in one second; further ones are written in the next. A start under load finds many at once, and
+/// nobody reads them faster.
+const FINDINGS_PER_SECOND_MAX: usize = 10;
+
 /// Takes slow queries out of their queue and writes them.
 pub struct SlowLog {
     settings: Settings,
@@ -77,6 +86,15 @@ pub struct SlowLog {
     health: Health,
     second: Second,
     buffer: String,
+    feed: Arc<Feed>,
+    news: News,
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy)]
+enum Entry<'e> {
+    Query(&'e SlowQuery),
+    Finding(&'e FoundAndAdvised, &'e SessionFacts),
 }
 
 /// Whether the last write worked.
@@ -96,10 +114,11 @@ enum Health {
 struct Second {
     began_at: Moment,
     written: usize,
+    findings: usize,
 }
 
 impl SlowLog {
-    /// A log that writes what arrives in `queue`; `dropped` is told the reason of each query that is not written.
+    /// A log that writes what arrives in `queue`; `dropped` is told the reason of each entry that is not written.
     pub fn new(
         settings: Settings,
         queue: Arc<ArrayQueue<SlowQuery>>,
@@ -116,9 +135,18 @@ impl SlowLog {
             second: Second {
                 began_at: Moment::default(),
                 written: 0,
+                findings: 0,
             },
             buffer: String::new(),
+            feed: Arc::default(),
+            news: News::default(),
         }
+    }
+
+    /// Writes the findings of `feed` too, all that it does not hold yet.
+    pub fn watch(&mut self, feed: Arc<Feed>) {
+        self.news = News::since(&feed.snapshot());
+        self.feed = feed;
     }
 
     /// Opens the file now, so that a start can fail on a path that cannot be written; later failures are only counted.
@@ -150,53 +178,99 @@ impl SlowLog {
 
     /// Writes what waits, at most one queueful: others who want this thread get their turn.
     pub fn tick(&mut self, now: Moment) {
-        if self.queue.is_empty() {
-            return;
-        }
         if now.since(self.second.began_at) >= SECOND_NS {
             self.second = Second {
                 began_at: now,
                 written: 0,
+                findings: 0,
             };
         }
-        self.sink.forget_vanished();
+        if !self.queue.is_empty() {
+            self.sink.forget_vanished();
+        }
         for _ in 0..self.queue.capacity() {
             let Some(query) = self.queue.pop() else { break };
-            self.write(&query, now);
+            let limit = self.settings.queries_per_second_max;
+            if limit > 0 && self.second.written >= limit && self.could_write(now) {
+                (self.dropped)(RATE_LIMIT);
+                continue;
+            }
+            if self.write(Entry::Query(&query), now) {
+                self.second.written += 1;
+            }
+        }
+        self.write_findings(now);
+    }
+
+    /// Writes findings that were not there before.
+    fn write_findings(&mut self, now: Moment) {
+        let snapshot = self.feed.snapshot();
+        let room = FINDINGS_PER_SECOND_MAX.saturating_sub(self.second.findings);
+        let news = self.news.take(&snapshot, room);
+        if !news.is_empty() {
+            self.sink.forget_vanished();
+        }
+        for Item { found, before } in news {
+            if before.is_none() && found.finding.status == Status::Open {
+                self.second.findings += 1;
+                let facts = findings::session_of(&found, &snapshot);
+                self.write(Entry::Finding(&found, &facts), now);
+            }
         }
     }
 
-    fn write(&mut self, query: &SlowQuery, now: Moment) {
+    /// Whether it is worth trying: not while a failure is young.
+    fn could_write(&self, now: Moment) -> bool {
+        match self.health {
+            Health::Well => self.settings.destination != Destination::Off,
+            Health::Failing { retry_at, .. } => now >= retry_at,
+        }
+    }
+
+    /// Answers whether the entry was written.
+    fn write(&mut self, entry: Entry<'_>, now: Moment) -> bool {
         if self.settings.destination == Destination::Off {
-            return;
+            return false;
         }
         if let Health::Failing {
             reason, retry_at, ..
         } = self.health
             && now < retry_at
         {
-            return self.lose(reason, now);
-        }
-        let limit = self.settings.queries_per_second_max;
-        if limit > 0 && self.second.written >= limit {
-            return (self.dropped)(RATE_LIMIT);
+            self.lose(reason, now);
+            return false;
         }
         if let Err(error) = self.sink.open() {
             self.fail(OPEN_FAILED, &error, now);
-            return;
+            return false;
         }
         self.buffer.clear();
-        let at = self.clock.wall(query.exchange.completed_at);
-        match self.settings.format {
-            Format::Stderr => lines::stderr(&mut self.buffer, query, at),
-            Format::Json => lines::json(&mut self.buffer, query, at),
+        let out = &mut self.buffer;
+        match (entry, self.settings.format) {
+            (Entry::Query(query), format) => {
+                let at = self.clock.wall(query.exchange.completed_at);
+                match format {
+                    Format::Stderr => lines::stderr(out, query, at),
+                    Format::Json => lines::json(out, query, at),
+                }
+            }
+            // The time of writing: a log is read in the order of its lines.
+            (Entry::Finding(found, facts), Format::Stderr) => {
+                findings::stderr(out, found, facts, self.clock.wall(now));
+            }
+            (Entry::Finding(found, facts), Format::Json) => {
+                findings::json(out, found, facts, self.clock.wall(now));
+            }
         }
         match self.sink.append(self.buffer.as_bytes()) {
             Ok(()) => {
-                self.second.written += 1;
                 self.recover();
+                true
             }
-            Err(error) => self.fail(WRITE_FAILED, &error, now),
+            Err(error) => {
+                self.fail(WRITE_FAILED, &error, now);
+                false
+            }
         }
     }
 
@@ -239,6 +313,7 @@ impl SlowLog {
 enum Order {
     Reopen,
     Change(Settings),
+    Watch(Arc<Feed>),
 }
 
 /// A [`SlowLog`] on its own thread.
@@ -259,6 +334,7 @@ impl Writer {
                     match inbox.recv_timeout(tick) {
                         Ok(Order::Reopen) => log.reopen(),
                         Ok(Order::Change(settings)) => log.change(settings),
+                        Ok(Order::Watch(feed)) => log.watch(feed),
                         Err(mpsc::RecvTimeoutError::Timeout) => log.tick(log.clock.now()),
                         Err(mpsc::RecvTimeoutError::Disconnected) => break,
                     }
@@ -279,6 +355,11 @@ impl Writer {
     /// See [`SlowLog::change`].
     pub fn change(&self, settings: Settings) {
         let _ = self.orders.send(Order::Change(settings));
+    }
+
+    /// See [`SlowLog::watch`].
+    pub fn watch(&self, feed: Arc<Feed>) {
+        let _ = self.orders.send(Order::Watch(feed));
     }
 
     /// Writes what waits and ends the thread; false when it did not manage within `patience` (a disk that hangs).

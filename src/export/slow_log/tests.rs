@@ -1,3 +1,5 @@
+mod findings;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;

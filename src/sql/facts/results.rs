@@ -61,7 +61,7 @@ impl Reader {
             }
             Expr::Nested(inner) => self.output(inner),
             Expr::Function(function) => {
-                aggregate(function).map_or(Output::Expression, |name| Output::Aggregate(name))
+                aggregate(function).map_or(Output::Expression, Output::Aggregate)
             }
             Expr::Exists { .. } => Output::Aggregate("exists".to_owned()),
             Expr::Cast { expr: inner, .. } => match self.output(inner) {

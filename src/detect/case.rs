@@ -1,0 +1,186 @@
+//! A loop whose values run along a column, as the detectors look at it.
+
+use super::group::{Comparison, Group, Slot, Span};
+use super::knowledge::{Fit, Knowledge, Named, Relation};
+use super::loops::Loops;
+use super::source::Source;
+use super::track::{Rows, Track};
+use super::{Confidence, Settings};
+use crate::sql::facts::{Facts, Output};
+use crate::unit::{Completeness, Evidence};
+use std::sync::Arc;
+
+/// What is known of the unit around the loops.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    pub evidence: Evidence,
+    pub completeness: Completeness,
+    pub database: Arc<str>,
+    /// Statements of the unit.
+    pub queries: u64,
+}
+
+/// A loop, the column along which its values run, and what the two are to each other.
+pub(super) struct FlowCase<'a> {
+    pub group: &'a Group,
+    pub facts: &'a Facts,
+    pub slot: &'a Slot,
+    pub slot_index: usize,
+    pub track: &'a Track,
+    pub source: &'a Source,
+    pub parent: Named,
+    pub relation: Relation,
+    pub rows: Rows,
+    /// The loop whose results are the parent rows, where they come from more than one result.
+    pub outer: Option<&'a Group>,
+}
+
+/// Children out of ten whose values have to come in the parent's order: a template that sorts a few rows otherwise
+/// is still a loop over them.
+const IN_ORDER_TENTHS: u64 = 9;
+/// Rows out of ten that have to have a child.
+const COVERED_TENTHS: u64 = 8;
+/// Children out of ten whose values have to be the parent's at all.
+const MATCHED_TENTHS: u64 = 8;
+/// A row has at most so many children of one shape: what asks more often for the same value reads it in parts.
+const CHILDREN_A_ROW_MAX: u64 = 3;
+
+impl<'a> FlowCase<'a> {
+    /// The best column for a group's values, if they run along one at all.
+    pub(super) fn of(
+        group: &'a Group,
+        loops: &'a Loops,
+        knowledge: &'a Knowledge,
+        scene: &Scene,
+        settings: &Settings,
+    ) -> Option<FlowCase<'a>> {
+        let facts = group.facts()?;
+        // A list of values is a batch: what prefetching sends.
+        if group.count < settings.n_plus_one_min || group.several * 5 > group.count {
+            return None;
+        }
+        group
+            .tracks
+            .iter()
+            .filter_map(|track| {
+                let source = loops.sources.get(track.source)?;
+                let slot = group.slots.get(track.slot)?;
+                let column = usize::from(*source.columns.keys.get(track.key)?);
+                let source_facts = source.shape.as_deref().and_then(|shape| shape.facts());
+                let parent =
+                    knowledge.column(&scene.database, source_facts, &source.columns, column);
+                let relation = knowledge.relation(&parent, &slot.column);
+                let outer = loops
+                    .group_of(source)
+                    .filter(|outer| outer.count > 1 && outer.fingerprint != group.fingerprint);
+                let case = FlowCase {
+                    group,
+                    facts,
+                    slot,
+                    slot_index: track.slot,
+                    track,
+                    source,
+                    parent,
+                    relation,
+                    rows: track.rows(source),
+                    outer,
+                };
+                case.flows(settings).then_some(case)
+            })
+            .max_by_key(|case| {
+                (
+                    case.relation.fit,
+                    case.track.in_order,
+                    case.track.matched,
+                    case.slot.comparison == Comparison::Equal,
+                )
+            })
+    }
+
+    /// Whether the values come from the column, chance left out.
+    fn flows(&self, settings: &Settings) -> bool {
+        let (track, count) = (self.track, self.group.count);
+        if track.matched * 10 < count * MATCHED_TENTHS
+            || track.covered * CHILDREN_A_ROW_MAX < count
+            || self.rows.all < 2
+        {
+            return false;
+        }
+        let distinct = self.group.distinct(self.slot_index);
+        match self.relation.fit {
+            Fit::Contradicted => false,
+            // Small numbers agree by chance; so only values that do not are a relation's proof by themselves.
+            Fit::Weak => {
+                self.group.is_distinctive(self.slot_index) && distinct >= settings.n_plus_one_min
+            }
+            // One value again and again is in many columns: only a relation known by name tells it from a duplicate.
+            Fit::Formed => distinct >= 2,
+            Fit::Strong => true,
+        }
+    }
+
+    /// Whether a run of the column's values, in order, with a child for nearly every row or for every row so far.
+    pub(super) fn is_run(&self) -> bool {
+        let track = self.track;
+        track.missed == 0
+            && track.in_order * 10 >= self.group.count * IN_ORDER_TENTHS
+            && (track.covered * 10 >= self.rows.all * COVERED_TENTHS
+                || track.covered == self.rows.so_far)
+    }
+
+    /// How sure it is that one request (or task) did this, and that it is this relation.
+    pub(super) fn confidence(&self, scene: &Scene, covered: bool) -> Confidence {
+        let certain = scene.completeness == Completeness::Complete
+            && (self.is_run() || covered)
+            && self.track.missed == 0
+            && self.relation.fit >= Fit::Formed
+            && (scene.evidence.is_hard() || self.is_one_transaction() || self.is_in_cursor());
+        if certain {
+            Confidence::Proved
+        } else {
+            Confidence::Likely
+        }
+    }
+
+    /// Parent and children lie in one outermost transaction.
+    pub(super) fn is_one_transaction(&self) -> bool {
+        let Span::One(Some(transaction)) = self.group.span else {
+            return false;
+        };
+        self.track
+            .row()
+            .and_then(|row| self.source.batch_of(row))
+            .is_some_and(|batch| batch.transaction == Some(transaction))
+    }
+
+    /// The children ran while the parent's cursor was open: no other request has its connection meanwhile.
+    pub(super) fn is_in_cursor(&self) -> bool {
+        self.track.enclosed > 0 && self.track.enclosed >= self.group.count
+    }
+
+    /// The evidence that holds parent and children together.
+    pub(super) fn evidence(&self, scene: &Scene) -> Evidence {
+        if !scene.evidence.is_hard() && (self.is_one_transaction() || self.is_in_cursor()) {
+            Evidence::Transaction
+        } else {
+            scene.evidence
+        }
+    }
+
+    /// The child's outputs are aggregates or constants only: it returns a figure, no row.
+    pub(super) fn figures(&self) -> Option<Vec<String>> {
+        let outputs = &self.facts.outputs;
+        if outputs.is_empty() || self.facts.grouped {
+            return None;
+        }
+        let mut names = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Aggregate(name) => names.push(name.clone()),
+                Output::Constant => {}
+                Output::Column(_) | Output::All | Output::Expression => return None,
+            }
+        }
+        Some(names)
+    }
+}

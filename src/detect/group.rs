@@ -1,0 +1,391 @@
+//! All statements of one shape in one unit: what repeats, and along which columns its values run.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::knowledge::Named;
+use super::source::Source;
+use super::track::{History, Past, Step, Track};
+use crate::event::{Constant, ConstantCount, Moment, QueryEvent, RowColumns, Shape};
+use crate::sql::facts::{Facts, Operand};
+use crate::sql::value::ValueHash;
+use crate::sql::{Fingerprint, Verb};
+
+/// Compared columns of one shape that are followed; Django's look-ups have one or two.
+const SLOTS_MAX: usize = 6;
+/// Different values counted of one shape in one unit.
+const VALUES_MAX: usize = 1_024;
+/// Columns followed at a time for one shape, until one of them proves to be the one.
+pub(super) const TRACKS_MAX: usize = 4;
+
+/// A constant that is compared with (or written to) a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// Index into the statement's constants.
+    pub constant: usize,
+    pub column: Named,
+    pub comparison: Comparison,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// `=`
+    Equal,
+    /// `IN`, `= ANY`
+    In,
+    /// Written: `INSERT`, `SET`.
+    Assigned,
+}
+
+/// Whether all members lie in one outermost transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    Nothing,
+    /// In this one; `None` is outside any.
+    One(Option<u32>),
+    Several,
+}
+
+impl Span {
+    fn and(self, transaction: Option<u32>) -> Span {
+        match self {
+            Span::Nothing => Span::One(transaction),
+            Span::One(one) if one == transaction => self,
+            Span::One(_) | Span::Several => Span::Several,
+        }
+    }
+}
+
+/// What stands between two members of a group, counted by the unit as it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tallies {
+    /// Pauses that stand out.
+    pub pauses: u64,
+    /// Statements that define something: CREATE, ALTER, DROP.
+    pub definitions: u64,
+    /// `FOR UPDATE SKIP LOCKED` reads.
+    pub queue_reads: u64,
+    /// Statements that failed, and ROLLBACKs.
+    pub failures: u64,
+}
+
+/// Iterations (from one member to the next) that had something in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Between {
+    pub paused: u64,
+    pub defined: u64,
+    pub queued: u64,
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub fingerprint: Fingerprint,
+    pub shape: Option<Arc<Shape>>,
+    pub verb: Verb,
+    pub slots: Vec<Slot>,
+    pub count: u64,
+    /// Members that ended in an error.
+    pub failed: u64,
+    pub first_at: Moment,
+    pub last_at: Moment,
+    pub span: Span,
+    pub between: Between,
+    last_tallies: Tallies,
+    /// Rows of all members.
+    pub rows: u64,
+    /// Members that returned or changed more than one row.
+    pub many_rows: u64,
+    /// Members that returned no row.
+    pub no_rows: u64,
+    /// Members with a list of several values.
+    pub several: u64,
+    /// Time of all members, nanoseconds.
+    pub duration_ns: u64,
+    /// The time behind members that another one followed, up to the next statement of the unit, nanoseconds: the
+    /// application's, and that of BEGIN and COMMIT around it.
+    gap_ns: u64,
+    gaps: u64,
+    pending_gap_ns: u64,
+    pub history: History,
+    pub tracks: Vec<Track>,
+    /// Members when a source was last looked for.
+    searched_at: u64,
+    /// How often each set of values came, and after which write.
+    values: HashMap<u64, Repeats>,
+    /// Members that repeated an earlier one's values without a write between.
+    pub repeated: u64,
+    /// The most members that had the same values.
+    pub repeated_most: u64,
+    slot_values: Vec<HashSet<ValueHash>>,
+    pub columns: Option<Arc<RowColumns>>,
+    /// The tag `callsite` of its first member that had one.
+    pub callsite: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Repeats {
+    count: u64,
+    writes: u64,
+}
+
+/// What a group needs to know of a new member beyond the event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub transaction: Option<u32>,
+    pub tallies: Tallies,
+    /// Writes to its tables so far in the unit.
+    pub writes: u64,
+}
+
+impl Group {
+    pub(super) fn new(event: &QueryEvent) -> Group {
+        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        let slots = facts
+            .map(|facts| slots(facts, event.verb))
+            .unwrap_or_default();
+        Group {
+            fingerprint: event.fingerprint,
+            shape: event.shape.clone(),
+            verb: event.verb,
+            slot_values: vec![HashSet::new(); slots.len()],
+            slots,
+            count: 0,
+            failed: 0,
+            first_at: event.requested_at,
+            last_at: event.completed_at,
+            span: Span::Nothing,
+            between: Between::default(),
+            last_tallies: Tallies::default(),
+            rows: 0,
+            many_rows: 0,
+            no_rows: 0,
+            several: 0,
+            duration_ns: 0,
+            gap_ns: 0,
+            gaps: 0,
+            pending_gap_ns: 0,
+            history: History::default(),
+            tracks: Vec::new(),
+            searched_at: 0,
+            values: HashMap::new(),
+            repeated: 0,
+            repeated_most: 0,
+            columns: None,
+            callsite: None,
+        }
+    }
+
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        self.shape.as_deref().and_then(|shape| shape.facts())
+    }
+
+    /// Takes one more statement of the shape.
+    pub(super) fn add(&mut self, event: &QueryEvent, member: Member) {
+        if self.count > 0 {
+            let last = self.last_tallies;
+            let now = member.tallies;
+            self.between.paused += u64::from(now.pauses > last.pauses);
+            self.between.defined += u64::from(now.definitions > last.definitions);
+            self.between.queued += u64::from(now.queue_reads > last.queue_reads);
+            self.between.failed += u64::from(now.failures > last.failures);
+            self.gap_ns += self.pending_gap_ns;
+            self.gaps += 1;
+        }
+        self.pending_gap_ns = 0;
+        self.last_tallies = member.tallies;
+        self.count += 1;
+        self.last_at = event.completed_at;
+        self.span = self.span.and(member.transaction);
+        self.duration_ns += event.phases.duration_ns();
+        self.rows += event.rows;
+        self.many_rows += u64::from(event.rows > 1);
+        self.no_rows += u64::from(event.rows == 0);
+        self.failed += u64::from(event.sqlstate.is_some());
+        if let (None, Some(tags)) = (&self.callsite, &event.tags) {
+            self.callsite = tags.value("callsite").map(Arc::from);
+        }
+        let Some(flow) = event.flow.as_deref() else {
+            return;
+        };
+        if let Some(result) = &flow.result {
+            self.columns
+                .get_or_insert_with(|| Arc::clone(&result.columns));
+        }
+        let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
+        self.several += u64::from(flow.constants.iter().any(is_several));
+        self.note_values(flow.values, member.writes);
+        let values: Box<[_]> = self
+            .slots
+            .iter()
+            .map(|slot| value(&flow.constants, slot))
+            .collect();
+        for (seen, value) in self.slot_values.iter_mut().zip(&values) {
+            if let Some(value) = value
+                && seen.len() < VALUES_MAX
+            {
+                seen.insert(*value);
+            }
+        }
+        self.history.push(Past {
+            requested_at: event.requested_at,
+            values,
+        });
+    }
+
+    fn note_values(&mut self, values: u64, writes: u64) {
+        if self.values.len() >= VALUES_MAX && !self.values.contains_key(&values) {
+            return;
+        }
+        let repeats = self
+            .values
+            .entry(values)
+            .or_insert(Repeats { count: 0, writes });
+        if repeats.count > 0 && repeats.writes == writes {
+            self.repeated += 1;
+            repeats.count += 1;
+        } else {
+            // A write to its tables lies between: it asks what became of it.
+            *repeats = Repeats { count: 1, writes };
+        }
+        self.repeated_most = self.repeated_most.max(repeats.count);
+    }
+
+    /// Moves the tracks on by the newest member; says which track found its value in which row.
+    pub(super) fn follow(
+        &mut self,
+        sources: &[Source],
+        event: &QueryEvent,
+    ) -> Option<(usize, u64)> {
+        let flow = event.flow.as_deref()?;
+        let mut found = None;
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            let (Some(source), Some(slot)) =
+                (sources.get(track.source), self.slots.get(track.slot))
+            else {
+                continue;
+            };
+            let value = value(&flow.constants, slot);
+            if let (Step::InOrder, Some(row)) = track.take(source, value, event.requested_at)
+                && found.is_none()
+            {
+                found = Some((index, row));
+            }
+        }
+        found
+    }
+
+    /// Whether it is time to look for the source again: at the third member and at each doubling, as long as the
+    /// first members are all that is needed, and nothing fits so far.
+    pub(super) fn wants_search(&self, least: u64) -> bool {
+        let due = self.count >= least && self.count >= self.searched_at.saturating_mul(2).max(1);
+        let follows = |track: &Track| track.missed == 0;
+        due && self.searched_at <= 256 && !self.tracks.iter().any(follows)
+    }
+
+    pub(super) fn searched(&mut self, tracks: Vec<Track>) {
+        self.searched_at = self.count;
+        self.tracks = tracks;
+    }
+
+    /// Bytes that it holds, estimated.
+    pub(super) fn held_bytes(&self) -> usize {
+        let members = self.history.len() * (size_of::<Past>() + self.slots.len() * 8);
+        let values: usize = self.slot_values.iter().map(HashSet::len).sum();
+        // A map keeps an eighth of its places free, and doubles.
+        size_of::<Group>()
+            + members
+            + self.slots.len() * size_of::<Slot>()
+            + self.values.len() * 2 * size_of::<(u64, Repeats)>()
+            + values * 2 * size_of::<ValueHash>()
+    }
+
+    /// The application's time until the next statement.
+    pub(super) fn gap(&mut self, gap_ns: u64) {
+        self.pending_gap_ns += gap_ns;
+    }
+
+    /// What its members took, the application's time behind each included. The last member's gap is unknown (what
+    /// follows may be the rest of the page): it counts as the others' mean.
+    pub(super) fn cost_ns(&self) -> u64 {
+        let gaps = match self.gaps {
+            0 => 0,
+            gaps => self.gap_ns / gaps * (gaps + 1),
+        };
+        self.duration_ns + gaps
+    }
+
+    /// Different values of a slot, at most 1,024.
+    pub(super) fn distinct(&self, slot: usize) -> u64 {
+        self.slot_values
+            .get(slot)
+            .map_or(0, |values| values.len() as u64)
+    }
+
+    /// Whether a slot's values hardly agree with a column's by chance.
+    pub(super) fn is_distinctive(&self, slot: usize) -> bool {
+        self.slot_values.get(slot).is_some_and(|values| {
+            !values.is_empty() && values.iter().all(|value| value.is_distinctive())
+        })
+    }
+
+    /// Whether the iterations that `count` counts are no exception.
+    pub(super) fn mostly(&self, count: u64) -> bool {
+        count.saturating_mul(2) > self.count.saturating_sub(1)
+    }
+
+    /// Whether what lies between the members speaks against one loop of one request.
+    pub(super) fn is_paced(&self) -> bool {
+        self.mostly(self.between.paused)
+    }
+}
+
+pub(super) fn value(constants: &[Constant], slot: &Slot) -> Option<ValueHash> {
+    let constant = constants.get(slot.constant)?;
+    match constant.count {
+        ConstantCount::One => constant.value,
+        ConstantCount::Several => None,
+    }
+}
+
+/// The constants that a statement looks rows up by, or writes.
+fn slots(facts: &Facts, verb: Verb) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = facts
+        .predicates
+        .iter()
+        .filter_map(|predicate| {
+            let comparison = match predicate.operator.as_str() {
+                "=" => Comparison::Equal,
+                "IN" | "= ANY" => Comparison::In,
+                _ => return None,
+            };
+            let Operand::Constant(number) = predicate.operand else {
+                return None;
+            };
+            Some(Slot {
+                constant: number.checked_sub(1)? as usize,
+                column: Named::of(&predicate.column),
+                comparison,
+            })
+        })
+        .collect();
+    if verb == Verb::Insert {
+        slots.extend(facts.assignments.iter().filter_map(|(column, operand)| {
+            let Operand::Constant(number) = operand else {
+                return None;
+            };
+            // What is no key of anything is not worth following.
+            super::knowledge::refers(column)?;
+            Some(Slot {
+                constant: number.checked_sub(1)? as usize,
+                column: Named {
+                    table: facts.main_table.as_deref().map(Arc::from),
+                    column: Arc::from(column.as_str()),
+                },
+                comparison: Comparison::Assigned,
+            })
+        }));
+    }
+    slots.truncate(SLOTS_MAX);
+    slots
+}

@@ -1,0 +1,382 @@
+//! What the statements themselves tell about tables: names behind object ids, primary keys, which columns refer to
+//! which.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::event::{QueryEvent, RowColumns};
+use crate::sql::Fingerprint;
+use crate::sql::facts::{Column, Facts, Output};
+
+/// Entries of each map; a schema of Django's has some hundred tables.
+const ENTRIES_MAX: usize = 20_000;
+
+/// A column by name; the table is unknown for an expression, or where raw SQL leaves it open.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Named {
+    pub table: Option<Arc<str>>,
+    pub column: Arc<str>,
+}
+
+impl Named {
+    pub(super) fn of(column: &Column) -> Named {
+        Named {
+            table: column.table.as_deref().map(Arc::from),
+            column: Arc::from(column.name.as_str()),
+        }
+    }
+}
+
+/// How well a parent's column and a child's column fit a relation of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// The names say that it is another relation's column: equal values are chance.
+    Contradicted,
+    /// Nothing speaks for it but the values.
+    Weak,
+    /// It has the form of a relation: `..._id` and a primary key.
+    Formed,
+    /// The names say so, or another statement joins the two columns.
+    Strong,
+}
+
+/// Which way the values flow along a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From a foreign key to the row that it names.
+    Forward,
+    /// From a row's key to the rows that refer to it.
+    Reverse,
+    /// From a row's key to the same row again.
+    Same,
+}
+
+/// A relation between a parent's and a child's column, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Relation {
+    pub fit: Fit,
+    pub way: Way,
+}
+
+/// Learned from every statement that passes.
+#[derive(Debug, Default)]
+pub(super) struct Knowledge {
+    /// Names of tables and of their columns, by database.
+    tables: HashMap<(Arc<str>, u32), Arc<str>>,
+    columns: HashMap<(Arc<str>, u32, i16), Arc<str>>,
+    /// Attribute number 1 of a table: its primary key in nearly every schema that Django made.
+    first_columns: HashMap<Arc<str>, Arc<str>>,
+    /// Pairs of columns that some statement joins, both ways round.
+    joined: HashSet<(Named, Named)>,
+    /// Tables by the end of their name, as a foreign key's name would call them.
+    known: HashSet<Arc<str>>,
+    learned: HashSet<Fingerprint>,
+}
+
+impl Knowledge {
+    /// Learns what a statement's facts and the description of its result tell.
+    pub(super) fn learn(&mut self, event: &QueryEvent) {
+        if self.learned.contains(&event.fingerprint) || self.learned.len() >= ENTRIES_MAX {
+            return;
+        }
+        let Some(facts) = event.shape.as_deref().and_then(|shape| shape.facts()) else {
+            return;
+        };
+        let described = event.flow.as_deref().and_then(|flow| flow.result.as_ref());
+        // A SELECT without its description comes again with one.
+        if described.is_none() && !facts.outputs.is_empty() && event.sqlstate.is_none() {
+            self.learn_names(facts);
+            return;
+        }
+        self.learned.insert(event.fingerprint);
+        self.learn_names(facts);
+        if let Some(result) = described {
+            self.learn_columns(&event.facts.database, facts, &result.columns);
+        }
+    }
+
+    fn learn_names(&mut self, facts: &Facts) {
+        for table in &facts.tables {
+            if self.known.len() < ENTRIES_MAX {
+                self.known.insert(Arc::from(table.as_str()));
+            }
+        }
+        for (left, right) in facts.joins.iter().flat_map(|join| &join.on) {
+            let (left, right) = (Named::of(left), Named::of(right));
+            if self.joined.len() < ENTRIES_MAX {
+                self.joined.insert((right.clone(), left.clone()));
+                self.joined.insert((left, right));
+            }
+        }
+    }
+
+    fn learn_columns(&mut self, database: &Arc<str>, facts: &Facts, columns: &RowColumns) {
+        let only = match facts.tables.as_slice() {
+            [only] => Some(only.as_str()),
+            _ => None,
+        };
+        let whole = facts.outputs.len() == columns.all.len();
+        for (index, column) in columns.all.iter().enumerate() {
+            if column.table_oid == 0 || self.columns.len() >= ENTRIES_MAX {
+                continue;
+            }
+            let (table, name) = match facts.outputs.get(index) {
+                Some(Output::Column(named)) if whole => {
+                    (named.table.as_deref().or(only), named.name.as_str())
+                }
+                _ => (only, &*column.name),
+            };
+            let Some(table) = table else { continue };
+            let (table, name): (Arc<str>, Arc<str>) = (Arc::from(table), Arc::from(name));
+            let oid = (Arc::clone(database), column.table_oid);
+            self.tables.insert(oid, Arc::clone(&table));
+            if column.attribute == 1 {
+                self.first_columns
+                    .insert(Arc::clone(&table), Arc::clone(&name));
+            }
+            self.columns.insert(
+                (Arc::clone(database), column.table_oid, column.attribute),
+                name,
+            );
+        }
+    }
+
+    /// The name of a result's column.
+    pub(super) fn column(
+        &self,
+        database: &Arc<str>,
+        facts: Option<&Facts>,
+        columns: &RowColumns,
+        index: usize,
+    ) -> Named {
+        let described = columns.all.get(index);
+        let outputs = facts.map_or(&[][..], |facts| &facts.outputs);
+        if outputs.len() == columns.all.len()
+            && let Some(Output::Column(column)) = outputs.get(index)
+            && column.table.is_some()
+        {
+            return Named::of(column);
+        }
+        let Some(described) = described else {
+            return Named {
+                table: None,
+                column: Arc::from("?"),
+            };
+        };
+        let key = (
+            Arc::clone(database),
+            described.table_oid,
+            described.attribute,
+        );
+        let column = self.columns.get(&key).cloned();
+        Named {
+            table: self.tables.get(&(key.0, key.1)).cloned(),
+            column: column.unwrap_or_else(|| Arc::from(&*described.name)),
+        }
+    }
+
+    /// The primary key's column of a table, as far as that is known.
+    pub(super) fn primary_key(&self, table: &str) -> &str {
+        self.first_columns
+            .get(table)
+            .map_or("id", |column| column.as_ref())
+    }
+
+    fn is_primary_key(&self, column: &Named) -> bool {
+        match &column.table {
+            Some(table) => *self.primary_key(table) == *column.column,
+            None => &*column.column == "id",
+        }
+    }
+
+    /// Whether a table of that name (as a foreign key's name would call it) exists, other than `table`.
+    fn names_another(&self, stem: &str, table: Option<&str>) -> bool {
+        self.known
+            .iter()
+            .any(|known| Some(&**known) != table && is_called(stem, known))
+    }
+
+    /// What relation values would follow from `parent` to `child`.
+    pub(super) fn relation(&self, parent: &Named, child: &Named) -> Relation {
+        let parent_is_key = self.is_primary_key(parent);
+        let child_is_key = self.is_primary_key(child);
+        let same_table = parent.table.is_some() && parent.table == child.table;
+        if same_table && parent.column == child.column {
+            let fit = if child_is_key { Fit::Strong } else { Fit::Weak };
+            return Relation {
+                fit,
+                way: Way::Same,
+            };
+        }
+        let forward = self.fit(parent, child);
+        let reverse = self.fit(child, parent);
+        let (fit, way) = match (parent_is_key, child_is_key) {
+            (false, true) => (forward, Way::Forward),
+            (true, false) => (reverse, Way::Reverse),
+            // Two primary keys: the same row of two tables where one names the other (model inheritance, a
+            // one-to-one that is the primary key), else ids that agree by chance.
+            (true, true) if reverse == Fit::Strong => (reverse, Way::Reverse),
+            (true, true) if forward == Fit::Strong => (forward, Way::Forward),
+            (true, true) => (Fit::Contradicted, Way::Forward),
+            // A key by another name (`to_field`), or two keys that refer to the same third table.
+            (false, false) if forward == Fit::Strong => (forward, Way::Forward),
+            (false, false) if reverse == Fit::Strong => (reverse, Way::Reverse),
+            (false, false) if parent.column == child.column => (Fit::Weak, Way::Reverse),
+            (false, false) => {
+                let way = match refers(&child.column) {
+                    Some(_) => Way::Reverse,
+                    None => Way::Forward,
+                };
+                (forward.min(reverse).min(Fit::Weak), way)
+            }
+        };
+        Relation { fit, way }
+    }
+
+    /// How well `key` does for a foreign key that refers to `target`.
+    fn fit(&self, key: &Named, target: &Named) -> Fit {
+        let target_table = target.table.as_deref();
+        if self.joined.contains(&(key.clone(), target.clone())) {
+            return Fit::Strong;
+        }
+        let Some(stem) = refers(&key.column) else {
+            return Fit::Weak;
+        };
+        if target_table.is_some_and(|table| is_called(stem, table)) {
+            return Fit::Strong;
+        }
+        // `category_id` is no supplier's id. `parent_id` within one table is that table's own.
+        let same_table = key.table.is_some() && key.table == target.table;
+        if !same_table && self.names_another(stem, target_table) {
+            return Fit::Contradicted;
+        }
+        // `created_by_id`, `author_id`, `parent_id`: a role.
+        Fit::Formed
+    }
+}
+
+/// What a foreign key's column is named after: `customer` for `customer_id`. A bare `id` is none.
+pub(super) fn refers(column: &str) -> Option<&str> {
+    let stem = column.strip_suffix("_id")?;
+    // Model inheritance: `place_ptr_id` is the primary key of the child and names the parent.
+    let stem = stem.strip_suffix("_ptr").unwrap_or(stem);
+    (!stem.is_empty()).then_some(stem)
+}
+
+/// Whether `table` is what `stem` calls it: `shop_orderitem` for `order_item`, `customers` for `customer`.
+pub(super) fn is_called(stem: &str, table: &str) -> bool {
+    let table = table.rsplit('.').next().unwrap_or(table);
+    let stem = stem.replace('_', "").to_ascii_lowercase();
+    let parts: Vec<&str> = table.split('_').collect();
+    (0..parts.len()).any(|first| {
+        let name = parts.get(first..).unwrap_or_default().concat();
+        let name = name.to_ascii_lowercase();
+        name == stem
+            || name.strip_suffix('s') == Some(&*stem)
+            || name.strip_suffix("es") == Some(&*stem)
+            || (name.strip_suffix("ies") == stem.strip_suffix('y') && stem.ends_with('y'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(table: &str, column: &str) -> Named {
+        Named {
+            table: Some(Arc::from(table)),
+            column: Arc::from(column),
+        }
+    }
+
+    fn knowing(tables: &[&str]) -> Knowledge {
+        Knowledge {
+            known: tables.iter().map(|table| Arc::from(*table)).collect(),
+            ..Knowledge::default()
+        }
+    }
+
+    fn relation(knowledge: &Knowledge, parent: (&str, &str), child: (&str, &str)) -> (Fit, Way) {
+        let relation = knowledge.relation(&named(parent.0, parent.1), &named(child.0, child.1));
+        (relation.fit, relation.way)
+    }
+
+    #[test]
+    fn relations_by_their_names() {
+        let knowledge = knowing(&["shop_order", "shop_customer", "shop_tag", "auth_user"]);
+        let order = |column| ("shop_order", column);
+        let customer = |column| ("shop_customer", column);
+        let fits = |parent, child| relation(&knowledge, parent, child);
+        assert_eq!(
+            fits(order("customer_id"), customer("id")),
+            (Fit::Strong, Way::Forward)
+        );
+        assert_eq!(
+            fits(customer("id"), order("customer_id")),
+            (Fit::Strong, Way::Reverse)
+        );
+        assert_eq!(
+            fits(order("created_by_id"), ("auth_user", "id")),
+            (Fit::Formed, Way::Forward)
+        );
+        assert_eq!(
+            fits(("auth_user", "id"), order("author_id")),
+            (Fit::Formed, Way::Reverse)
+        );
+        assert_eq!(
+            fits(order("id"), order("parent_id")),
+            (Fit::Formed, Way::Reverse)
+        );
+        assert_eq!(
+            fits(order("parent_id"), order("id")),
+            (Fit::Formed, Way::Forward)
+        );
+        assert_eq!(fits(order("id"), order("id")), (Fit::Strong, Way::Same));
+        assert_eq!(
+            fits(("shop_tag", "id"), customer("id")).0,
+            Fit::Contradicted
+        );
+        assert_eq!(
+            fits(("shop_tag", "id"), order("customer_id")).0,
+            Fit::Contradicted
+        );
+        assert_eq!(fits(order("tag_id"), customer("id")).0, Fit::Contradicted);
+        assert_eq!(fits(order("quantity"), customer("id")).0, Fit::Weak);
+        assert_eq!(
+            fits(order("country_id"), ("geo_country", "code")),
+            (Fit::Strong, Way::Forward)
+        );
+        assert_eq!(
+            fits(("geo_country", "code"), order("country_id")),
+            (Fit::Strong, Way::Reverse)
+        );
+        assert_eq!(
+            fits(("a_place", "id"), ("a_bar", "place_ptr_id")).0,
+            Fit::Strong
+        );
+        assert_eq!(
+            fits(("a_bar", "owner_id"), ("a_foo", "owner_id")).0,
+            Fit::Weak
+        );
+    }
+
+    #[test]
+    fn a_join_elsewhere_says_what_names_do_not() {
+        let mut knowledge = knowing(&["a", "b"]);
+        let pair = (named("a", "x"), named("b", "y"));
+        knowledge.joined.insert(pair);
+        assert_eq!(relation(&knowledge, ("a", "x"), ("b", "y")).0, Fit::Strong);
+    }
+
+    #[test]
+    fn tables_are_called_by_their_models() {
+        assert!(is_called("order_item", "shop_orderitem"));
+        assert!(is_called("order_item", "order_items"));
+        assert!(is_called("category", "catalog.categories"));
+        assert!(!is_called("item", "shop_orderitem"));
+        assert!(is_called("user", "auth_user"));
+        assert_eq!(refers("id"), None);
+        assert_eq!(refers("_id"), None);
+        assert_eq!(refers("place_ptr_id"), Some("place"));
+    }
+}

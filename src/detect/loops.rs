@@ -1,0 +1,515 @@
+//! The detectors' memory of one unit: where values came from, what repeats, and which follows which.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::findings::Ran;
+use super::group::{Group, Member, TRACKS_MAX, Tallies, value};
+use super::knowledge::{Fit, Knowledge};
+use super::source::Source;
+use super::track::{Step, Track};
+use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
+use crate::sql::facts::{Facts, Lock};
+use crate::sql::{Fingerprint, Verb, VerbClass};
+
+/// Shapes followed in one unit; a unit of more is chatty whatever they are.
+const GROUPS_MAX: usize = 1_024;
+/// Results kept of one unit, however small.
+const BATCHES_MAX: usize = 4_096;
+
+/// Tags that say what a unit is.
+const UNIT_TAGS: [&str; 2] = ["route", "controller"];
+/// Values of them that are kept of one unit.
+const TAGS_MAX: usize = 8;
+
+/// Where a statement stands in its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its number among the unit's statements.
+    pub index: u32,
+    /// The application's time before it, nanoseconds.
+    pub gap_ns: u64,
+    /// Whether that was a pause that stands out.
+    pub after_pause: bool,
+    /// The outermost transaction of the unit that it ran in.
+    pub transaction: Option<u32>,
+}
+
+/// The detectors' memory of one unit.
+#[derive(Debug, Default)]
+pub struct Loops {
+    pub(super) groups: Vec<Group>,
+    by_fingerprint: HashMap<Fingerprint, usize>,
+    pub(super) sources: Vec<Source>,
+    source_by_shape: HashMap<Fingerprint, usize>,
+    hashes: usize,
+    batches: usize,
+    /// What it holds, as its detector was told last.
+    pub(super) charged_bytes: usize,
+    held_bytes: usize,
+    cut: bool,
+    pub(super) tallies: Tallies,
+    /// Writes to each table so far.
+    writes: HashMap<Box<str>, u64>,
+    last_group: Option<usize>,
+    pub(super) statements: u64,
+    /// The tags `route` and `controller` of its statements, each value once.
+    tags: Vec<(Arc<str>, Arc<str>)>,
+    /// What was reported of this unit while it was open.
+    pub(super) reported: HashMap<super::FindingId, super::findings::Reported>,
+}
+
+/// How far a unit's memory may grow, and from how many members on a loop is one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub hashes_max: usize,
+    pub least: u64,
+    /// Whether there is room for anything new.
+    pub room: Room,
+}
+
+/// Whether all units together may hold more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// What is known goes on; nothing new is followed.
+    Full,
+}
+
+impl Loops {
+    /// Bytes that it holds, estimated.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Whether something was left out for want of room.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    pub(super) fn group_of(&self, source: &Source) -> Option<&Group> {
+        self.group(source.fingerprint)
+    }
+
+    pub(super) fn group(&self, fingerprint: Fingerprint) -> Option<&Group> {
+        self.groups.get(*self.by_fingerprint.get(&fingerprint)?)
+    }
+
+    /// Takes a statement that is no housekeeping. Says which earlier statement gave it its value.
+    pub(super) fn statement(
+        &mut self,
+        event: &QueryEvent,
+        place: Place,
+        knowledge: &Knowledge,
+        bounds: Bounds,
+    ) -> Option<u32> {
+        self.statements += 1;
+        self.tallies.pauses += u64::from(place.after_pause);
+        self.tallies.failures += u64::from(event.sqlstate.is_some());
+        if event.verb.class() == VerbClass::Definition {
+            self.tallies.definitions += 1;
+        }
+        self.charge_gap(place.gap_ns);
+        self.note_tags(event);
+        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        if facts.is_some_and(|facts| facts.lock == Lock::SkipLocked) {
+            self.tallies.queue_reads += 1;
+        }
+        let parent = self.member(event, place, facts, knowledge, bounds);
+        if let Some(facts) = facts
+            && matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
+            && let Some(table) = &facts.main_table
+        {
+            *self.writes.entry(table.as_str().into()).or_default() += 1;
+        }
+        match (
+            event.cursor,
+            event.flow.as_deref().and_then(|flow| flow.result.as_ref()),
+        ) {
+            (Some(_), _) => self.close_cursor(event.fingerprint),
+            (None, Some(result)) => {
+                self.add_result(event, result, place, bounds);
+            }
+            (None, None) => {}
+        }
+        parent
+    }
+
+    fn note_tags(&mut self, event: &QueryEvent) {
+        let Some(tags) = &event.tags else { return };
+        for key in UNIT_TAGS {
+            if let Some(value) = tags.value(key)
+                && self.tags.len() < TAGS_MAX
+                && !self.tags.iter().any(|(k, v)| &**k == key && &**v == value)
+            {
+                self.tags.push((Arc::from(key), Arc::from(value)));
+            }
+        }
+    }
+
+    /// The tags of the unit, and the line of code that sent the statements of a shape.
+    pub(super) fn tags(&self, fingerprint: Fingerprint) -> Vec<(Arc<str>, Arc<str>)> {
+        let mut tags = self.tags.clone();
+        let callsite = self
+            .group(fingerprint)
+            .and_then(|group| group.callsite.clone());
+        tags.extend(callsite.map(|callsite| (Arc::from("callsite"), callsite)));
+        tags
+    }
+
+    /// What the unit did, as far as it could have had a finding.
+    pub(super) fn ran(&self, least: u64) -> Ran {
+        let main_table = |facts: Option<&Facts>| {
+            facts
+                .and_then(|facts| facts.main_table.as_deref())
+                .map(Arc::from)
+        };
+        Ran {
+            parents: self
+                .sources
+                .iter()
+                .filter(|source| u64::from(source.rows_at_most()) >= least)
+                .filter_map(|source| {
+                    main_table(source.shape.as_deref().and_then(|shape| shape.facts()))
+                })
+                .collect(),
+            tables: self
+                .groups
+                .iter()
+                .filter_map(|group| main_table(group.facts()))
+                .collect(),
+            routes: self
+                .tags
+                .iter()
+                .filter(|(key, _)| &**key == "route")
+                .map(|(_, route)| Arc::clone(route))
+                .collect(),
+        }
+    }
+
+    /// Takes a statement that is housekeeping: its time is part of the gap before the next statement.
+    pub(super) fn housekeeping(&mut self, event: &QueryEvent) {
+        if event.sqlstate.is_some() || matches!(event.verb, Verb::Rollback | Verb::RollbackTo) {
+            self.tallies.failures += 1;
+        }
+    }
+
+    fn charge_gap(&mut self, gap_ns: u64) {
+        if let Some(group) = self.last_group.and_then(|last| self.groups.get_mut(last)) {
+            group.gap(gap_ns);
+        }
+    }
+
+    fn member(
+        &mut self,
+        event: &QueryEvent,
+        place: Place,
+        facts: Option<&Facts>,
+        knowledge: &Knowledge,
+        bounds: Bounds,
+    ) -> Option<u32> {
+        let index = match self.by_fingerprint.get(&event.fingerprint) {
+            Some(index) => *index,
+            None if self.groups.len() >= GROUPS_MAX || bounds.room == Room::Full => {
+                self.last_group = None;
+                self.cut |= bounds.room == Room::Full;
+                return None;
+            }
+            None => {
+                self.groups.push(Group::new(event));
+                self.by_fingerprint
+                    .insert(event.fingerprint, self.groups.len() - 1);
+                self.groups.len() - 1
+            }
+        };
+        self.last_group = Some(index);
+        let writes = facts.map_or(0, |facts| {
+            let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
+            facts.tables.iter().map(of).sum()
+        });
+        let group = self.groups.get_mut(index)?;
+        let before = if group.count == 0 {
+            0
+        } else {
+            group.held_bytes()
+        };
+        group.add(
+            event,
+            Member {
+                transaction: place.transaction,
+                tallies: self.tallies,
+                writes,
+            },
+        );
+        self.held_bytes += group.held_bytes().saturating_sub(before);
+        let mut found = group.follow(&self.sources, event);
+        if group.wants_search(bounds.least) {
+            let tracks = self.search(index, knowledge, &event.facts.database);
+            let group = self.groups.get_mut(index)?;
+            group.searched(tracks);
+            found = group
+                .tracks
+                .iter()
+                .enumerate()
+                .find_map(|(index, track)| Some((index, track.row()?)));
+        }
+        let (track, row) = found?;
+        let track = self.groups.get(index)?.tracks.get(track)?;
+        let batch = self.sources.get(track.source)?.batch_of(row)?;
+        Some(batch.index)
+    }
+
+    /// The columns along which the first values of a group may run, best first.
+    fn search(&self, index: usize, knowledge: &Knowledge, database: &Arc<str>) -> Vec<Track> {
+        let Some(group) = self.groups.get(index) else {
+            return Vec::new();
+        };
+        let mut found: Vec<(Rank, Track)> = Vec::new();
+        for (slot_index, slot) in group.slots.iter().enumerate() {
+            for (source_index, source) in self.sources.iter().enumerate() {
+                for key in source.key_columns() {
+                    let Some(track) = replay(group, source, source_index, key, slot_index) else {
+                        continue;
+                    };
+                    let column = source
+                        .columns
+                        .keys
+                        .get(key)
+                        .map(|column| usize::from(*column))
+                        .unwrap_or_default();
+                    let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+                    let parent = knowledge.column(database, facts, &source.columns, column);
+                    let relation = knowledge.relation(&parent, &slot.column);
+                    if relation.fit == Fit::Contradicted {
+                        continue;
+                    }
+                    if source.fingerprint == group.fingerprint
+                        && parent.column == slot.column.column
+                    {
+                        // Its own look-up key comes back with every row.
+                        continue;
+                    }
+                    let filtered = self.is_filtered_by(source, &parent);
+                    found.push((
+                        Rank {
+                            fit: relation.fit,
+                            unfiltered: !filtered,
+                            in_order: track.in_order,
+                            matched: track.matched,
+                            latest: source
+                                .last_batch()
+                                .map(|batch| batch.at)
+                                .unwrap_or_default(),
+                        },
+                        track,
+                    ));
+                }
+            }
+        }
+        found.sort_by(|(left, _), (right, _)| right.cmp(left));
+        found.truncate(TRACKS_MAX);
+        found.into_iter().map(|(_, track)| track).collect()
+    }
+
+    /// Whether a source's statement looks its rows up by that very column: then its values were known before.
+    pub(super) fn is_filtered_by(&self, source: &Source, column: &super::knowledge::Named) -> bool {
+        self.group_of(source).is_some_and(|group| {
+            group.slots.iter().any(|slot| {
+                slot.column == *column && slot.comparison != super::group::Comparison::Assigned
+            })
+        })
+    }
+
+    /// Rows of a cursor that stays open.
+    pub(super) fn rows(&mut self, event: &RowsEvent, place: Place, bounds: Bounds) {
+        let index = self.source(event.fingerprint, event.shape.as_ref(), &event.result);
+        if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
+            source.open_cursor = Some(event.cursor);
+        }
+        self.store(index, &event.result, event.completed_at, place, bounds);
+    }
+
+    fn close_cursor(&mut self, fingerprint: Fingerprint) {
+        let index = self.source_by_shape.get(&fingerprint).copied();
+        if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
+            source.open_cursor = None;
+        }
+    }
+
+    fn add_result(&mut self, event: &QueryEvent, result: &RowKeys, place: Place, bounds: Bounds) {
+        // A batch is no parent of a loop's children less than a list is: IN-lists are results like others.
+        let index = self.source(event.fingerprint, event.shape.as_ref(), result);
+        self.store(index, result, event.completed_at, place, bounds);
+    }
+
+    fn source(
+        &mut self,
+        fingerprint: Fingerprint,
+        shape: Option<&Arc<crate::event::Shape>>,
+        result: &RowKeys,
+    ) -> Option<usize> {
+        if let Some(index) = self.source_by_shape.get(&fingerprint) {
+            let source = self.sources.get(*index)?;
+            let same =
+                Arc::ptr_eq(&source.columns, &result.columns) || source.columns == result.columns;
+            return same.then_some(*index);
+        }
+        if result.columns.keys.is_empty() || self.sources.len() >= GROUPS_MAX {
+            return None;
+        }
+        self.sources
+            .push(Source::new(fingerprint, shape.cloned(), result));
+        self.source_by_shape
+            .insert(fingerprint, self.sources.len() - 1);
+        Some(self.sources.len() - 1)
+    }
+
+    fn store(
+        &mut self,
+        index: Option<usize>,
+        result: &RowKeys,
+        at: Moment,
+        place: Place,
+        bounds: Bounds,
+    ) {
+        let Some(source) = index.and_then(|index| self.sources.get_mut(index)) else {
+            return;
+        };
+        if bounds.room == Room::Full {
+            self.cut = true;
+            return;
+        }
+        let (hashes, batches, held) = (source.hashes(), source.batch_count(), source.held_bytes());
+        source.add(result, at, place.index, place.transaction);
+        self.hashes += source.hashes() - hashes;
+        self.batches += source.batch_count() - batches;
+        self.held_bytes += source.held_bytes().saturating_sub(held);
+        while self.hashes > bounds.hashes_max || self.batches > BATCHES_MAX {
+            if !self.forget_oldest() {
+                return;
+            }
+        }
+    }
+
+    /// Gives up the oldest result; the newest stays, whatever it takes.
+    fn forget_oldest(&mut self) -> bool {
+        if self.batches <= 1 {
+            return false;
+        }
+        let oldest = self
+            .sources
+            .iter_mut()
+            .filter_map(|source| Some((source.oldest()?, source)))
+            .min_by_key(|(at, _)| *at);
+        match oldest.and_then(|(_, source)| source.forget_oldest()) {
+            Some(freed) => {
+                self.hashes -= freed;
+                self.batches -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a statement behind a pause goes on with what this unit began: the next value of a loop that runs, or
+    /// the first value of the rows that came last.
+    pub(super) fn continues(&self, event: &QueryEvent, knowledge: &Knowledge, least: u64) -> bool {
+        let Some(flow) = event.flow.as_deref() else {
+            return false;
+        };
+        if flow
+            .constants
+            .iter()
+            .any(|constant| constant.count == ConstantCount::Several)
+        {
+            return false;
+        }
+        if let Some(group) = self.group(event.fingerprint) {
+            // A loop that pauses now and then goes on; one that pauses each time is no loop.
+            let paused = (group.between.paused + 1) * 2;
+            return paused <= group.count
+                && group.tracks.iter().any(|track| {
+                    let (Some(slot), Some(source)) =
+                        (group.slots.get(track.slot), self.sources.get(track.source))
+                    else {
+                        return false;
+                    };
+                    value(&flow.constants, slot)
+                        .is_some_and(|value| track.peek(source, value) == Step::InOrder)
+                });
+        }
+        // The first child: a page that rendered before it asked.
+        let child = Group::new(event);
+        let latest = self
+            .sources
+            .iter()
+            .filter(|source| u64::from(source.rows_at_most()) >= least)
+            .max_by_key(|source| source.last_batch().map(|batch| batch.at));
+        let Some((source, batch)) = latest.and_then(|source| Some((source, *source.last_batch()?)))
+        else {
+            return false;
+        };
+        child.slots.iter().any(|slot| {
+            let Some(value) = value(&flow.constants, slot) else {
+                return false;
+            };
+            source.key_columns().any(|key| {
+                let first = (batch.first_row..batch.first_row + u64::from(batch.rows))
+                    .find_map(|row| source.value(key, row));
+                let column = source
+                    .columns
+                    .keys
+                    .get(key)
+                    .map_or(0, |at| usize::from(*at));
+                let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+                first == Some(value)
+                    && knowledge
+                        .relation(
+                            &knowledge.column(
+                                &event.facts.database,
+                                facts,
+                                &source.columns,
+                                column,
+                            ),
+                            &slot.column,
+                        )
+                        .fit
+                        >= Fit::Formed
+            })
+        })
+    }
+}
+
+/// How good a column is as the source of a loop's values, best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    fit: Fit,
+    unfiltered: bool,
+    in_order: u64,
+    matched: u64,
+    latest: Moment,
+}
+
+/// Follows the first values of a group along one column; `None` when they do not run along it.
+fn replay(
+    group: &Group,
+    source: &Source,
+    source_index: usize,
+    key: usize,
+    slot: usize,
+) -> Option<Track> {
+    // No loop runs over a single row.
+    if source.end() < 2 {
+        return None;
+    }
+    let mut track = Track::new(source_index, key, slot);
+    let mut allowed = group.history.len() / 4;
+    for past in group.history.iter() {
+        let value = past.values.get(slot).copied().flatten();
+        let (step, _) = track.take(source, value, past.requested_at);
+        if step == Step::Missed {
+            allowed = allowed.checked_sub(1)?;
+        }
+    }
+    (track.matched >= 2).then_some(track)
+}

@@ -1,0 +1,37 @@
+//! What several detectors ask of a group of statements.
+
+use super::group::Group;
+use crate::sql::facts::{Facts, Operand};
+
+/// PostgreSQL's own tables: what drivers, migrations and tools read.
+pub(super) fn is_user_table(table: &str) -> bool {
+    let (schema, name) = table.rsplit_once('.').unwrap_or(("", table));
+    !name.starts_with("pg_") && !schema.starts_with("pg_") && schema != "information_schema"
+}
+
+/// Whether a statement reads tables at all, and none of PostgreSQL's own.
+pub(super) fn reads_user_tables(facts: &Facts) -> bool {
+    !facts.tables.is_empty() && facts.tables.iter().all(|table| is_user_table(table))
+}
+
+/// Whether a statement reads one part of many: by OFFSET, or by a key above the last one, with a LIMIT.
+pub(super) fn reads_in_parts(facts: &Facts) -> bool {
+    facts.offset
+        || facts.predicates.iter().any(|predicate| {
+            matches!(
+                predicate.operator.as_str(),
+                ">" | "<" | ">=" | "<=" | "BETWEEN"
+            ) && matches!(predicate.operand, Operand::Constant(_))
+                && (facts.limit || predicate.operator == "BETWEEN")
+                && facts
+                    .ordering
+                    .iter()
+                    .any(|ordering| ordering.contains(predicate.column.name.as_str()))
+        })
+}
+
+/// Whether something lies between its members that speaks against one loop: a pause each time (a poller, a worker,
+/// one request after the other), a definition each time (a migration), a failure each time (a retry).
+pub(super) fn is_interrupted(group: &Group) -> bool {
+    group.is_paced() || group.mostly(group.between.defined) || group.mostly(group.between.failed)
+}

@@ -1,0 +1,21 @@
+//! `write_loop`: INSERT, UPDATE or DELETE one row at a time.
+
+use super::Settings;
+use super::group::Group;
+use super::rules;
+use crate::sql::Verb;
+
+/// Whether a group writes row by row what one statement could write.
+pub(super) fn is(group: &Group, settings: &Settings) -> bool {
+    let Some(facts) = group.facts() else {
+        return false;
+    };
+    matches!(group.verb, Verb::Insert | Verb::Update | Verb::Delete)
+        && group.count.saturating_sub(group.failed) >= settings.n_plus_one_min
+        && group.many_rows * 5 <= group.count
+        && group.several * 5 <= group.count
+        && facts.main_table.as_deref().is_some_and(rules::is_user_table)
+        && !rules::is_interrupted(group)
+        // One job a round, taken with SKIP LOCKED: a queue's worker.
+        && !group.mostly(group.between.queued)
+}

@@ -1,0 +1,321 @@
+//! `/api/v1/units`: units of work as a list of requests, and one of them statement by statement.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::super::Admin;
+use super::super::error::ApiError;
+use super::{List, Page, PhasesMs, fingerprint, parameters, told_back};
+use crate::analysis::Snapshot;
+use crate::detect::FindingId;
+use crate::export::words;
+use crate::sql::Fingerprint;
+use crate::unit::{Completeness, TimelineEntry, UnitId, UnitRecord};
+
+/// Characters of a statement's text in a timeline: thousands of them are one answer.
+const QUERY_CHARACTERS_MAX: usize = 1_000;
+
+/// Units told with a query shape.
+const EXAMPLES: usize = 5;
+
+/// A unit of work, as a line of a list.
+#[derive(Debug, Serialize)]
+pub(in crate::export::http) struct UnitItem {
+    id: String,
+    state: Progress,
+    started_at: String,
+    duration_ms: f64,
+    evidence: &'static str,
+    incomplete: bool,
+    route: Option<Arc<str>>,
+    controller: Option<Arc<str>>,
+    application: Arc<str>,
+    database: Arc<str>,
+    queries: u64,
+    shapes: u64,
+    duplicates: u64,
+    phases: PhasesMs,
+    findings: Vec<String>,
+}
+
+/// One unit, with its statements.
+#[derive(Debug, Serialize)]
+pub(in crate::export::http) struct UnitDetail {
+    #[serde(flatten)]
+    unit: UnitItem,
+    timeline: Vec<StatementItem>,
+    tree: Vec<BranchItem>,
+}
+
+/// A statement of a timeline.
+#[derive(Debug, Serialize)]
+struct StatementItem {
+    at_ms: f64,
+    fingerprint: String,
+    query: String,
+    phases: PhasesMs,
+    rows: u64,
+    sqlstate: Option<String>,
+    parent_index: Option<u32>,
+}
+
+/// A statement whose rows gave others their values.
+#[derive(Debug, Serialize)]
+struct BranchItem {
+    parent_index: u32,
+    children: Vec<usize>,
+}
+
+/// Whether a unit may still grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Progress {
+    Open,
+    Ended,
+}
+
+/// `?from=&to=&fingerprint=&finding=&route=` beside those of every list.
+#[derive(Debug, Deserialize)]
+pub(in crate::export::http) struct Wanted {
+    from: Option<String>,
+    to: Option<String>,
+    fingerprint: Option<String>,
+    finding: Option<String>,
+    route: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+/// What units are sorted by, greatest first; of equal ones the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    StartedAt,
+    Duration,
+    Queries,
+    DatabaseTime,
+}
+
+pub(in crate::export::http) async fn units(
+    State(admin): State<Arc<Admin>>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<List<UnitItem>>, ApiError> {
+    let wanted = parameters(wanted)?;
+    let from = time("from", wanted.from.as_deref())?;
+    let to = time("to", wanted.to.as_deref())?;
+    let with = match written(wanted.fingerprint.as_deref()) {
+        None => None,
+        Some(digits) => Some(fingerprint(digits).ok_or_else(|| no_id("fingerprint"))?),
+    };
+    let sort = sort(wanted.page.sort.as_deref())?;
+    let snapshot = admin.feed.snapshot();
+    let findings = match written(wanted.finding.as_deref()) {
+        None => None,
+        Some(digits) => Some(FindingId::parse(digits).ok_or_else(|| no_id("finding"))?),
+    };
+    let of_units = findings_of_units(&snapshot);
+    let mut chosen: Vec<Unit<'_>> = all(&snapshot)
+        .filter(|unit| {
+            let record = unit.record;
+            let started = admin.clock.wall(record.started_at);
+            from.is_none_or(|from| started >= from)
+                && to.is_none_or(|to| started < to)
+                && with.is_none_or(|with| runs(record, with))
+                && findings.is_none_or(|id| {
+                    of_units
+                        .get(&record.id)
+                        .is_some_and(|findings| findings.contains(&id))
+                })
+                && written(wanted.route.as_deref())
+                    .is_none_or(|route| record.route.as_deref() == Some(route))
+                && wanted.page.matches(
+                    [&record.route, &record.controller]
+                        .into_iter()
+                        .flatten()
+                        .chain([&record.facts.application, &record.facts.database])
+                        .map(|text| &**text),
+                )
+        })
+        .collect();
+    chosen.sort_by_key(|unit| {
+        let record = unit.record;
+        let figure = match sort {
+            Sort::StartedAt => 0,
+            Sort::Duration => record.ended_at.since(record.started_at),
+            Sort::Queries => record.queries,
+            Sort::DatabaseTime => record.phases.database_ns,
+        };
+        std::cmp::Reverse((figure, record.started_at))
+    });
+    List::part(&chosen, &wanted.page, |unit| {
+        UnitItem::new(&admin, unit, &of_units)
+    })
+    .map(Json)
+}
+
+pub(in crate::export::http) async fn unit(
+    State(admin): State<Arc<Admin>>,
+    Path(written): Path<String>,
+) -> Result<Json<UnitDetail>, ApiError> {
+    let snapshot = admin.feed.snapshot();
+    let missing = || ApiError::NoSuchUnit(told_back(&written));
+    let id = words::parse_unit_id(&written).ok_or_else(missing)?;
+    let found = all(&snapshot).find(|unit| unit.record.id == id);
+    let unit = found.ok_or_else(missing)?;
+    let record = unit.record;
+    let mut tree: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in record.timeline.iter().enumerate() {
+        if let Some(parent) = entry.parent {
+            tree.entry(parent).or_default().push(index);
+        }
+    }
+    Ok(Json(UnitDetail {
+        unit: UnitItem::new(&admin, &unit, &findings_of_units(&snapshot)),
+        timeline: record
+            .timeline
+            .iter()
+            .map(|entry| StatementItem::new(record, entry))
+            .collect(),
+        tree: tree
+            .into_iter()
+            .map(|(parent_index, children)| BranchItem {
+                parent_index,
+                children,
+            })
+            .collect(),
+    }))
+}
+
+/// The latest units that ran `fingerprint`.
+pub(super) fn example_units(
+    admin: &Admin,
+    snapshot: &Snapshot,
+    fingerprint: Fingerprint,
+) -> Vec<UnitItem> {
+    let of_units = findings_of_units(snapshot);
+    let mut ran: Vec<Unit<'_>> = all(snapshot)
+        .filter(|unit| runs(unit.record, fingerprint))
+        .collect();
+    ran.sort_by_key(|unit| std::cmp::Reverse(unit.record.started_at));
+    ran.iter()
+        .take(EXAMPLES)
+        .map(|unit| UnitItem::new(admin, unit, &of_units))
+        .collect()
+}
+
+/// A unit of the snapshot, and which of its lists it is in.
+struct Unit<'s> {
+    record: &'s UnitRecord,
+    progress: Progress,
+}
+
+/// All units kept: a later one comes later, open ones last.
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = Unit<'_>> {
+    let ended = snapshot.units.iter().map(|record| Unit {
+        record,
+        progress: Progress::Ended,
+    });
+    let open = snapshot.open.iter().map(|record| Unit {
+        record,
+        progress: Progress::Open,
+    });
+    ended.chain(open)
+}
+
+fn findings_of_units(snapshot: &Snapshot) -> HashMap<UnitId, Vec<FindingId>> {
+    let mut findings: HashMap<UnitId, Vec<FindingId>> = HashMap::new();
+    for found in &snapshot.findings {
+        if let Some(unit) = found.finding.example_unit {
+            findings.entry(unit).or_default().push(found.finding.id);
+        }
+    }
+    findings
+}
+
+fn runs(record: &UnitRecord, fingerprint: Fingerprint) -> bool {
+    record
+        .timeline
+        .iter()
+        .any(|entry| entry.fingerprint == fingerprint)
+}
+
+/// An empty parameter is none.
+fn written(parameter: Option<&str>) -> Option<&str> {
+    parameter.filter(|text| !text.is_empty())
+}
+
+fn no_id(parameter: &'static str) -> ApiError {
+    ApiError::bad_parameter(parameter, "16 hexadecimal digits are needed")
+}
+
+fn time(parameter: &'static str, text: Option<&str>) -> Result<Option<SystemTime>, ApiError> {
+    written(text)
+        .map(|text| {
+            humantime::parse_rfc3339(text).map_err(|_| {
+                let problem = "a time is needed, as 2026-11-22T09:15:00Z";
+                ApiError::bad_parameter(parameter, problem)
+            })
+        })
+        .transpose()
+}
+
+fn sort(written: Option<&str>) -> Result<Sort, ApiError> {
+    Ok(match written {
+        None | Some("" | "started_at") => Sort::StartedAt,
+        Some("duration") => Sort::Duration,
+        Some("queries") => Sort::Queries,
+        Some("database_time") => Sort::DatabaseTime,
+        Some(_) => {
+            let known = "one of started_at, duration, queries, database_time";
+            return Err(ApiError::bad_parameter("sort", known));
+        }
+    })
+}
+
+impl UnitItem {
+    fn new(admin: &Admin, unit: &Unit<'_>, of_units: &HashMap<UnitId, Vec<FindingId>>) -> UnitItem {
+        let record = unit.record;
+        UnitItem {
+            id: words::unit_id(record.id),
+            state: unit.progress,
+            started_at: words::rfc3339(&admin.clock, record.started_at),
+            duration_ms: words::milliseconds(record.ended_at.since(record.started_at)),
+            evidence: record.evidence.as_str(),
+            incomplete: record.completeness == Completeness::Incomplete,
+            route: record.route.clone(),
+            controller: record.controller.clone(),
+            application: Arc::clone(&record.facts.application),
+            database: Arc::clone(&record.facts.database),
+            queries: record.queries,
+            shapes: record.shapes,
+            duplicates: record.duplicates,
+            phases: PhasesMs::from(&record.phases),
+            findings: of_units
+                .get(&record.id)
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+}
+
+impl StatementItem {
+    fn new(record: &UnitRecord, entry: &TimelineEntry) -> StatementItem {
+        let text = entry.shape.as_ref().map_or("", |shape| &shape.text);
+        StatementItem {
+            at_ms: words::milliseconds(entry.requested_at.since(record.started_at)),
+            fingerprint: entry.fingerprint.to_string(),
+            query: text.chars().take(QUERY_CHARACTERS_MAX).collect(),
+            phases: PhasesMs::from(&entry.phases),
+            rows: entry.rows,
+            sqlstate: entry.sqlstate.map(|code| code.as_str().to_owned()),
+            parent_index: entry.parent,
+        }
+    }
+}

@@ -1,0 +1,566 @@
+//! Which unit each statement belongs to: the judgement, and the units that are open.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
+use super::class::{Class, Classes, Life, UNITS_OF_PERSISTENT};
+use super::connection::{Before, Connection, OpenCursor, Seen};
+use super::open::{Arrival, Check, ENTRY_BYTES, Mark, Room, TraceId, Unit};
+use super::rhythm::is_long;
+use super::role::{Role, Use};
+use super::{Evidence, Joined, Pause, Settings, UnitId};
+use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, SessionId};
+use crate::wire::TransactionStatus;
+
+/// How often open units are looked at for quietness, nanoseconds.
+const SWEEP_NS: u64 = 250_000_000;
+
+/// A unit with a hard begin waits for its next mark; it is ended when its connections were quiet for so long.
+const HARD_QUIET_NS: u64 = 10_000_000_000;
+
+/// A connection that was silent for so long is forgotten: its end may have been lost. A dev server's, kept between
+/// two looks at a page, should not be, since what then comes is of an unknown middle.
+const SILENCE_NS: u64 = 3_600_000_000_000;
+
+/// The units that are open, the connections they are on, and what is known of those.
+///
+/// Feed it the events of each connection in their order; connections may come interleaved in any way.
+#[derive(Debug)]
+pub struct Units<P> {
+    settings: Settings,
+    open: HashMap<UnitId, Unit<P>, RandomState>,
+    connections: HashMap<SessionId, Connection, RandomState>,
+    classes: Classes,
+    traces: HashMap<TraceId, UnitId, RandomState>,
+    next_id: u64,
+    timeline_bytes: usize,
+    swept_at: Moment,
+}
+
+/// Where a statement goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Into the connection's current unit.
+    Goes(Pause),
+    /// Into the unit of its trace, or a new one.
+    Begins(Mark),
+}
+
+impl<P: Default> Units<P> {
+    /// Nothing was seen yet.
+    pub fn new(settings: Settings) -> Units<P> {
+        Units {
+            settings,
+            open: HashMap::default(),
+            connections: HashMap::default(),
+            classes: Classes::default(),
+            traces: HashMap::default(),
+            next_id: 1,
+            timeline_bytes: 0,
+            swept_at: Moment(0),
+        }
+    }
+
+    /// A query finished. Returns the unit it belongs to and how it stands in it; `None` when it is housekeeping
+    /// between two units, or its unit has ended before it.
+    ///
+    /// `continues` is asked when only a pause speaks for a new unit: whether values of the unit's results go on
+    /// flowing into `event`.
+    pub fn query(
+        &mut self,
+        event: &QueryEvent,
+        continues: impl FnOnce(&Unit<P>, &QueryEvent) -> bool,
+        ended: &mut dyn FnMut(Unit<P>),
+    ) -> Option<(&mut Unit<P>, Joined)> {
+        let session = event.facts.id;
+        self.admit(&event.facts, event.requested_at, ended);
+        let unit_gap_ns = self.settings.unit_gap_ns;
+        let connection = self.connections.get_mut(&session)?;
+        let whole = connection.follow(event.sequence);
+        let current = connection.current;
+        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(&id)) {
+            unit.lost_something();
+        }
+        let cursor = event
+            .cursor
+            .and_then(|cursor| connection.take_cursor(cursor));
+        if let Some(open) = cursor {
+            connection.completed(event.completed_at);
+            connection.last_query = Some((open.unit, event.completed_at));
+            return self.end_cursor(event, open);
+        }
+        // A cursor's statuses are those of its DECLARE and of its end: between them anything may have happened.
+        let transaction = match event.cursor {
+            Some(_) => connection.transaction,
+            None => connection.step(event.transaction_before, event.transaction_after),
+        };
+        let gap_ns = connection.gap_ns(event.requested_at);
+        if event.transaction_before == TransactionStatus::Idle {
+            connection.note_gap(gap_ns, unit_gap_ns);
+        }
+        let role = Role::of(event);
+        connection.ended_with(event.sqlstate);
+        let usage = match role {
+            Role::Query(usage) => usage,
+            Role::HealthCheck => {
+                connection.checked(Check::Health);
+                connection.completed(event.completed_at);
+                return None;
+            }
+            Role::PoolCheck => {
+                connection.checked(Check::Pool);
+                connection.completed(event.completed_at);
+                return None;
+            }
+            Role::Housekeeping => {
+                connection.completed(event.completed_at);
+                let between = connection.before != Before::default();
+                let unit = current.filter(|_| !between);
+                let unit = self.open.get_mut(&unit?)?;
+                let index = u32::try_from(unit.queries()).unwrap_or(u32::MAX);
+                let joined = Joined {
+                    index,
+                    gap_ns: 0,
+                    pause: Pause::None,
+                    housekeeping: true,
+                };
+                return Some((unit, joined));
+            }
+        };
+        let arrival = Arrival::of_query(event, usage, transaction);
+        let (id, joined) = self.put(&arrival, gap_ns, |unit| continues(unit, event), ended)?;
+        Some((self.open.get_mut(&id)?, joined))
+    }
+
+    /// Rows of a query that is not over: with the first of them it joins its unit. Returns that unit, while it is
+    /// open; [`Unit::cursor_index`] says which of its statements it is.
+    pub fn rows(
+        &mut self,
+        event: &RowsEvent,
+        ended: &mut dyn FnMut(Unit<P>),
+    ) -> Option<&mut Unit<P>> {
+        let session = event.facts.id;
+        self.admit(&event.facts, event.requested_at, ended);
+        let unit_gap_ns = self.settings.unit_gap_ns;
+        let connection = self.connections.get_mut(&session)?;
+        let known = connection
+            .cursors
+            .iter_mut()
+            .rfind(|open| open.cursor == event.cursor);
+        if let Some(open) = known {
+            open.at = event.completed_at;
+            let unit = open.unit;
+            connection.completed(event.completed_at);
+            connection.last_query = Some((unit, event.completed_at));
+            let unit = self.open.get_mut(&unit)?;
+            unit.more_rows(event.completed_at);
+            return Some(unit);
+        }
+        let gap_ns = connection.gap_ns(event.requested_at);
+        let in_transaction = event.transaction_before != TransactionStatus::Idle;
+        if !in_transaction {
+            connection.note_gap(gap_ns, unit_gap_ns);
+        }
+        let transaction = connection.transaction.filter(|_| in_transaction);
+        let Role::Query(usage) = Role::of_shape(crate::sql::Verb::Select, event.shape.as_deref())
+        else {
+            connection.completed(event.completed_at);
+            return None;
+        };
+        let arrival = Arrival::of_rows(event, usage, transaction);
+        // It brings no values that could be compared with the rows of its unit.
+        let (id, joined) = self.put(&arrival, gap_ns, |_| false, ended)?;
+        let connection = self.connections.get_mut(&session)?;
+        connection.open_cursor(OpenCursor {
+            cursor: event.cursor,
+            unit: id,
+            index: joined.index,
+            gap_ns: joined.gap_ns,
+            pause: joined.pause,
+            at: event.completed_at,
+        });
+        let unit = self.open.get_mut(&id)?;
+        unit.open_cursor(session, event.cursor, joined.index);
+        Some(unit)
+    }
+
+    /// A connection ended, and what was going on there with it.
+    pub fn closed(&mut self, event: &ClosedEvent, ended: &mut dyn FnMut(Unit<P>)) {
+        let Some(connection) = self.connections.remove(&event.facts.id) else {
+            return;
+        };
+        let class = self.classes.get(connection.class);
+        let behind_ns = connection.gap_ns(event.at);
+        let one_unit = connection.units == 1
+            && connection.bridged == 0
+            && behind_ns <= self.settings.unit_gap_ns;
+        // A gap that does not stand out on a busy machine may still be somebody's: where it is not known that these
+        // connections live for one request, only short ones will do.
+        let vouched = !is_long(connection.longest_gap_ns) || class.is_short_lived();
+        let held = one_unit && connection.from_start && vouched && !class.is_persistent();
+        if connection.units >= UNITS_OF_PERSISTENT {
+            class.persistent_open = class.persistent_open.saturating_sub(1);
+        }
+        if connection.units > 0 {
+            let life = if one_unit {
+                Life::OneUnit
+            } else {
+                Life::Several
+            };
+            self.classes.ended(connection.class, life);
+        }
+        let Some(unit) = connection.current.and_then(|id| self.open.get_mut(&id)) else {
+            return;
+        };
+        if !connection.had(event.queries) {
+            unit.lost_something();
+        }
+        if held {
+            unit.held_by = Some(Evidence::Connection);
+        }
+        self.leave(connection.current, ended);
+    }
+
+    /// Ends what was quiet for long enough, and forgets connections of which nothing was heard for an hour.
+    pub fn tick(&mut self, now: Moment, ended: &mut dyn FnMut(Unit<P>)) {
+        if now.since(self.swept_at) < SWEEP_NS {
+            return;
+        }
+        self.swept_at = now;
+        let mut silent: Vec<SessionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.gap_ns(now) >= SILENCE_NS)
+            .map(|(id, _)| *id)
+            .collect();
+        silent.sort_unstable();
+        for id in silent {
+            self.forget(id, ended);
+        }
+        let busy: HashSet<UnitId, RandomState> = self
+            .connections
+            .values()
+            .filter_map(|connection| {
+                let unit = connection.current?;
+                let goes_on = connection.transaction.is_some() || connection.loops_in(unit, now);
+                goes_on.then_some(unit)
+            })
+            .collect();
+        let quiet_ns = self.settings.quiet_ns;
+        let mut quiet: Vec<UnitId> = self
+            .open
+            .values()
+            .filter(|unit| {
+                // A trace that no connection is in any more may only come back through another one.
+                let waits =
+                    unit.connections > 0 && (unit.trace.is_some() || unit.held_by.is_some());
+                let limit = if waits {
+                    quiet_ns.max(HARD_QUIET_NS)
+                } else {
+                    quiet_ns
+                };
+                now.since(unit.ended_at()) >= limit && !busy.contains(&unit.id())
+            })
+            .map(Unit::id)
+            .collect();
+        // In the order in which they began, so that the same events always give the same findings.
+        quiet.sort_unstable();
+        for id in quiet {
+            self.end(id, ended);
+        }
+    }
+
+    /// The units that are open, in no order.
+    pub fn open_mut(&mut self) -> impl Iterator<Item = &mut Unit<P>> {
+        self.open.values_mut()
+    }
+
+    /// How many units are open.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many connections are followed.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Bytes that the statements kept of open units take.
+    pub fn timeline_bytes(&self) -> usize {
+        self.timeline_bytes
+    }
+
+    /// Has a place for the connection.
+    fn admit(&mut self, facts: &SessionFacts, now: Moment, ended: &mut dyn FnMut(Unit<P>)) {
+        if self.connections.contains_key(&facts.id) {
+            return;
+        }
+        if self.connections.len() >= self.settings.open_max.max(1) {
+            self.make_room(now, ended);
+        }
+        let class = self.classes.id(facts);
+        self.connections.insert(facts.id, Connection::new(class));
+    }
+
+    /// Forgets the tenth of all connections that was silent longest.
+    fn make_room(&mut self, now: Moment, ended: &mut dyn FnMut(Unit<P>)) {
+        let mut silent: Vec<(u64, SessionId)> = self
+            .connections
+            .iter()
+            .map(|(id, connection)| (connection.gap_ns(now), *id))
+            .collect();
+        let tenth = silent.len().div_ceil(10);
+        silent.sort_unstable_by_key(|silent| std::cmp::Reverse(*silent));
+        for (_, id) in silent.into_iter().take(tenth) {
+            self.forget(id, ended);
+        }
+    }
+
+    fn forget(&mut self, session: SessionId, ended: &mut dyn FnMut(Unit<P>)) {
+        if let Some(connection) = self.connections.remove(&session) {
+            if connection.units >= UNITS_OF_PERSISTENT {
+                let class = self.classes.get(connection.class);
+                class.persistent_open = class.persistent_open.saturating_sub(1);
+            }
+            self.leave(connection.current, ended);
+        }
+    }
+
+    /// Finds the statement's unit, or begins one, and puts it there.
+    fn put(
+        &mut self,
+        arrival: &Arrival<'_>,
+        gap_ns: u64,
+        continues: impl FnOnce(&Unit<P>) -> bool,
+        ended: &mut dyn FnMut(Unit<P>),
+    ) -> Option<(UnitId, Joined)> {
+        let session = arrival.facts.id;
+        let connection = self.connections.get_mut(&session)?;
+        let class = self.classes.get(connection.class);
+        let before = std::mem::take(&mut connection.before);
+        if let Some(Seen::Check(check)) = before.check {
+            connection.hit(check, class);
+        }
+        let current = connection.current.and_then(|id| self.open.get(&id));
+        let verdict = match current {
+            Some(unit) => judge(unit, connection, class, arrival, before, continues),
+            None => {
+                if before.paused && before.check.is_none() {
+                    connection.miss();
+                }
+                let first = connection.units == 0 && connection.from_start;
+                Verdict::Begins(match (arrival.trace, before.check) {
+                    (Some(_), _) => Mark::Trace,
+                    (None, Some(Seen::Check(check))) => Mark::Check(check),
+                    _ if first => Mark::Opened,
+                    _ => Mark::Pause,
+                })
+            }
+        };
+        let (id, pause) = match verdict {
+            Verdict::Goes(pause) => (connection.current?, pause),
+            Verdict::Begins(mark) => (self.begin(mark, arrival, ended)?, Pause::None),
+        };
+        let connection = self.connections.get_mut(&session)?;
+        let class = self.classes.get(connection.class);
+        let unit = self.open.get_mut(&id)?;
+        connection.bridged += u32::from(pause == Pause::Soft);
+        if verdict == Verdict::Goes(Pause::None) && !before.paused {
+            connection.rhythm.note(gap_ns);
+        }
+        let since_query_ns = match connection.last_query {
+            Some((last, completed_at)) if last == id => arrival.requested_at.since(completed_at),
+            _ => 0,
+        };
+        if unit.trace.is_none()
+            && let Some(trace) = arrival.trace
+        {
+            unit.trace = Some(trace);
+            self.traces.insert(trace, id);
+        }
+        unit.held_by = match unit.begin {
+            Mark::Check(check) if connection.believed(class) == Some(check) => {
+                Some(check.evidence())
+            }
+            Mark::Trace | Mark::Opened | Mark::Check(_) | Mark::SessionLookup | Mark::Pause => None,
+        };
+        let entries = unit.timeline().len();
+        let fits = entries < self.settings.statements_max
+            && self.timeline_bytes + ENTRY_BYTES <= self.settings.timeline_bytes_max;
+        let room = if fits {
+            self.timeline_bytes += ENTRY_BYTES;
+            Room::Left
+        } else {
+            Room::Full
+        };
+        if std::mem::take(&mut connection.lost) {
+            unit.lost_something();
+        }
+        let joined = unit.join(arrival, since_query_ns, pause, room);
+        connection.completed(arrival.completed_at);
+        connection.last_query = Some((id, arrival.completed_at));
+        Some((id, joined))
+    }
+
+    /// Leaves the connection's current unit for that of the trace, or for a new one.
+    fn begin(
+        &mut self,
+        mark: Mark,
+        arrival: &Arrival<'_>,
+        ended: &mut dyn FnMut(Unit<P>),
+    ) -> Option<UnitId> {
+        let session = arrival.facts.id;
+        let connection = self.connections.get_mut(&session)?;
+        let previous = connection.current.take();
+        let class = self.classes.get(connection.class);
+        let believed = connection.believed(class);
+        if let Some(unit) = previous.and_then(|id| self.open.get_mut(&id)) {
+            let marks_end = |check| mark == Mark::Check(check) && believed == Some(check);
+            unit.held_by = match unit.begin {
+                // The first request of a connection is not checked for its health, but ends at the next one's.
+                Mark::Opened if marks_end(Check::Health) => Some(Evidence::HealthCheck),
+                Mark::Check(check) if believed == Some(check) => Some(check.evidence()),
+                Mark::Trace | Mark::Opened | Mark::Check(_) | Mark::SessionLookup | Mark::Pause => {
+                    None
+                }
+            };
+        }
+        self.leave(previous, ended);
+        let joins = arrival
+            .trace
+            .and_then(|trace| self.traces.get(&trace).copied())
+            .filter(|id| {
+                let unit = self.open.get(id);
+                unit.is_some_and(|unit| !unit.is_other_request(arrival.span))
+            });
+        let id = match joins {
+            Some(id) => {
+                if let Some(unit) = self.open.get_mut(&id) {
+                    unit.connections += 1;
+                }
+                id
+            }
+            None => self.new_unit(mark, arrival, ended),
+        };
+        let connection = self.connections.get_mut(&session)?;
+        connection.current = Some(id);
+        connection.units = connection.units.saturating_add(1);
+        if connection.units == UNITS_OF_PERSISTENT {
+            self.classes.get(connection.class).persistent_open += 1;
+        }
+        Some(id)
+    }
+
+    fn new_unit(
+        &mut self,
+        mark: Mark,
+        arrival: &Arrival<'_>,
+        ended: &mut dyn FnMut(Unit<P>),
+    ) -> UnitId {
+        if self.open.len() >= self.settings.open_max.max(1) {
+            let oldest = self.open.values().min_by_key(|unit| unit.ended_at());
+            if let Some(oldest) = oldest.map(Unit::id) {
+                self.end(oldest, ended);
+            }
+        }
+        let id = UnitId(self.next_id);
+        self.next_id += 1;
+        if let Some(trace) = arrival.trace {
+            self.traces.insert(trace, id);
+        }
+        self.open.insert(id, Unit::begin(id, mark, arrival));
+        id
+    }
+
+    /// A connection is not in the unit any more: that was its end, unless its trace may come back.
+    fn leave(&mut self, unit: Option<UnitId>, ended: &mut dyn FnMut(Unit<P>)) {
+        let Some(unit) = unit.and_then(|id| self.open.get_mut(&id)) else {
+            return;
+        };
+        unit.connections = unit.connections.saturating_sub(1);
+        if unit.connections == 0 && unit.trace.is_none() {
+            let id = unit.id();
+            self.end(id, ended);
+        }
+    }
+
+    fn end(&mut self, id: UnitId, ended: &mut dyn FnMut(Unit<P>)) {
+        let Some(unit) = self.open.remove(&id) else {
+            return;
+        };
+        self.timeline_bytes = self.timeline_bytes.saturating_sub(unit.timeline_bytes());
+        if let Some(trace) = unit.trace
+            && self.traces.get(&trace) == Some(&id)
+        {
+            self.traces.remove(&trace);
+        }
+        ended(unit);
+    }
+
+    /// A query by cursor is over, whose rows were told before.
+    fn end_cursor(
+        &mut self,
+        event: &QueryEvent,
+        open: OpenCursor,
+    ) -> Option<(&mut Unit<P>, Joined)> {
+        let unit = self.open.get_mut(&open.unit)?;
+        unit.close_cursor(event, open.index);
+        let joined = Joined {
+            index: open.index,
+            gap_ns: open.gap_ns,
+            pause: open.pause,
+            housekeeping: false,
+        };
+        Some((unit, joined))
+    }
+}
+
+/// Whether a statement goes on with its connection's current unit.
+fn judge<P>(
+    unit: &Unit<P>,
+    connection: &mut Connection,
+    class: &Class,
+    arrival: &Arrival<'_>,
+    before: Before,
+    continues: impl FnOnce(&Unit<P>) -> bool,
+) -> Verdict {
+    let same_transaction = unit.is_in(arrival.facts.id, arrival.transaction);
+    let pause = if before.paused && !same_transaction {
+        Pause::Soft
+    } else {
+        Pause::None
+    };
+    match (arrival.trace, unit.trace) {
+        (Some(this), Some(other)) if this == other && !unit.is_other_request(arrival.span) => {
+            return Verdict::Goes(pause);
+        }
+        (Some(_), None) if same_transaction => return Verdict::Goes(pause),
+        (Some(_), _) => return Verdict::Begins(Mark::Trace),
+        (None, _) => {}
+    }
+    if same_transaction {
+        return Verdict::Goes(Pause::None);
+    }
+    match before.check {
+        Some(Seen::Check(check)) => return Verdict::Begins(Mark::Check(check)),
+        Some(Seen::AfterError) => return Verdict::Begins(Mark::Pause),
+        None => {}
+    }
+    let again = arrival.usage == Use::SessionLookup && unit.session_lookups > 0;
+    if again && connection.believed(class).is_none() {
+        return Verdict::Begins(Mark::SessionLookup);
+    }
+    if pause == Pause::None {
+        return Verdict::Goes(Pause::None);
+    }
+    if connection.loops_in(unit.id(), arrival.requested_at) || continues(unit) {
+        return Verdict::Goes(Pause::Soft);
+    }
+    connection.miss();
+    // Where every request is checked first, a pause is one inside a request.
+    if unit.trace.is_none() && connection.believed(class).is_some() {
+        return Verdict::Goes(Pause::Soft);
+    }
+    Verdict::Begins(Mark::Pause)
+}

@@ -1,0 +1,1 @@
+"""Runs the labelled scenarios through the proxy and scores what it says of them."""

@@ -1,0 +1,200 @@
+"""`make eval`: every configuration through the proxy, then the in-process tools, on the same scenarios.
+
+Exit status 1 when a promise is broken; the names are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from support.postgres import Postgres
+from support.proxy import Pgprism, command
+from support.waiting import wait_until
+
+from . import report, wire
+from .attribution import Ledger, Run, spanning
+from .configurations import SMOKE, Configuration, Driver, Keep, selected
+from .order import shuffled
+from .player import Databases, Failed, Player, environment, model_map
+from .scoring import score, score_peer
+
+POSTGRES = 16
+BETWEEN_RUNS_S = (0.06, 0.12)
+"""A visitor's pause, as between other requests, above `unit_gap`."""
+UNITS_EVERY = 60
+"""Runs after which the units are looked at: the proxy keeps the last thousand."""
+PEERS = {
+    "django-zeal": ("zeal", Configuration("5.2", Driver.PSYCOPG, Keep.CLOSE)),
+    "nplusone": ("nplusone", Configuration("5.2", Driver.PSYCOPG, Keep.CLOSE)),
+}
+
+
+def say(words: str) -> None:
+    print(words, flush=True)
+
+
+class Evaluation:
+    def __init__(self, options: argparse.Namespace, postgres: Postgres) -> None:
+        self.options = options
+        self.postgres = postgres
+        self.databases = Databases(postgres)
+
+    def wanted(self, scenarios: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        words = self.options.only
+        if not words:
+            return scenarios
+        return [one for one in scenarios if any(word in (one["name"], one["family"], one["label"]) for word in words)]
+
+    def configuration(self, configuration: Configuration) -> tuple[report.Result, dict[str, Any]]:
+        began = time.monotonic()
+        names = self.databases.copy(configuration.django)
+        models = self._models(configuration.django, names)
+        with contextlib.ExitStack() as stack:
+            proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, environment=models))
+            through = self.postgres.address.at(proxy.endpoint)
+            env = environment(through, self.postgres.port, names, configuration.mode())
+            player = Player(configuration, env, self.options.seed)
+            stack.callback(player.kill)
+            scenarios = self.wanted(player.scenarios())
+            ledger = Ledger()
+            units: dict[str, dict[str, Any]] = {}
+            runs: dict[str, dict[str, dict[str, Any]]] = {}
+            rng = random.Random(self.options.seed)
+            for count, (name, variant) in enumerate(shuffled(scenarios, self.options.seed)):
+                time.sleep(rng.uniform(*BETWEEN_RUNS_S))
+                played = player.play(name, variant)
+                runs.setdefault(name, {})[variant] = played
+                ledger.played(Run(name, variant, played["started"], played["ended"], played["statements"]))
+                ledger.poll(proxy.items("findings"))
+                if count % UNITS_EVERY == UNITS_EVERY - 1:
+                    units |= {unit["id"]: unit for unit in proxy.items("units")}
+            player.end()
+            _settle(proxy)
+            findings = proxy.items("findings")
+            ledger.poll(findings)
+            units |= {unit["id"]: unit for unit in proxy.items("units")}
+        for scenario in scenarios:
+            if problems := wire.problems_of(scenario, runs[scenario["name"]]):
+                raise Failed(f"{scenario['name']} is not what it says: {'; '.join(problems)}")
+        scored = score(scenarios, ledger)
+        result = report.Result(
+            configuration=configuration.name,
+            score=scored,
+            seconds=time.monotonic() - began,
+            runs=len(ledger.runs),
+            merged_units=spanning(ledger.runs, list(units.values())),
+            units=len(units),
+            failures=scored.failures(with_models=bool(models)),
+        )
+        raw = {
+            "findings": findings,
+            "sightings": [
+                {
+                    "name": one.run.name,
+                    "variant": one.run.variant,
+                    "finding": one.finding["id"],
+                    "occurrences": one.occurrences,
+                    "queries": one.queries,
+                }
+                for one in ledger.sightings.values()
+            ],
+            "runs": [vars(run) for run in ledger.runs],
+            "units": list(units.values()),
+        }
+        return result, raw
+
+    def _models(self, django: str, names: tuple[str, str]) -> dict[str, str]:
+        """The variable that gives the proxy the project's model map, where it takes one."""
+        if not self.options.models or "--models" not in command("serve", "--help").stdout:
+            return {}
+        return {"PGPRISM_MODELS": str(model_map(django, names, self.postgres.address))}
+
+    def peer(self, tool: str, configuration: Configuration) -> Any:
+        names = self.databases.copy(configuration.django)
+        mode = configuration.mode() | {"tool": tool}
+        address = self.postgres.address
+        player = Player(configuration, environment(address, address.port, names, mode), self.options.seed)
+        said: dict[tuple[str, str], list[str]] = {}
+        broken: list[str] = []
+        try:
+            scenarios = self.wanted(player.scenarios())
+            for name, variant in shuffled(scenarios, self.options.seed):
+                try:
+                    said[name, variant] = player.play(name, variant)["said"]
+                except Failed as failure:
+                    broken.append(f"{name} ({variant}): {str(failure).strip().splitlines()[-1]}")
+            player.end()
+        finally:
+            player.kill()
+        return score_peer(scenarios, said, broken)
+
+
+def _settle(proxy: Pgprism) -> None:
+    """Waits until all that was sent is counted and no unit is open; every client has gone."""
+    proxy.quiet()
+    wait_until(lambda: proxy.api("summary").get("units_open", 0) == 0, "no unit is open", deadline_s=15)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make eval", description=__doc__)
+    parser.add_argument("configurations", nargs="*", help="names, beginnings or parts of them; all when none is given")
+    parser.add_argument("--smoke", action="store_true", help="one configuration, no other tools")
+    parser.add_argument("--seed", type=int, default=0, help="order and pauses; drawn when it is not given")
+    parser.add_argument("--only", action="append", help="scenarios of that name, family or label")
+    parser.add_argument("--no-models", dest="models", action="store_false", help="advice without the model map")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="the proxy alone")
+    parser.add_argument("--json", type=Path, default=Path("target/evaluation.json"), help="where the figures go")
+    parser.add_argument("--raw", type=Path, help="a folder for all findings, runs and units of each configuration")
+    parser.add_argument("--markdown", type=Path, help="a file for the tables")
+    options = parser.parse_args()
+    options.seed = options.seed or random.SystemRandom().randrange(1, 1_000_000)
+    options.configurations += os.environ.get("EVAL_CONFIGS", "").split()
+    return options
+
+
+def main() -> int:
+    options = _options()
+    chosen = [SMOKE] if options.smoke else selected(options.configurations)
+    say(f"seed {options.seed}, {len(chosen)} configurations")
+    results: list[report.Result] = []
+    peers: dict[str, Any] = {}
+    with Postgres(POSTGRES) as postgres:
+        evaluation = Evaluation(options, postgres)
+        for configuration in chosen:
+            result, raw = evaluation.configuration(configuration)
+            results.append(result)
+            say(report.table([result], {}, markdown=False))
+            if words := report.details(result):
+                say(words)
+            if options.raw:
+                options.raw.mkdir(parents=True, exist_ok=True)
+                (options.raw / f"{configuration.name}.json").write_text(json.dumps(raw, indent=1))
+        if options.peers and not options.smoke:
+            for name, (tool, configuration) in PEERS.items():
+                peers[name] = evaluation.peer(tool, configuration)
+                if words := report.peer_details(name, peers[name]):
+                    say(words)
+    say("\n" + report.table(results, peers, markdown=False))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report.as_json(options.seed, results, peers), indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(report.table(results, peers, markdown=True) + "\n")
+    broken = [f"{result.configuration}: {words}" for result in results for words in result.failures]
+    for words in broken:
+        say(f"BROKEN {words}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        sys.exit(f"evaluation: {failure}")

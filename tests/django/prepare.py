@@ -1,0 +1,21 @@
+"""Makes the tables of both databases and fills them. Run with the variables of `evalsite.settings`."""
+
+from __future__ import annotations
+
+import django
+
+
+def main() -> None:
+    django.setup()
+    from django.core.management import call_command
+    from evalsite import data
+
+    for alias in ("default", "archive"):
+        # Django's own tables first: ours, which have no migrations, refer to them.
+        call_command("migrate", database=alias, verbosity=0)
+        call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+    data.fill()
+
+
+if __name__ == "__main__":
+    main()
