@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::detect::{Finding, Kind};
-use crate::sql::facts::{Column, Facts, Lock, Operand, Output};
+use crate::detect::{self, Finding, Kind, Trait};
+use crate::sql::facts::{Column, Facts, Operand, Output};
 
 /// A column and its table; the table is `schema.table` where the statement qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +38,8 @@ pub struct Case {
     pub parent: Option<Place>,
     /// The table that the parent's query is about, where it differs from `parent.table`, and its joins' equalities.
     pub parent_from: From,
-    /// The parent's rows have a column for a content type, by its usual name.
-    pub parent_is_typed: bool,
+    /// What says that the parent's column may lead to rows of any table.
+    pub generic: Generic,
     /// The column that a child compares with such a value.
     pub child: Option<Place>,
     /// The table that a child's query is about, and its joins.
@@ -71,6 +71,17 @@ pub struct From {
     pub joins: Vec<(Place, Place)>,
 }
 
+/// Whether a parent's column is a generic foreign key's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generic {
+    /// Nothing says so.
+    Unlikely,
+    /// The parent's rows have a content type too.
+    Possible,
+    /// Its values were looked up in several tables.
+    Certain,
+}
+
 /// What a child asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -78,14 +89,28 @@ pub enum Operation {
     Rows,
     /// The one row: `.get()`, a forward relation.
     One,
-    /// The first by an order, as written (`shop_review.created_at DESC`): `.first()`, `.latest()`, `[:n]`.
-    First(Vec<String>),
+    /// The first ones by an order: `.first()`, `.latest()`, `[:n]`.
+    First {
+        /// The order as written: `shop_review.created_at DESC`.
+        ordering: Vec<String>,
+        /// How many at most.
+        rows: FirstRows,
+    },
     /// `.count()`.
     Count,
     /// `.exists()`.
     Exists,
     /// An aggregate function in lower case, and its column.
     Aggregate(String, Option<String>),
+}
+
+/// How many rows a child with LIMIT got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstRows {
+    /// One at most, each time: `.first()`, `.latest()`.
+    One,
+    /// More: a slice.
+    Several,
 }
 
 /// A further condition of a child.
@@ -100,13 +125,13 @@ pub struct Condition {
 /// What a child writes, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// INSERT, with its columns; `ON CONFLICT DO NOTHING` is how Django adds to a many-to-many relation.
+    /// INSERT, with its columns.
     Insert {
         /// Its columns.
         columns: Vec<String>,
-        /// It has ON CONFLICT.
-        on_conflict: bool,
     },
+    /// INSERT into the table between the two sides of a many-to-many relation.
+    Add,
     /// UPDATE, with the columns that it sets.
     Update {
         /// Its columns.
@@ -146,7 +171,7 @@ impl Case {
             kind,
             parent: None,
             parent_from: From::default(),
-            parent_is_typed: false,
+            generic: Generic::Unlikely,
             child: None,
             child_from: From::default(),
             operation: Operation::Rows,
@@ -161,9 +186,7 @@ impl Case {
     }
 
     /// What `finding` says, with the facts of its two shapes where they are known.
-    ///
-    /// A `write_loop` whose child is a SELECT is taken for get_or_create, or update_or_create where it locks; so is one
-    /// whose child is an INSERT and whose parent is a look-up in the same table.
+    /// `siblings` is for whoever sees all findings to set.
     pub fn of(finding: &Finding, child: Option<&Facts>, parent: Option<&Facts>) -> Case {
         let place = |table: &Option<Arc<str>>, column: &Option<Arc<str>>| match (table, column) {
             (Some(table), Some(column)) => Some(Place::new(&**table, &**column)),
@@ -185,30 +208,37 @@ impl Case {
                 .as_ref()
                 .and_then(|parent| place(&parent.table, &parent.column)),
             parent_from: From::of(parent),
-            parent_is_typed: finding
-                .parent
-                .as_ref()
-                .and_then(|side| side.table.as_deref())
-                .zip(parent)
-                .is_some_and(|(table, facts)| {
-                    let columns = returned(facts, table);
-                    columns.iter().any(|name| name.ends_with("content_type_id"))
-                }),
-            child_from: From::of(child),
-            operation: child.map_or(Operation::Rows, |facts| {
-                operation(facts, &finding.child.query)
-            }),
+            generic: generic(finding, parent),
+            child_from: From {
+                table: child
+                    .and_then(|facts| facts.main_table.clone())
+                    .or_else(|| finding.detail.main_table.as_deref().map(str::to_owned)),
+                ..From::of(child)
+            },
+            operation: operation(finding, child),
             conditions: conditions(child, child_place.as_ref()),
-            columns: missing_columns(child, parent, child_place.as_ref()),
-            write: write(finding, child, parent),
-            child: child_place,
+            columns: finding
+                .detail
+                .columns
+                .iter()
+                .map(|column| column.to_string())
+                .collect(),
+            write: write(finding, child),
+            // What get_or_create looks up by, its INSERT does not say.
+            child: child_place.filter(|place| {
+                let is_compared = child.is_none_or(|facts| {
+                    let mut compared = facts.predicates.iter();
+                    compared.any(|predicate| predicate.column.name == place.column)
+                });
+                finding.kind != Kind::WriteLoop || is_compared
+            }),
             // A chain with a gap leads nowhere from its start.
             chain: if chain.len() == finding.chain.len() {
                 chain
             } else {
                 Vec::new()
             },
-            cursor: false,
+            cursor: finding.detail.is(Trait::FromCursor),
             siblings: false,
             figures: Figures {
                 occurrences: finding.occurrences,
@@ -237,17 +267,66 @@ impl From {
     }
 }
 
-fn operation(facts: &Facts, query: &str) -> Operation {
-    match &*facts.outputs {
-        [Output::Aggregate(name)] if name == "count" => Operation::Count,
-        [Output::Aggregate(name)] => {
-            Operation::Aggregate(name.clone(), aggregated_column(query, name))
+fn generic(finding: &Finding, parent: Option<&Facts>) -> Generic {
+    if !finding.detail.further_tables.is_empty() {
+        return Generic::Certain;
+    }
+    let table = finding
+        .parent
+        .as_ref()
+        .and_then(|side| side.table.as_deref());
+    let has_type = table.zip(parent).is_some_and(|(table, facts)| {
+        facts.outputs.iter().any(|output| match output {
+            Output::Column(column) => {
+                let is_own = column.table.as_deref().is_none_or(|it| it == table);
+                is_own && column.name.ends_with("content_type_id")
+            }
+            Output::All | Output::Constant | Output::Aggregate(_) | Output::Expression => false,
+        })
+    });
+    if has_type {
+        Generic::Possible
+    } else {
+        Generic::Unlikely
+    }
+}
+
+fn operation(finding: &Finding, facts: Option<&Facts>) -> Operation {
+    let detail = &finding.detail;
+    match &detail.operation {
+        detect::Operation::Exists => return Operation::Exists,
+        detect::Operation::Aggregate(names) => {
+            let name = names.first().map_or("count", String::as_str);
+            return if name == "count" {
+                Operation::Count
+            } else {
+                let column = aggregated_column(&finding.child.query, name);
+                Operation::Aggregate(name.to_owned(), column)
+            };
         }
-        [Output::Constant] if facts.limit => Operation::Exists,
-        _ if !facts.limit => Operation::Rows,
-        // `.get()` takes any order away before it asks; whoever wants the first of several keeps it.
-        _ if facts.ordering.is_empty() => Operation::One,
-        _ => Operation::First(facts.ordering.clone()),
+        detect::Operation::Rows
+        | detect::Operation::Insert
+        | detect::Operation::Update
+        | detect::Operation::Delete
+        | detect::Operation::GetOrCreate
+        | detect::Operation::UpdateOrCreate
+        | detect::Operation::Add => {}
+    }
+    let (ordered, single) = (detail.is(Trait::Ordered), detail.is(Trait::Single));
+    if !detail.is(Trait::Limited) {
+        return Operation::Rows;
+    }
+    // `.get()` takes any order away before it asks; whoever wants the first of several keeps it.
+    if !ordered && single {
+        return Operation::One;
+    }
+    Operation::First {
+        ordering: facts.map_or_else(Vec::new, |facts| facts.ordering.clone()),
+        rows: if single {
+            FirstRows::One
+        } else {
+            FirstRows::Several
+        },
     }
 }
 
@@ -295,72 +374,24 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
         .collect()
 }
 
-/// The columns that the child asks for and the parent's rows do not have; empty when they had all of them.
-fn missing_columns(
-    child: Option<&Facts>,
-    parent: Option<&Facts>,
-    place: Option<&Place>,
-) -> Vec<String> {
-    let (Some(child), Some(place)) = (child, place) else {
-        return Vec::new();
-    };
-    let had: Vec<&str> = parent.map_or_else(Vec::new, |facts| returned(facts, &place.table));
-    returned(child, &place.table)
-        .into_iter()
-        .filter(|column| *column != place.column && !had.contains(column))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn returned<'f>(facts: &'f Facts, table: &str) -> Vec<&'f str> {
-    let own = |column: &'f Column| {
-        let is_own = column.table.as_deref().is_none_or(|it| it == table);
-        is_own.then_some(&*column.name)
-    };
-    facts
-        .outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Column(column) => own(column),
-            Output::All | Output::Constant | Output::Aggregate(_) | Output::Expression => None,
-        })
-        .collect()
-}
-
-fn write(finding: &Finding, child: Option<&Facts>, parent: Option<&Facts>) -> Option<Write> {
-    if finding.kind != Kind::WriteLoop {
-        return None;
-    }
-    let child = child?;
-    let columns = || child.assignments.iter().map(|(name, _)| name.clone());
-    Some(match child.summary.split(' ').next()? {
-        "INSERT" if parent.is_some_and(|parent| is_lookup(parent, child)) => Write::GetOrCreate,
-        "INSERT" => Write::Insert {
-            columns: columns().collect(),
-            on_conflict: finding.child.query.contains(" ON CONFLICT"),
+fn write(finding: &Finding, child: Option<&Facts>) -> Option<Write> {
+    let assignments = child.map_or(&[][..], |facts| &facts.assignments);
+    let columns = || assignments.iter().map(|(name, _)| name.clone()).collect();
+    Some(match &finding.detail.operation {
+        detect::Operation::Insert => Write::Insert { columns: columns() },
+        detect::Operation::Add => Write::Add,
+        detect::Operation::Update => Write::Update {
+            columns: columns(),
+            computed: !assignments.is_empty()
+                && assignments
+                    .iter()
+                    .all(|(_, value)| matches!(value, Operand::Column(_) | Operand::Expression)),
         },
-        "UPDATE" => Write::Update {
-            columns: columns().collect(),
-            computed: child
-                .assignments
-                .iter()
-                .all(|(_, value)| matches!(value, Operand::Column(_) | Operand::Expression)),
-        },
-        "DELETE" => Write::Delete,
-        "SELECT" if child.lock == Lock::None => Write::GetOrCreate,
-        "SELECT" => Write::UpdateOrCreate,
-        _ => return None,
+        detect::Operation::Delete => Write::Delete,
+        detect::Operation::GetOrCreate => Write::GetOrCreate,
+        detect::Operation::UpdateOrCreate => Write::UpdateOrCreate,
+        detect::Operation::Rows | detect::Operation::Exists | detect::Operation::Aggregate(_) => {
+            return None;
+        }
     })
-}
-
-/// Whether `parent` is a `.get()` in the table that is written: LIMIT without an order, by a constant.
-fn is_lookup(parent: &Facts, written: &Facts) -> bool {
-    let by_constant = parent.predicates.iter().any(|predicate| {
-        predicate.operator == "=" && matches!(predicate.operand, Operand::Constant(_))
-    });
-    parent.main_table == written.main_table
-        && parent.summary.starts_with("SELECT")
-        && parent.limit
-        && parent.ordering.is_empty()
-        && by_constant
 }

@@ -1,8 +1,8 @@
 //! What names of tables and columns say by Django's conventions, and openly what they do not.
 
-use super::Place;
 use super::path::{Name, Reach, Step, Wanted};
 use super::relations::Relations;
+use super::{Generic, Place};
 use crate::detect::Kind;
 
 /// The model's name in lower case, where the table's name says it: `orderitem` of `shop_orderitem`.
@@ -41,7 +41,7 @@ pub(super) fn steps(
     let forward = refers
         || (!referred && (wanted.kind == Kind::NPlusOneForward || by_key) && parent.column != "id");
     if forward {
-        return Some(vec![forward_step(parent, child, wanted.typed)]);
+        return Some(vec![forward_step(parent, child, wanted.generic)]);
     }
     let unique = relations.is_unique(&child.table, &child.column);
     let is_key = by_key || child.column.ends_with("_ptr_id");
@@ -68,19 +68,25 @@ pub(super) fn steps(
     let reverse = reverse_step(child, single);
     // Both hold the same foreign key: over the row that both point to.
     if parent.column == child.column && parent.column.ends_with("_id") {
-        let first = forward_step(parent, child, wanted.typed);
+        let first = forward_step(parent, child, wanted.generic);
         return Some(vec![first, reverse]);
     }
     Some(vec![reverse])
 }
 
-fn forward_step(parent: &Place, child: &Place, typed: bool) -> Step {
+fn forward_step(parent: &Place, child: &Place, generic: Generic) -> Step {
     let column = &*parent.column;
     let field = column.strip_suffix("_id").filter(|field| !field.is_empty());
     let is_type = column.ends_with("content_type_id");
+    let maybe =
+        generic == Generic::Possible || field.is_some_and(|field| field.ends_with("object"));
     let (name, reach) = match field {
+        _ if generic == Generic::Certain => (
+            Name::Open(format!("the GenericForeignKey over {parent}")),
+            Reach::OneOfAnyModel,
+        ),
         // A content type beside it, or the column's usual name: it may lead to rows of any table, which no join reads.
-        Some(field) if !is_type && (typed || field == "object" || field.ends_with("_object")) => (
+        Some(_) if maybe && !is_type => (
             Name::Open(format!(
                 "the GenericForeignKey over {parent}, or the foreign key of that column"
             )),
@@ -158,7 +164,7 @@ fn over_table(parent: &Place, child: &Place, to: &str) -> Step {
         let rest = through.strip_prefix(table)?.strip_prefix('_')?;
         (!rest.is_empty()).then(|| rest.to_owned())
     };
-    let known = |name: String| Name::by_convention(&name, through);
+    let known = |name: String| Name::by_convention(&name, &through);
     let (accessor, query, back) = match (rest(&parent.table), rest(to)) {
         // Django names the table of a ManyToManyField after the model's table and the field.
         (Some(field), _) => (

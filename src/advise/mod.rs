@@ -14,7 +14,7 @@ mod reads;
 mod relations;
 mod writes;
 
-pub use case::{Case, Condition, Figures, From, Operation, Place, Write};
+pub use case::{Case, Condition, Figures, FirstRows, From, Generic, Operation, Place, Write};
 pub use models::{
     FILE_BYTES_MAX, Field, Model, Models, ModelsError, Parent, Relation, RelationKind, Through,
     VERSION,

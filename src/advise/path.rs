@@ -6,7 +6,7 @@
 use super::conventions;
 use super::models::{Field, Model, Models, Relation, RelationKind};
 use super::relations::Relations;
-use super::{Case, Condition, Operation, Place};
+use super::{Case, Condition, Generic, Operation, Place};
 use crate::detect::Kind;
 
 /// What names are taken from.
@@ -41,7 +41,7 @@ impl Name {
         }
     }
 
-    pub(super) fn by_convention(name: &str, from: impl ToString) -> Name {
+    pub(super) fn by_convention(name: &str, from: &impl ToString) -> Name {
         Name::ByConvention {
             name: name.to_owned(),
             from: from.to_string(),
@@ -139,8 +139,8 @@ pub(super) struct Wanted<'c> {
     pub(super) figure: bool,
     /// Its further conditions: one may be a generic relation's.
     pub(super) conditions: &'c [Condition],
-    /// The parent's rows have a content type, so a column of theirs may be a generic foreign key's.
-    pub(super) typed: bool,
+    /// Whether the parent's column is a generic foreign key's.
+    pub(super) generic: Generic,
 }
 
 impl<'c> Wanted<'c> {
@@ -152,10 +152,10 @@ impl<'c> Wanted<'c> {
             one: case.operation == Operation::One,
             figure: !matches!(
                 case.operation,
-                Operation::Rows | Operation::One | Operation::First(_)
+                Operation::Rows | Operation::One | Operation::First { .. }
             ),
             conditions: &case.conditions,
-            typed: case.parent_is_typed,
+            generic: case.generic,
         }
     }
 
@@ -167,7 +167,7 @@ impl<'c> Wanted<'c> {
             one: false,
             figure: false,
             conditions: &[],
-            typed: false,
+            generic: Generic::Unlikely,
         }
     }
 }

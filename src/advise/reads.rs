@@ -2,7 +2,7 @@
 
 use super::line::{Line, Use};
 use super::path::{Name, Path, Reach, Step};
-use super::{Case, Condition, Operation, Place, Words};
+use super::{Case, Condition, FirstRows, Operation, Place, Words};
 
 /// How many rows Django reads ahead of a prefetch in `.iterator()`: the default that it had while there was one.
 const CHUNK_SIZE: u32 = 2000;
@@ -21,7 +21,7 @@ pub(super) fn relation(case: &Case, line: &mut Line<'_>) -> Words {
     let target = target(&path);
     let (root, to) = (line.called(&path.root), line.called(target));
     let narrowing = narrowing(case, &path);
-    let is_first = matches!(case.operation, Operation::First(_));
+    let is_first = matches!(case.operation, Operation::First { .. });
     if narrowing.is_empty() && !is_first {
         let joined = path.steps().all(|step| step.reach == Reach::One);
         let names = line.path(path.steps(), Use::Attribute);
@@ -106,7 +106,7 @@ pub(super) fn aggregate(case: &Case, line: &mut Line<'_>) -> Words {
         Operation::Count => format!("Count {to}"),
         Operation::Exists => format!("Ask whether there is any of {to}"),
         Operation::Aggregate(..) => format!("Work out the figure over {to}"),
-        Operation::Rows | Operation::One | Operation::First(_) => format!("Read {to}"),
+        Operation::Rows | Operation::One | Operation::First { .. } => format!("Read {to}"),
     };
     Words {
         title: format!("{doing} in the query that reads {root}"),
@@ -351,7 +351,7 @@ pub(super) fn duplicate(case: &Case, line: &Line<'_>) -> Words {
     let called = table.map_or_else(|| "this".to_owned(), |table| line.called(table));
     let keep = match case.operation {
         Operation::Count | Operation::Exists | Operation::Aggregate(..) => "the figure",
-        Operation::Rows | Operation::First(_) => "the rows, as list(queryset),",
+        Operation::Rows | Operation::First { .. } => "the rows, as list(queryset),",
         Operation::One => "the object",
     };
     Words {
@@ -412,9 +412,17 @@ fn narrowed(case: &Case, line: &mut Line<'_>, table: &str, conditions: &[&Condit
         let conditions = line.conditions(conditions, table, "");
         queryset.push_str(&format!(".filter({conditions})"));
     }
-    if let Operation::First(ordering) = &case.operation {
-        let order = line.order(ordering, table);
-        queryset.push_str(&format!(".order_by({order})[:1]"));
+    if let Operation::First { ordering, rows } = &case.operation {
+        if !ordering.is_empty() {
+            let order = line.order(ordering, table);
+            queryset.push_str(&format!(".order_by({order})"));
+        } else if conditions.is_empty() {
+            queryset.push_str(".all()");
+        }
+        queryset.push_str(match rows {
+            FirstRows::One => "[:1]",
+            FirstRows::Several => "[:...]",
+        });
     }
     queryset
 }

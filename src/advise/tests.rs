@@ -16,10 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::detect::{Confidence, Finding, FindingId, Kind, Link, Severity, Side, Status};
+use crate::detect::{
+    self, Confidence, Detail, Finding, FindingId, Kind, Link, Severity, Side, Status, Trait,
+};
 use crate::event::Moment;
 use crate::sql::Fingerprint;
-use crate::sql::facts::{Facts, extract};
+use crate::sql::facts::{Facts, Lock, Output, extract};
 use crate::unit::Evidence;
 
 const GOLDEN: &[u8] = include_bytes!("../../python/tests/golden/models.json");
@@ -94,12 +96,65 @@ impl Loop {
             queries_before: 43,
             queries_after: 3,
             example_unit: None,
+            detail: detail(
+                self.kind,
+                self.child,
+                child_facts.as_ref().unwrap(),
+                parent_facts.as_ref().and_then(Option::as_ref),
+            ),
         };
         Case::of(
             &finding,
             child_facts.as_ref(),
             parent_facts.flatten().as_ref(),
         )
+    }
+}
+
+/// What the detectors say of such a statement, each of whose runs got one row at most where it has LIMIT.
+fn detail(
+    kind: Kind,
+    (place, query): (&str, &str),
+    facts: &Facts,
+    parent: Option<&Facts>,
+) -> Detail {
+    let operation = match (&*facts.outputs, facts.summary.split(' ').next().unwrap()) {
+        (_, "INSERT") if query.contains("ON CONFLICT") => detect::Operation::Add,
+        (_, "INSERT") => detect::Operation::Insert,
+        (_, "UPDATE") => detect::Operation::Update,
+        (_, "DELETE") => detect::Operation::Delete,
+        _ if kind == Kind::WriteLoop && facts.lock == Lock::Rows => {
+            detect::Operation::UpdateOrCreate
+        }
+        _ if kind == Kind::WriteLoop => detect::Operation::GetOrCreate,
+        ([Output::Constant], _) => detect::Operation::Exists,
+        ([Output::Aggregate(name)], _) => detect::Operation::Aggregate(vec![name.clone()]),
+        _ => detect::Operation::Rows,
+    };
+    let (table, key) = place.rsplit_once('.').unwrap();
+    let had = parent.map_or(&[][..], |parent| &parent.outputs);
+    let is_missing = |output: &&Output| kind == Kind::NPlusOneDeferred && !had.contains(output);
+    let columns = facts.outputs.iter().filter(is_missing);
+    Detail {
+        operation,
+        main_table: facts.main_table.as_deref().map(Arc::from),
+        columns: columns
+            .filter_map(|output| match output {
+                Output::Column(column) if column.table.as_deref() == Some(table) => {
+                    (column.name != key).then(|| Arc::from(&*column.name))
+                }
+                _ => None,
+            })
+            .collect(),
+        traits: [
+            (Trait::Limited, facts.limit),
+            (Trait::Single, facts.limit),
+            (Trait::Ordered, !facts.ordering.is_empty()),
+        ]
+        .into_iter()
+        .filter_map(|(one, is)| is.then_some(one))
+        .collect(),
+        ..Detail::default()
     }
 }
 

@@ -25,10 +25,8 @@ pub(super) fn writes(case: &Case, line: &mut Line<'_>) -> Words {
     let model = line.sources.model(&table);
     let words = |title: String, django: String| Words { title, django };
     match &case.write {
-        Some(Write::Insert {
-            columns,
-            on_conflict,
-        }) => insert(line, &table, columns, *on_conflict),
+        Some(Write::Insert { columns }) => insert(line, &table, columns),
+        Some(Write::Add) => add(line, &table),
         Some(Write::Update { columns, computed }) => update(case, line, &table, columns, *computed),
         Some(Write::Delete) => {
             if let Some((declaring, field, _)) = through(line, model) {
@@ -74,8 +72,7 @@ pub(super) fn writes(case: &Case, line: &mut Line<'_>) -> Words {
     }
 }
 
-fn insert(line: &mut Line<'_>, table: &str, columns: &[String], on_conflict: bool) -> Words {
-    let called = line.called(table);
+fn add(line: &mut Line<'_>, table: &str) -> Words {
     let model = line.sources.model(table);
     if let Some((declaring, field, _)) = through(line, model) {
         let owner = variable(declaring);
@@ -88,14 +85,22 @@ fn insert(line: &mut Line<'_>, table: &str, columns: &[String], on_conflict: boo
             django: format!("{owner}.{}.add(*objects)", field.name),
         };
     }
-    // What Django sends for .add(): a row of two keys, and no harm if it is there.
-    let is_link = columns.len() == 2 && columns.iter().all(|column| column.ends_with("_id"));
-    if model.is_none() && is_link && on_conflict {
-        let name = line.name(&Name::Open(format!("the many-to-many field of {table}")));
-        return Words {
-            title: "Add all of them at once".to_owned(),
-            django: format!("{name}.add(*objects)"),
-        };
+    if model.is_some() {
+        // A model of its own between the two sides: its rows are made like any others.
+        return insert(line, table, &[]);
+    }
+    let name = line.name(&Name::Open(format!("the many-to-many field of {table}")));
+    Words {
+        title: "Add all of them at once".to_owned(),
+        django: format!("{name}.add(*objects)"),
+    }
+}
+
+fn insert(line: &mut Line<'_>, table: &str, columns: &[String]) -> Words {
+    let called = line.called(table);
+    let model = line.sources.model(table);
+    if model.is_some_and(|model| model.auto_created_by.is_some()) {
+        return add(line, table);
     }
     let inherits = |model: &Model| !model.parents.is_empty();
     if model.map_or_else(

@@ -468,3 +468,66 @@ fn a_joined_parent_gives_the_path_from_its_own_table() {
         true,
     );
 }
+
+#[test]
+fn a_column_that_led_to_several_tables_is_a_generic_foreign_key() {
+    let case = flat(
+        Kind::NPlusOneForward,
+        (
+            "blog_note.about_id",
+            r#"SELECT "blog_note"."id", "blog_note"."about_id" FROM "blog_note""#,
+        ),
+        (
+            "blog_post.id",
+            r#"SELECT "blog_post"."id" FROM "blog_post" WHERE "blog_post"."id" = $1 LIMIT $2"#,
+        ),
+    )
+    .case();
+    check_without(
+        &case,
+        r#"select_related("about")  # on the queryset that reads blog_note; by convention from blog_note.about_id"#,
+        true,
+    );
+    let several = Case {
+        generic: Generic::Certain,
+        ..case.clone()
+    };
+    check_without(
+        &several,
+        "prefetch_related(<the GenericForeignKey over blog_note.about_id>)  # on the queryset that reads blog_note",
+        false,
+    );
+    let typed = Case {
+        generic: Generic::Possible,
+        ..case
+    };
+    check_without(
+        &typed,
+        "prefetch_related(<the GenericForeignKey over blog_note.about_id, or the foreign key of that column>)  # on the queryset that reads blog_note",
+        false,
+    );
+}
+
+#[test]
+fn a_slice_is_no_single_row() {
+    let case = flat(
+        Kind::NPlusOneReverse,
+        ("shop_product.id", PRODUCTS),
+        (
+            "shop_review.product_id",
+            r#"SELECT "shop_review"."id" FROM "shop_review" WHERE "shop_review"."product_id" = $1 LIMIT $2"#,
+        ),
+    )
+    .case();
+    let case = Case {
+        operation: Operation::First {
+            ordering: Vec::new(),
+            rows: FirstRows::Several,
+        },
+        ..case
+    };
+    assert_eq!(
+        advise(&case, &golden(), &Relations::default()).django,
+        r#"Product.objects.prefetch_related(Prefetch("reviews", queryset=Review.objects.all()[:...], to_attr="first_of_reviews"))"#
+    );
+}

@@ -128,15 +128,20 @@ fn get_or_create() {
         "bulk_create([...], ignore_conflicts=True)  # on the manager of the model of shop_customer; if name is unique; else filter(name__in=[...]) first; by convention from shop_customer.name",
         true,
     );
-    // The INSERT half of it, with its look-up as what comes before.
-    let insert = Loop {
-        kind: Kind::WriteLoop,
-        parent: Some(("shop_supplier.code", unique)),
-        child: (
-            "shop_supplier.code",
-            r#"INSERT INTO "shop_supplier" ("code") VALUES ($1) RETURNING "shop_supplier"."id""#,
-        ),
-        chain: &[],
+    // What the look-up is by, an INSERT does not say.
+    let insert = write(
+        "shop_supplier.code",
+        r#"INSERT INTO "shop_supplier" ("code") VALUES ($1) RETURNING "shop_supplier"."id""#,
+    );
+    let case = Case {
+        child: None,
+        write: Some(Write::GetOrCreate),
+        ..insert
     };
-    assert_eq!(insert.case().write, Some(Write::GetOrCreate));
+    check(
+        &case,
+        "Supplier.objects.bulk_create([...], ignore_conflicts=True)  # if the look-up is by a unique field; else look up all of them first",
+        "bulk_create([...], ignore_conflicts=True)  # on the manager of the model of shop_supplier; if the look-up is by a unique field; else look up all of them first",
+        true,
+    );
 }
