@@ -56,6 +56,12 @@ def list_then_details(count: int, low_s: float = 0.0, high_s: float = 0.0) -> An
     return drive
 
 
+def hurried(browser: Any, count: int) -> None:
+    """A script's visit: no pause between the list and its entries."""
+    for key in browser.get()[:count]:
+        browser.get("detail", hurry=True, key=key)
+
+
 def at_once(count: int, times: int = 1) -> Any:
     """So many people, each on a thread and a connection of their own."""
 
@@ -100,6 +106,11 @@ def many_people_one_page(request: Any) -> Any:
 @look_alike("same_page", drive=at_once(8, 2), login=True)
 def many_users_one_page(request: Any) -> Any:
     return [one.title for one in Ward.objects.order_by("number")[:8]]
+
+
+@look_alike("same_page", where=Where.ASGI, drive=lambda browser: [browser.gather(["page"] * 4) for _ in range(3)])
+def four_async_requests_at_once(request: Any) -> Any:
+    return [category.name for category in Category.objects.filter(parent__isnull=True).order_by("id")]
 
 
 @look_alike("same_page", drive=again(8), login=True)
@@ -163,6 +174,18 @@ def categories_then_their_products(request: Any) -> Any:
 def _(request: Any) -> Any:
     products = Product.objects.filter(category_id=request.GET["key"]).only("sku").order_by("sku")
     return [product.sku for product in products]
+
+
+@look_alike("list_then_details", drive=lambda browser: hurried(browser, 8), login=True)
+def invoices_then_each_at_once_as_a_user(request: Any) -> Any:
+    """No pause, but each request begins with the look-up of its session and user."""
+    return [invoice.pk for invoice in Invoice.objects.only("id", "total").order_by("-total")[:8]]
+
+
+@invoices_then_each_at_once_as_a_user.step("detail")
+def _(request: Any) -> Any:
+    invoice = Invoice.objects.only("total", "order_id").get(pk=request.GET["key"])
+    return [str(invoice.total), invoice.order_id]
 
 
 def _typed(browser: Any) -> None:
