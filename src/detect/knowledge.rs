@@ -205,10 +205,8 @@ impl Knowledge {
     }
 
     fn is_primary_key(&self, column: &Named) -> bool {
-        match &column.table {
-            Some(table) => *self.primary_key(table) == *column.column,
-            None => &*column.column == "id",
-        }
+        let first = column.table.as_deref().map(|table| self.primary_key(table));
+        &*column.column == "id" || first == Some(&*column.column)
     }
 
     /// Whether a foreign key of that name would name a table other than `table`.
@@ -243,7 +241,11 @@ impl Knowledge {
             // A key by another name (`to_field`), or two keys that refer to the same third table.
             (false, false) if forward == Fit::Strong => (forward, Way::Forward),
             (false, false) if reverse == Fit::Strong => (reverse, Way::Reverse),
-            (false, false) if parent.column == child.column => (Fit::Weak, Way::Reverse),
+            (false, false) if parent.column == child.column => {
+                // Two foreign keys of one name refer to the same third table.
+                let fit = refers(&child.column).map_or(Fit::Weak, |_| Fit::Formed);
+                (fit, Way::Reverse)
+            }
             (false, false) => {
                 let way = match refers(&child.column) {
                     Some(_) => Way::Reverse,
@@ -394,7 +396,7 @@ mod tests {
         );
         assert_eq!(
             fits(("a_bar", "owner_id"), ("a_foo", "owner_id")).0,
-            Fit::Weak
+            Fit::Formed
         );
     }
 
