@@ -364,6 +364,8 @@ pub struct RowsEvent {
     pub transaction_before: TransactionStatus,
     /// The query's tags.
     pub tags: Option<Arc<crate::sql::tags::Tags>>,
+    /// How many [`QueryEvent`]s were offered for the session before: the sequence number of the next one.
+    pub queries: u64,
     /// When they had arrived.
     pub completed_at: Moment,
     /// Their keys.

@@ -428,9 +428,22 @@ fn summary_answer() -> (u16, String) {
         "listeners": [{"name": "default", "listen": "127.0.0.1:6433", "upstream": "127.0.0.1:5432"}],
         "queries": 61, "errors": 0,
         "phases": {"database_ms": 750.0, "transfer_ms": 0.0, "client_ms": 0.0, "application_ms": 250.0},
-        "connections": 1, "findings_open": 0, "dropped": 0, "degraded": [],
+        "connections": 1, "findings_open": 1, "units_open": 0,
+        "ignore_rules": [{"rule": "route = \"reports/\"", "matched": 0}], "dropped": 0, "degraded": [],
     });
     (200, summary.to_string())
+}
+
+fn findings_answer() -> (u16, String) {
+    let list = serde_json::json!({"items": [{
+        "id": "00000000000000f0", "kind": "n_plus_one_forward", "status": "open", "confidence": "proved",
+        "query": "SELECT $1", "parent_table": "shop_order", "parent_column": "customer_id",
+        "child_table": "shop_customer", "child_column": "id", "chain": [], "units": 2, "queries": 80,
+        "cost_ms": 842.0, "tags": {"route": ["orders/"]}, "queries_before": 41, "queries_after": 2,
+        "advice": {"title": "t", "django": "Order.objects.select_related(\"customer\")", "why": "w", "saves_ms": 421.0},
+        "example_unit": "7", "proof": {"rows": 40},
+    }], "next": null});
+    (200, list.to_string())
 }
 
 fn queries_answer() -> (u16, String) {
@@ -444,7 +457,12 @@ fn queries_answer() -> (u16, String) {
 
 #[test]
 fn report_prints_what_the_proxy_answers() {
-    let proxy = answering(vec![summary_answer(), queries_answer(), queries_answer()]);
+    let proxy = answering(vec![
+        summary_answer(),
+        findings_answer(),
+        queries_answer(),
+        queries_answer(),
+    ]);
     let ran = run(&[
         "report",
         "--admin",
@@ -461,7 +479,15 @@ fn report_prints_what_the_proxy_answers() {
         "{}",
         ran.stdout
     );
-    assert!(ran.stdout.contains("TOP SHAPES by calls"), "{}", ran.stdout);
+    let finding = ran
+        .stdout
+        .find("Order.objects.select_related(\"customer\")\n");
+    let shapes = ran.stdout.find("TOP SHAPES by calls");
+    assert!(
+        finding.is_some() && finding < shapes,
+        "findings first: {}",
+        ran.stdout
+    );
     assert!(!ran.stdout.contains('\x1b'), "colours are for terminals");
     let requests: Vec<String> = proxy.requests.iter().collect();
     assert!(
@@ -469,18 +495,22 @@ fn report_prints_what_the_proxy_answers() {
         "{requests:?}"
     );
     assert!(
-        requests[1].starts_with("GET /api/v1/queries?sort=calls&limit=7 "),
+        requests[1].starts_with("GET /api/v1/findings?status=open,fixed&sort=cost&limit=1000 "),
         "{requests:?}"
     );
     assert!(
-        requests[2].starts_with("GET /api/v1/queries?sort=p95_ms&limit=3 "),
+        requests[2].starts_with("GET /api/v1/queries?sort=calls&limit=7 "),
+        "{requests:?}"
+    );
+    assert!(
+        requests[3].starts_with("GET /api/v1/queries?sort=p95_ms&limit=3 "),
         "{requests:?}"
     );
 }
 
 #[test]
 fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
-    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
     let ran_json = run(&[
         "report",
         "--admin",
@@ -494,8 +524,9 @@ fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
         "fields the report does not show stay"
     );
     assert_eq!(whole["summary"]["queries"], 61);
+    assert_eq!(whole["findings"][0]["proof"]["rows"], 40);
 
-    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
     let ran_markdown = ran(pgprism(&["report", "--markdown"]).env("PGPRISM_ADMIN", &proxy.address));
     assert!(
         ran_markdown
@@ -511,7 +542,7 @@ fn report_sends_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "s3cret\n").unwrap();
-    let proxy = answering(vec![summary_answer(), queries_answer()]);
+    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
     let path = file.to_str().unwrap();
     assert_eq!(
         run(&[

@@ -700,7 +700,7 @@ fn units_are_requests_with_their_statements() {
         ("route=orders/".to_owned(), vec!["7"]),
         ("q=INT:PK".to_owned(), vec!["9"]),
         ("q=order_list".to_owned(), vec!["9", "7"]),
-        (format!("finding={}", snapshots::FORWARD), vec!["7"]),
+        (format!("finding={}", snapshots::FORWARD), vec!["9", "7"]),
         (format!("finding={}", snapshots::WRITES), vec![]),
         (
             format!("fingerprint={}", snapshots::CHILD),
@@ -948,6 +948,16 @@ fn reset_needs_its_header_and_spares_the_metrics() {
         "decode_error_upstream_to_client: bad_length"
     );
     assert_eq!(summary["degraded"][1], "event_dropped: ring_full");
+    let mut incomplete = snapshots::snapshot();
+    for unit in &mut incomplete.units {
+        Arc::make_mut(unit).started_at = admin.clock.now();
+    }
+    admin.publish(incomplete);
+    let summary = admin.get("/api/v1/summary").json();
+    assert_eq!(
+        summary["degraded"][2],
+        "unit_incomplete: statements_missing"
+    );
 
     for headers in ["Host: localhost\r\n", "Host: localhost\r\nX-Pgprism: 0\r\n"] {
         admin

@@ -128,12 +128,25 @@ impl<'a> FlowCase<'a> {
                 || track.covered == self.rows.so_far)
     }
 
+    /// Whether the names, or the values themselves, leave no room for chance. Small numbers in a column that only has
+    /// the form of a foreign key may agree with a few constants: then every row has to have its child.
+    fn is_no_chance(&self) -> bool {
+        match self.relation.fit {
+            Fit::Strong => true,
+            Fit::Formed => {
+                self.group.is_distinctive(self.slot_index)
+                    || self.track.covered * 10 >= self.rows.all * COVERED_TENTHS
+            }
+            Fit::Weak | Fit::Contradicted => false,
+        }
+    }
+
     /// How sure it is that one request (or task) did this, and that it is this relation.
     pub(super) fn confidence(&self, scene: &Scene, covered: bool) -> Confidence {
         let certain = scene.completeness == Completeness::Complete
             && (self.is_run() || covered)
             && self.track.missed == 0
-            && self.relation.fit >= Fit::Formed
+            && (self.is_no_chance() || covered)
             && (scene.evidence.is_hard() || self.is_one_transaction() || self.is_in_cursor());
         if certain {
             Confidence::Proved

@@ -68,38 +68,48 @@ pub(super) struct Knowledge {
     first_columns: HashMap<Arc<str>, Arc<str>>,
     /// Pairs of columns that some statement joins, both ways round.
     joined: HashSet<(Named, Named)>,
-    /// Tables by the end of their name, as a foreign key's name would call them.
-    known: HashSet<Arc<str>>,
-    learned: HashSet<Fingerprint>,
+    /// Tables by what a foreign key's name would call them.
+    called: HashMap<String, Vec<Arc<str>>>,
+    tables_named: HashSet<Arc<str>>,
+    learned: HashMap<Fingerprint, Learned>,
+}
+
+/// How much a shape could teach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learned {
+    /// Its names; its result has not been described yet.
+    Names,
+    All,
 }
 
 impl Knowledge {
     /// Learns what a statement's facts and the description of its result tell.
     pub(super) fn learn(&mut self, event: &QueryEvent) {
-        if self.learned.contains(&event.fingerprint) || self.learned.len() >= ENTRIES_MAX {
+        let known = self.learned.get(&event.fingerprint).copied();
+        if known == Some(Learned::All) || self.learned.len() >= ENTRIES_MAX {
             return;
         }
         let Some(facts) = event.shape.as_deref().and_then(|shape| shape.facts()) else {
             return;
         };
-        let described = event.flow.as_deref().and_then(|flow| flow.result.as_ref());
-        // A SELECT without its description comes again with one.
-        if described.is_none() && !facts.outputs.is_empty() && event.sqlstate.is_none() {
+        if known.is_none() {
             self.learn_names(facts);
-            return;
         }
-        self.learned.insert(event.fingerprint);
-        self.learn_names(facts);
+        let described = event.flow.as_deref().and_then(|flow| flow.result.as_ref());
         if let Some(result) = described {
             self.learn_columns(&event.facts.database, facts, &result.columns);
         }
+        let learned = if described.is_some() || facts.outputs.is_empty() {
+            Learned::All
+        } else {
+            Learned::Names
+        };
+        self.learned.insert(event.fingerprint, learned);
     }
 
     fn learn_names(&mut self, facts: &Facts) {
         for table in &facts.tables {
-            if self.known.len() < ENTRIES_MAX {
-                self.known.insert(Arc::from(table.as_str()));
-            }
+            self.learn_table(table);
         }
         for (left, right) in facts.joins.iter().flat_map(|join| &join.on) {
             let (left, right) = (Named::of(left), Named::of(right));
@@ -108,6 +118,18 @@ impl Knowledge {
                 self.joined.insert((left, right));
             }
         }
+    }
+
+    fn learn_table(&mut self, table: &str) {
+        if self.tables_named.contains(table) || self.tables_named.len() >= ENTRIES_MAX {
+            return;
+        }
+        let table: Arc<str> = Arc::from(table);
+        for name in callings(&table) {
+            let called = self.called.entry(name).or_default();
+            called.push(Arc::clone(&table));
+        }
+        self.tables_named.insert(table);
     }
 
     fn learn_columns(&mut self, database: &Arc<str>, facts: &Facts, columns: &RowColumns) {
@@ -183,17 +205,15 @@ impl Knowledge {
     }
 
     fn is_primary_key(&self, column: &Named) -> bool {
-        match &column.table {
-            Some(table) => *self.primary_key(table) == *column.column,
-            None => &*column.column == "id",
-        }
+        let first = column.table.as_deref().map(|table| self.primary_key(table));
+        &*column.column == "id" || first == Some(&*column.column)
     }
 
-    /// Whether a table of that name (as a foreign key's name would call it) exists, other than `table`.
+    /// Whether a foreign key of that name would name a table other than `table`.
     fn names_another(&self, stem: &str, table: Option<&str>) -> bool {
-        self.known
-            .iter()
-            .any(|known| Some(&**known) != table && is_called(stem, known))
+        self.called
+            .get(&calling(stem))
+            .is_some_and(|called| called.iter().any(|known| Some(&**known) != table))
     }
 
     /// What relation values would follow from `parent` to `child`.
@@ -221,7 +241,11 @@ impl Knowledge {
             // A key by another name (`to_field`), or two keys that refer to the same third table.
             (false, false) if forward == Fit::Strong => (forward, Way::Forward),
             (false, false) if reverse == Fit::Strong => (reverse, Way::Reverse),
-            (false, false) if parent.column == child.column => (Fit::Weak, Way::Reverse),
+            (false, false) if parent.column == child.column => {
+                // Two foreign keys of one name refer to the same third table.
+                let fit = refers(&child.column).map_or(Fit::Weak, |_| Fit::Formed);
+                (fit, Way::Reverse)
+            }
             (false, false) => {
                 let way = match refers(&child.column) {
                     Some(_) => Way::Reverse,
@@ -265,17 +289,34 @@ pub(super) fn refers(column: &str) -> Option<&str> {
 
 /// Whether `table` is what `stem` calls it: `shop_orderitem` for `order_item`, `customers` for `customer`.
 pub(super) fn is_called(stem: &str, table: &str) -> bool {
+    let stem = calling(stem);
+    callings(table).any(|name| name == stem)
+}
+
+fn calling(stem: &str) -> String {
+    stem.replace('_', "").to_ascii_lowercase()
+}
+
+/// What a foreign key that names `table` may be called: each end of its name, in the singular too.
+fn callings(table: &str) -> impl Iterator<Item = String> {
     let table = table.rsplit('.').next().unwrap_or(table);
-    let stem = stem.replace('_', "").to_ascii_lowercase();
-    let parts: Vec<&str> = table.split('_').collect();
-    (0..parts.len()).any(|first| {
-        let name = parts.get(first..).unwrap_or_default().concat();
-        let name = name.to_ascii_lowercase();
-        name == stem
-            || name.strip_suffix('s') == Some(&*stem)
-            || name.strip_suffix("es") == Some(&*stem)
-            || (name.strip_suffix("ies") == stem.strip_suffix('y') && stem.ends_with('y'))
-    })
+    let parts: Vec<String> = table.split('_').map(str::to_ascii_lowercase).collect();
+    (0..parts.len())
+        .filter_map(move |first| Some(parts.get(first..)?.concat()))
+        .filter(|name| !name.is_empty())
+        .flat_map(|name| {
+            let singular = |ending: &str, with: &str| {
+                let stem = name.strip_suffix(ending).filter(|stem| stem.len() > 1)?;
+                Some(format!("{stem}{with}"))
+            };
+            let forms = [
+                singular("s", ""),
+                singular("es", ""),
+                singular("ies", "y"),
+                Some(name.clone()),
+            ];
+            forms.into_iter().flatten()
+        })
 }
 
 #[cfg(test)]
@@ -290,10 +331,9 @@ mod tests {
     }
 
     fn knowing(tables: &[&str]) -> Knowledge {
-        Knowledge {
-            known: tables.iter().map(|table| Arc::from(*table)).collect(),
-            ..Knowledge::default()
-        }
+        let mut knowledge = Knowledge::default();
+        tables.iter().for_each(|table| knowledge.learn_table(table));
+        knowledge
     }
 
     fn relation(knowledge: &Knowledge, parent: (&str, &str), child: (&str, &str)) -> (Fit, Way) {
@@ -356,7 +396,7 @@ mod tests {
         );
         assert_eq!(
             fits(("a_bar", "owner_id"), ("a_foo", "owner_id")).0,
-            Fit::Weak
+            Fit::Formed
         );
     }
 

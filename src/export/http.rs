@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -126,6 +126,8 @@ struct Admin {
     streams: Arc<Semaphore>,
     /// What had been given up before the last reset.
     losses_before: Mutex<BTreeMap<api::Loss, u64>>,
+    /// The [`crate::event::Moment`] of that reset.
+    reset_at: AtomicU64,
 }
 
 /// What handlers know of the connection that asks.
@@ -179,6 +181,7 @@ impl Server {
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
             losses_before: Mutex::default(),
+            reset_at: AtomicU64::default(),
             store,
             registry,
             feed,

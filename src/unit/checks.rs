@@ -26,6 +26,11 @@ impl Checks {
         self.push(1);
     }
 
+    /// So many queries were not seen: each may have come behind a pause without a check.
+    pub(super) fn lost(&mut self, queries: u64) {
+        (0..queries.clamp(1, u64::from(LOOK_BACK))).for_each(|_| self.miss());
+    }
+
     fn push(&mut self, missed: u16) {
         self.missed = (self.missed << 1) | missed;
         self.known = (self.known + 1).min(LOOK_BACK);

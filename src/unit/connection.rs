@@ -101,15 +101,24 @@ impl Connection {
 
     /// The query with this number came. Whether all before it did.
     pub(super) fn follow(&mut self, sequence: u64) -> bool {
-        let expected = std::mem::replace(&mut self.next_sequence, sequence.saturating_add(1));
-        self.from_start &= expected != 0 || sequence == 0;
-        self.lost |= sequence != expected;
-        sequence == expected
+        let whole = self.had(sequence);
+        self.next_sequence = sequence.saturating_add(1);
+        whole
     }
 
-    /// Whether `queries` is how many there were.
-    pub(super) fn had(&self, queries: u64) -> bool {
-        self.next_sequence == queries
+    /// Something else came, and `queries` queries before it. Whether they were all told.
+    pub(super) fn had(&mut self, queries: u64) -> bool {
+        let expected = std::mem::replace(&mut self.next_sequence, queries);
+        self.from_start &= expected != 0 || queries == 0;
+        if queries != expected {
+            self.lost = true;
+            // What was lost may have told against what is believed: less is taken for one unit now, never more.
+            self.rhythm = Rhythm::default();
+            let queries = queries.saturating_sub(expected);
+            self.health_checks.lost(queries);
+            self.pool_checks.lost(queries);
+        }
+        queries == expected
     }
 
     /// The time since its last statement; `None` for its first, and when the requests overlap.

@@ -144,6 +144,11 @@ impl<P: Default> Units<P> {
         self.admit(&event.facts, event.requested_at, ended);
         let unit_gap_ns = self.settings.unit_gap_ns;
         let connection = self.connections.get_mut(&session)?;
+        let whole = connection.had(event.queries);
+        let current = connection.current;
+        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(&id)) {
+            unit.lost_something();
+        }
         let known = connection
             .cursors
             .iter_mut()
@@ -187,7 +192,7 @@ impl<P: Default> Units<P> {
 
     /// A connection ended, and what was going on there with it.
     pub fn closed(&mut self, event: &ClosedEvent, ended: &mut dyn FnMut(Unit<P>)) {
-        let Some(connection) = self.connections.remove(&event.facts.id) else {
+        let Some(mut connection) = self.connections.remove(&event.facts.id) else {
             return;
         };
         let class = self.classes.get(connection.class);
@@ -366,7 +371,8 @@ impl<P: Default> Units<P> {
         let class = self.classes.get(connection.class);
         let unit = self.open.get_mut(&id)?;
         connection.bridged += u32::from(pause == Pause::Soft);
-        if verdict == Verdict::Goes(Pause::None) && !before.paused {
+        let lost = std::mem::take(&mut connection.lost);
+        if verdict == Verdict::Goes(Pause::None) && !before.paused && !lost {
             connection.rhythm.note(gap_ns);
         }
         let since_query_ns = match connection.last_query {
@@ -394,7 +400,7 @@ impl<P: Default> Units<P> {
         } else {
             Room::Full
         };
-        if std::mem::take(&mut connection.lost) {
+        if lost {
             unit.lost_something();
         }
         let joined = unit.join(arrival, since_query_ns, pause, room);

@@ -1,5 +1,6 @@
 //! Asks a running proxy's admin address. `docs/openapi.json` says what its answers hold.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -89,8 +90,20 @@ pub struct Summary {
     pub errors: u64,
     pub phases: Phases,
     pub connections: u64,
+    pub ignore_rules: Vec<IgnoreRule>,
     pub dropped: u64,
     pub degraded: Vec<String>,
+}
+
+/// An `[[ignore]]` section of the proxy's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct IgnoreRule {
+    pub rule: String,
+    pub matched: u64,
 }
 
 /// A listener of [`Summary`].
@@ -137,6 +150,58 @@ pub struct Query {
     pub p50_ms: f64,
     pub p95_ms: f64,
     pub p99_ms: f64,
+}
+
+/// An item of `GET /api/v1/findings`, as far as a report shows it.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Finding {
+    pub id: String,
+    pub kind: String,
+    pub status: String,
+    pub confidence: String,
+    pub query: String,
+    pub parent_table: Option<String>,
+    pub parent_column: Option<String>,
+    pub child_table: Option<String>,
+    pub child_column: Option<String>,
+    pub chain: Vec<Link>,
+    pub units: u64,
+    pub queries: u64,
+    pub cost_ms: f64,
+    pub tags: BTreeMap<String, Vec<String>>,
+    pub advice: Advice,
+    pub queries_before: u64,
+    pub queries_after: u64,
+    pub example_unit: Option<String>,
+}
+
+/// A loop around a [`Finding`]'s own.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Link {
+    pub parent_table: Option<String>,
+    pub parent_column: Option<String>,
+    pub child_table: Option<String>,
+    pub child_column: Option<String>,
+}
+
+/// What to do about a [`Finding`].
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the API's fields, described in its documentation"
+)]
+pub struct Advice {
+    pub title: String,
+    pub django: String,
+    pub saves_ms: f64,
 }
 
 /// An object as the proxy sent it, and what we read in it.
@@ -201,7 +266,16 @@ impl Proxy {
 
     /// `GET /api/v1/queries`.
     pub fn queries(&self, sort: &str, limit: u16) -> Result<List<Query>, ReportError> {
-        let mut answer = self.get(&format!("/api/v1/queries?sort={sort}&limit={limit}"))?;
+        self.list(&format!("/api/v1/queries?sort={sort}&limit={limit}"))
+    }
+
+    /// `GET /api/v1/findings`: those that nobody muted, most costly first.
+    pub fn findings(&self) -> Result<List<Finding>, ReportError> {
+        self.list("/api/v1/findings?status=open,fixed&sort=cost&limit=1000")
+    }
+
+    fn list<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>, ReportError> {
+        let mut answer = self.get(path)?;
         let raw = match answer.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             _ => return Err(self.foreign("a list without items")),

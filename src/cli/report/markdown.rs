@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
+use super::api::Finding;
 use super::figures;
+use super::relation::{places, relation};
 use super::text::{Report, is_loss, visible};
 
 /// Characters of a query's text.
@@ -36,6 +38,9 @@ pub fn render(report: &Report<'_>) -> String {
                     figures::counted(summary.dropped, "event was dropped", "events were dropped");
                 writeln!(text, "; not everything was observed: {dropped}{reasons}.\n")?;
             }
+        }
+        if summary.queries > 0 {
+            findings(&mut text, report)?;
         }
         writeln!(
             text,
@@ -85,6 +90,63 @@ pub fn render(report: &Report<'_>) -> String {
     })();
     debug_assert!(written.is_ok(), "a String takes everything");
     text
+}
+
+/// The findings: a table of those that are open, and the names of the fixed ones.
+fn findings(text: &mut String, report: &Report<'_>) -> std::fmt::Result {
+    let open = || report.findings.iter().filter(|f| f.status == "open");
+    let about = |finding: &Finding| match relation(finding) {
+        Some(relation) => cell(&relation),
+        None => code(&finding.query),
+    };
+    if open().next().is_none() {
+        writeln!(text, "No open findings.\n")?;
+    } else {
+        writeln!(text, "Findings, most costly first:\n")?;
+        writeln!(
+            text,
+            "| cost | saves | kind | confidence | queries | units | relation | write | seen in | finding |"
+        )?;
+        writeln!(text, "|--:|--:|---|---|--:|--:|---|---|---|---|")?;
+    }
+    for finding in open().take(report.limit) {
+        let advice = &finding.advice;
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | `{}` |",
+            figures::duration(finding.cost_ms),
+            figures::duration(advice.saves_ms),
+            cell(&finding.kind),
+            cell(&finding.confidence),
+            figures::count(finding.queries),
+            figures::count(finding.units),
+            about(finding),
+            code(&advice.django),
+            cell(&places(finding).unwrap_or_default()),
+            cell(&finding.id),
+        )?;
+    }
+    if open().count() > report.limit {
+        writeln!(text, "\n{} more are open.", open().count() - report.limit)?;
+    }
+    if open().next().is_some() {
+        writeln!(text)?;
+    }
+    for finding in report.findings.iter().filter(|f| f.status == "fixed") {
+        writeln!(text, "- fixed: {} {}", cell(&finding.kind), about(finding))?;
+    }
+    for rule in report
+        .summary
+        .ignore_rules
+        .iter()
+        .filter(|rule| rule.matched == 0)
+    {
+        writeln!(text, "- `[[ignore]]` matched nothing: {}", code(&rule.rule))?;
+    }
+    if text.ends_with("\n\n") {
+        return Ok(());
+    }
+    writeln!(text)
 }
 
 /// Text that stays in its cell and is no markup.

@@ -1,7 +1,7 @@
 //! `report`: what a running proxy has seen, for a terminal, a wiki page or a program.
 //!
-//! [`api`] asks the proxy, [`text`] and [`markdown`] turn its answer into what is printed, [`figures`] writes numbers
-//! for people. Only this file knows of terminals and the environment.
+//! [`api`] asks the proxy, [`text`] and [`markdown`] turn its answer into what is printed, [`figures`] and [`relation`]
+//! write numbers and relations for people. Only this file knows of terminals and the environment.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::event::Moment;
 pub mod api;
 pub mod figures;
 pub mod markdown;
+mod relation;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -43,13 +44,13 @@ pub(super) struct ReportArgs {
         hide_env_values = true
     )]
     token_file: Option<PathBuf>,
-    /// Print the API's objects: {"summary": …, "queries": […]}
+    /// Print the API's objects: {"summary": …, "findings": […], "queries": […]}
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
-    /// Print a Markdown table
+    /// Print Markdown tables
     #[arg(long)]
     markdown: bool,
-    /// Query shapes to print
+    /// Findings and query shapes to print
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     /// What the shapes are sorted by
@@ -133,9 +134,12 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
         .transpose()?;
     let proxy = Proxy::new(&arguments.admin, token)?;
     let summary = proxy.summary()?;
+    let findings = proxy.findings()?;
     let queries = proxy.queries(arguments.sort.key, arguments.limit)?;
     if arguments.json {
-        let whole = serde_json::json!({"summary": summary.raw, "queries": queries.raw});
+        let whole = serde_json::json!({
+            "summary": summary.raw, "findings": findings.raw, "queries": queries.raw,
+        });
         serde_json::to_writer_pretty(&mut *out, &whole).map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(());
@@ -147,6 +151,8 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
     let report = Report {
         admin: proxy.url(),
         summary: &summary.item,
+        findings: &findings.items,
+        limit: usize::from(arguments.limit),
         sort: arguments.sort,
         queries: &queries.items,
         more: queries.more,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::api::{Listener, Phases, Query, Summary};
+use super::api::{Advice, Finding, IgnoreRule, Link, Listener, Phases, Query, Summary};
 use super::text::{Layout, Report};
 use super::{SORTS, figures, markdown, text};
 
@@ -24,6 +24,7 @@ fn summary() -> Summary {
             application_ms: 33_600.0,
         },
         connections: 8,
+        ignore_rules: vec![],
         dropped: 0,
         degraded: vec![],
     }
@@ -77,6 +78,8 @@ fn report<'a>(summary: &'a Summary, queries: &'a [Query]) -> Report<'a> {
     Report {
         admin: "http://127.0.0.1:9433",
         summary,
+        findings: &[],
+        limit: 10,
         sort: SORTS[0],
         queries,
         more: false,
@@ -106,6 +109,10 @@ fn eighty_columns() {
 pgprism 0.1.0 at http://127.0.0.1:9433                             up 3 min 12 s
 9,812 queries, 2 errors, 8 connections; everything was observed
 
+FINDINGS, most costly first                                            none open
+  Nothing found so far. Use the slow pages of the application, or run its tests,
+  with its database at pgprism's address, then run this again.
+
 WHERE THE TIME WENT                                                57.0 s in all
   application   33.6 s   59 %  ########################
   database      21.4 s   38 %  ###############
@@ -122,6 +129,167 @@ SLOWEST SHAPES by p95                             p95      p99      max    calls
     SELECT shop_book WHERE id = $1
   51c0be77d2093fa8 SELECT shop_author shop_…   2.6 ms   4.8 ms    11 ms    2,440
     SELECT shop_author shop_publisher WHERE id = $1
+",
+    );
+}
+
+fn side(text: &str) -> (Option<String>, Option<String>) {
+    let (table, column) = text.split_once('.').unwrap();
+    (Some(table.to_owned()), Some(column.to_owned()))
+}
+
+fn finding(id: &str, kind: &str, cost_ms: f64) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        status: "open".to_owned(),
+        confidence: "suspected".to_owned(),
+        query: "INSERT INTO shop_audit (note)\nVALUES ($1)".to_owned(),
+        parent_table: None,
+        parent_column: None,
+        child_table: None,
+        child_column: None,
+        chain: vec![],
+        units: 1,
+        queries: 12,
+        cost_ms,
+        tags: std::collections::BTreeMap::new(),
+        advice: Advice {
+            title: "Write all rows at once".to_owned(),
+            django: "objects = [...]\nAudit.objects.bulk_create(objects)".to_owned(),
+            saves_ms: cost_ms / 2.0,
+        },
+        queries_before: 0,
+        queries_after: 0,
+        example_unit: None,
+    }
+}
+
+fn findings() -> Vec<Finding> {
+    let (parent_table, parent_column) = side("shop_order.customer_id");
+    let (child_table, child_column) = side("shop_customer.id");
+    let (outer_table, outer_column) = side("shop_shop.id");
+    let (inner_table, inner_column) = side("shop_order.shop_id");
+    let routes = ["orders/", "orders/<int:pk>/", "shops/", "api/orders/"];
+    let forward = Finding {
+        confidence: "proved".to_owned(),
+        parent_table,
+        parent_column,
+        child_table,
+        child_column,
+        chain: vec![Link {
+            parent_table: outer_table,
+            parent_column: outer_column,
+            child_table: inner_table,
+            child_column: inner_column,
+        }],
+        units: 2,
+        queries: 80,
+        tags: [("route".to_owned(), routes.map(str::to_owned).to_vec())].into(),
+        advice: Advice {
+            title: "Fetch customers together with their orders".to_owned(),
+            django: "Shop.objects.prefetch_related(Prefetch(\"order_set\", queryset=Order.objects.select_related(\"customer\")))".to_owned(),
+            saves_ms: 790.4,
+        },
+        queries_before: 41,
+        queries_after: 1,
+        example_unit: Some("7".to_owned()),
+        ..finding("51d0e6a7c94f2b83", "n_plus_one_forward", 842.1)
+    };
+    let fixed = Finding {
+        status: "fixed".to_owned(),
+        ..forward.clone()
+    };
+    vec![
+        forward,
+        finding("00000000000000f1", "write_loop", 30.0),
+        Finding {
+            kind: "n_plus_one_reverse".to_owned(),
+            chain: vec![],
+            ..fixed
+        },
+    ]
+}
+
+#[test]
+fn findings_come_first_with_the_line_to_write() {
+    let (mut summary, queries, findings) = (summary(), queries(), findings());
+    summary.ignore_rules = vec![
+        IgnoreRule {
+            rule: "route = \"reports/\"".to_owned(),
+            matched: 0,
+        },
+        IgnoreRule {
+            rule: "kind = \"duplicate\"".to_owned(),
+            matched: 3,
+        },
+    ];
+    let mut report = report(&summary, &queries);
+    report.findings = &findings;
+    let rendered = text::render(&report, plain(80));
+    let lines: Vec<&str> = rendered.lines().skip(3).take(18).collect();
+    check(
+        &lines.join("\n"),
+        "\
+FINDINGS, most costly first                                2 open, 872 ms in all
+    842 ms  n_plus_one_forward, proved                     80 queries in 2 units
+    shop_shop.id -> shop_order.shop_id
+      shop_order.customer_id -> shop_customer.id
+    Fetch customers together with their orders:
+      Shop.objects.prefetch_related(Prefetch(\"order_set\", queryset=Order.objects.select_related(\"customer\")))
+    saves 790 ms; the largest unit has 1 query then, not 41
+    seen in orders/, orders/<int:pk>/, shops/ and 1 more
+    id 51d0e6a7c94f2b83, example /api/v1/units/7
+     30 ms  write_loop, suspected                           12 queries in 1 unit
+    INSERT INTO shop_audit (note) VALUES ($1)
+    Write all rows at once:
+      objects = [...]
+      Audit.objects.bulk_create(objects)
+    saves 15 ms
+    id 00000000000000f1
+  fixed: n_plus_one_reverse shop_order.customer_id -> shop_customer.id
+  [[ignore]] matched nothing: route = \"reports/\"",
+    );
+    assert_eq!(
+        rendered.lines().nth(22),
+        Some("WHERE THE TIME WENT                                                57.0 s in all")
+    );
+
+    report.limit = 1;
+    let rendered = text::render(&report, plain(80));
+    assert!(
+        rendered.contains("\n  and 1 more: pgprism report --limit 2\n"),
+        "{rendered}"
+    );
+    assert!(!rendered.contains("write_loop"), "{rendered}");
+    report.findings = &findings[2..];
+    let rendered = text::render(&report, plain(80));
+    assert!(
+        rendered.contains("none open\n  fixed: n_plus_one_reverse "),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn findings_in_markdown_are_a_table() {
+    let (summary, queries, findings) = (summary(), queries(), findings());
+    let mut report = report(&summary, &queries);
+    report.findings = &findings;
+    report.limit = 1;
+    let rendered = markdown::render(&report);
+    let lines: Vec<&str> = rendered.lines().skip(4).take(10).collect();
+    check(
+        &lines.join("\n"),
+        "\
+Findings, most costly first:
+
+| cost | saves | kind | confidence | queries | units | relation | write | seen in | finding |
+|--:|--:|---|---|--:|--:|---|---|---|---|
+| 842 ms | 790 ms | n\\_plus\\_one\\_forward | proved | 80 | 2 | shop\\_shop.id -> shop\\_order.shop\\_id, shop\\_order.customer\\_id -> shop\\_customer.id | `Shop.objects.prefetch_related(Prefetch(\"order_set\", queryset=Order.objects.select_related(\"customer\")))` | orders/, orders/\\<int:pk>/, shops/ and 1 more | `51d0e6a7c94f2b83` |
+
+1 more are open.
+
+- fixed: n\\_plus\\_one\\_reverse shop\\_order.customer\\_id -> shop\\_customer.id
 ",
     );
 }
@@ -239,9 +407,11 @@ fn further_shapes_are_announced() {
 
 #[test]
 fn colours_add_nothing_but_colour() {
-    let (summary, queries) = (summary(), queries());
+    let (summary, queries, findings) = (summary(), queries(), findings());
+    let mut report = report(&summary, &queries);
+    report.findings = &findings;
     let coloured = text::render(
-        &report(&summary, &queries),
+        &report,
         Layout {
             columns: 80,
             colours: true,
@@ -254,10 +424,7 @@ fn colours_add_nothing_but_colour() {
         stripped.push_str(part.split_once('m').unwrap().1);
     }
     assert_ne!(coloured, stripped);
-    assert_eq!(
-        stripped,
-        text::render(&report(&summary, &queries), plain(80))
-    );
+    assert_eq!(stripped, text::render(&report, plain(80)));
 }
 
 #[test]
@@ -287,6 +454,8 @@ fn markdown_table() {
 ## pgprism report
 
 9,812 queries, 2 errors; everything was observed.
+
+No open findings.
 
 | where the time went | time | share |
 |---|--:|--:|

@@ -1,9 +1,11 @@
 //! The report for a terminal: 80 columns, ASCII bars, nothing that only colour tells.
 
+mod findings;
+
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use super::api::{Query, Summary};
+use super::api::{Finding, Query, Summary};
 use super::{Sort, figures};
 
 /// Everything a report says.
@@ -13,6 +15,10 @@ pub struct Report<'a> {
     pub admin: &'a str,
     /// Its totals.
     pub summary: &'a Summary,
+    /// All findings that nobody muted, most costly first.
+    pub findings: &'a [Finding],
+    /// Open ones to show.
+    pub limit: usize,
     /// What `queries` are sorted by.
     pub sort: Sort,
     /// The shapes to show, in their order.
@@ -76,6 +82,7 @@ pub fn render(report: &Report<'_>, layout: Layout) -> String {
         page.nothing(report.summary);
         return page.text;
     }
+    page.findings(report);
     page.phases(report.summary);
     page.top(report);
     page.slowest(report.slowest);
@@ -248,6 +255,10 @@ impl Page {
         self.painted("\x1b[1m", line);
     }
 
+    fn green(&mut self, line: &str) {
+        self.painted("\x1b[32m", line);
+    }
+
     fn red(&mut self, line: &str) {
         self.painted("\x1b[31m", line);
     }
@@ -257,7 +268,11 @@ impl Page {
     }
 
     fn painted(&mut self, colour: &str, line: &str) {
-        let line = cut(line, self.layout.columns);
+        self.whole(colour, &cut(line, self.layout.columns));
+    }
+
+    /// A line that is not cut: somebody may copy it.
+    fn whole(&mut self, colour: &str, line: &str) {
         match self.layout.colours && !colour.is_empty() {
             true => {
                 let _ = writeln!(self.text, "{colour}{line}\x1b[0m");
@@ -269,10 +284,10 @@ impl Page {
     }
 }
 
-/// Whether a reason of [`Summary::degraded`] says that traffic was not observed; a slow log that leaves lines out, or
-/// an upstream that is down, do not.
+/// Whether a reason of [`Summary::degraded`] says that traffic was not observed; a slow log that leaves lines out, an
+/// upstream that is down, or a unit with more statements than are kept, do not.
 pub(super) fn is_loss(reason: &str) -> bool {
-    !["slow_log_dropped", "upstream_down"]
+    !["slow_log_dropped", "upstream_down", "unit_incomplete"]
         .iter()
         .any(|other| reason.starts_with(other))
 }

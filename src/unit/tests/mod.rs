@@ -160,6 +160,7 @@ impl Line {
             requested_at: event.requested_at,
             transaction_before: event.transaction_before,
             tags: event.tags.clone(),
+            queries: self.sequence,
             completed_at: event.completed_at,
             result: RowKeys {
                 columns: Arc::new(RowColumns {
@@ -177,6 +178,7 @@ impl Line {
         self.now += MS;
         let more = RowsEvent {
             completed_at: Moment(self.now),
+            queries: self.sequence,
             ..rows
         };
         self.events.push(crate::event::Observed::Rows(more));

@@ -14,6 +14,7 @@ enum Step {
     Lose(&'static str),
 }
 
+/// Pauses are none or clear: in between the connection's rhythm decides, and a loss starts that anew.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let sql = prop::sample::select(vec![
         ORDERS, CUSTOMER, SESSION, USER, SAVE, "BEGIN", "COMMIT", "SELECT 1", "",
@@ -21,7 +22,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(
         prop_oneof![
             6 => sql.prop_map(Step::Run),
-            2 => (0u64..120).prop_map(Step::Wait),
+            2 => prop_oneof![0u64..3, 60u64..120].prop_map(Step::Wait),
             1 => Just(Step::Cursor(ORDERS)),
             1 => Just(Step::Lose(CUSTOMER)),
         ],
@@ -119,11 +120,11 @@ proptest! {
             units.retain(|unit| unit.4 == Completeness::Complete);
             units
         };
-        // What is called complete was there when nothing was lost.
+        // What is called complete is no more than a unit that was there when nothing was lost.
         let truth = shown(units_of(&[&whole]));
         for unit in complete(&partly) {
-            let same = |other: &Shown| (other.1, other.2, other.5) == (unit.1, unit.2, unit.5);
-            prop_assert!(truth.iter().any(same), "{:?} is not among {:?}", unit, truth);
+            let holds = |other: &Shown| other.1 <= unit.1 && unit.2 <= other.2;
+            prop_assert!(truth.iter().any(holds), "{:?} is in none of {:?}", unit, truth);
         }
     }
 }

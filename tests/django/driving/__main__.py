@@ -1,6 +1,7 @@
 """Reads one JSON object a line, plays what it asks for, answers with one line.
 
-`{"run": NAME, "variant": VARIANT}` plays a scenario; `{"list": true}` tells all there are; `{"end": true}` ends.
+`{"run": NAME, "variant": VARIANT}` plays a scenario; `{"mix": THREADS, "seconds": S, "labels": [...]}` many at once;
+`{"list": true}` tells all there are; `{"let_go": true}` closes all connections; `{"end": true}` ends.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from django.db.backends.signals import connection_created  # noqa: E402
 from evalsite.data import SESSION  # noqa: E402
 from scenarios.registry import Scenario, Where, load_all  # noqa: E402
 
-from .browser import Browser, Job, in_command  # noqa: E402
+from .browser import THINK_S, Browser, Job, in_command  # noqa: E402
 from .peers import Peer  # noqa: E402
 from .server import AsyncServer, ServerThread  # noqa: E402
 
@@ -100,7 +101,9 @@ class Player:
             "said": self.peer.take(),
         }
 
-    def _run(self, scenario: Scenario, variant: str, rng: random.Random) -> list[str]:
+    def _run(
+        self, scenario: Scenario, variant: str, rng: random.Random, threads: list[ServerThread] | None = None
+    ) -> list[str]:
         if scenario.where is Where.COMMAND:
             job = Job(rng)
 
@@ -109,22 +112,56 @@ class Player:
                     return scenario.steps[variant, "page"](job)
 
             return [json.dumps(in_command(work), default=str)]
-        browser = Browser(scenario, variant, self.threads, self.asgi, rng, SESSION)
+        browser = Browser(scenario, variant, threads or self.threads, self.asgi, rng, SESSION)
         if scenario.drive is None:
             browser.get()
         else:
             scenario.drive(browser)
         return sorted(browser.shown)
 
+    def mix(self, thread_count: int, seconds: float, labels: list[str]) -> dict[str, Any]:
+        """Many threads, each playing one scenario after the other: those that leave the tables as they are."""
+        eligible = [
+            (scenario, variant)
+            for scenario in self.scenarios.values()
+            for variant in scenario.variants
+            if not scenario.restore and scenario.label.value in labels and scenario.where is not Where.ASGI
+        ]
+        end = time.monotonic() + seconds
+        played = 0
+        failed: list[str] = []
+
+        def visitor(index: int) -> None:
+            nonlocal played
+            rng = random.Random(f"{self.seed} visitor {index}")
+            # A visitor's own thread serves whatever threads a scenario asks for.
+            threads = [self.threads[index]] * len(self.threads)
+            while time.monotonic() < end and not failed:
+                scenario, variant = rng.choice(eligible)
+                try:
+                    self._run(scenario, variant, rng, threads)
+                except Exception:
+                    failed.append(f"{scenario.name}: {traceback.format_exc()}")
+                played += 1
+                time.sleep(rng.uniform(*THINK_S))
+
+        visitors = [threading.Thread(target=visitor, args=(index,)) for index in range(thread_count)]
+        for one in visitors:
+            one.start()
+        for one in visitors:
+            one.join()
+        return {"runs": played, "statements": len(self.statements.take()), "error": "\n".join(failed)}
+
     def _restore(self, scenario: Scenario) -> None:
         if scenario.restore:
             with connections["backstage"].cursor() as cursor:
                 cursor.execute(scenario.restore)
 
-    def end(self) -> None:
+    def let_go(self) -> None:
+        """Closes every connection; the threads stay."""
         for thread in self.threads:
-            thread.end()
-        self.asgi.end()
+            thread.let_go()
+        gc.collect()
         connections.close_all()
         for alias in connections:
             close_pool = getattr(connections[alias], "close_pool", None)
@@ -141,6 +178,8 @@ def describe(scenario: Scenario) -> dict[str, Any]:
         "where": scenario.where.value,
         "children": scenario.children,
         "login": scenario.login,
+        "every": scenario.every,
+        "marks_decide": scenario.marks_decide,
         "variants": list(scenario.variants),
         "expected": [vars(one) for one in scenario.expected],
     }
@@ -154,11 +193,16 @@ def main() -> None:
     player = Player(int(os.environ.get("EVAL_SEED", "1")))
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked.get("end"):
-            player.end()
-            answer: Any = {"ended": True}
+        if asked.get("let_go"):
+            player.let_go()
+            answer: Any = {}
+        elif asked.get("end"):
+            player.let_go()
+            answer = {"ended": True}
         elif asked.get("list"):
             answer = [describe(scenario) for scenario in player.scenarios.values()]
+        elif "mix" in asked:
+            answer = player.mix(asked["mix"], asked["seconds"], asked["labels"])
         else:
             answer = player.play(asked["run"], asked["variant"])
         answers.write(json.dumps(answer) + "\n")

@@ -35,25 +35,30 @@ class ServerThread(threading.Thread):
     def __init__(self, handler: WSGIHandler, index: int) -> None:
         super().__init__(name=f"server-{index}", daemon=True)
         self._handler = handler
-        self._asked: queue.SimpleQueue[tuple[Ask, concurrent.futures.Future[Reply]] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[Ask | None, concurrent.futures.Future[Reply]]] = queue.SimpleQueue()
 
     def ask(self, ask: Ask) -> Reply:
         future: concurrent.futures.Future[Reply] = concurrent.futures.Future()
         self._asked.put((ask, future))
         return future.result(60)
 
-    def end(self) -> None:
-        self._asked.put(None)
-        self.join(10)
+    def let_go(self) -> None:
+        """Closes the thread's connections."""
+        future: concurrent.futures.Future[Reply] = concurrent.futures.Future()
+        self._asked.put((None, future))
+        future.result(20)
 
     def run(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            ask, future = asked
+        while True:
+            ask, future = self._asked.get()
             try:
-                future.set_result(self._serve(ask))
+                if ask is None:
+                    connections.close_all()
+                    future.set_result(Reply(0, ""))
+                else:
+                    future.set_result(self._serve(ask))
             except BaseException as error:
                 future.set_exception(error)
-        connections.close_all()
 
     def _serve(self, ask: Ask) -> Reply:
         environ: dict[str, Any] = {

@@ -24,10 +24,11 @@ from .attribution import Ledger, Run, spanning
 from .configurations import SMOKE, Configuration, Driver, Keep, selected
 from .order import shuffled
 from .player import Databases, Failed, Player, environment, model_map
-from .scoring import score, score_peer
+from .scoring import score, score_mixed, score_peer
 
 POSTGRES = 16
-BETWEEN_RUNS_S = (0.06, 0.12)
+MIXED_THREADS = 16
+BETWEEN_RUNS_S = (0.055, 0.095)
 """A visitor's pause, as between other requests, above `unit_gap`."""
 UNITS_EVERY = 60
 """Runs after which the units are looked at: the proxy keeps the last thousand."""
@@ -56,7 +57,7 @@ class Evaluation:
     def configuration(self, configuration: Configuration) -> tuple[report.Result, dict[str, Any]]:
         began = time.monotonic()
         names = self.databases.copy(configuration.django)
-        models = self._models(configuration.django, names)
+        models = self._models(configuration, names)
         with contextlib.ExitStack() as stack:
             proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, environment=models))
             through = self.postgres.address.at(proxy.endpoint)
@@ -76,15 +77,33 @@ class Evaluation:
                 ledger.poll(proxy.items("findings"))
                 if count % UNITS_EVERY == UNITS_EVERY - 1:
                     units |= {unit["id"]: unit for unit in proxy.items("units")}
-            player.end()
+            player.let_go()
             _settle(proxy)
             findings = proxy.items("findings")
             ledger.poll(findings)
             units |= {unit["id"]: unit for unit in proxy.items("units")}
-        for scenario in scenarios:
-            if problems := wire.problems_of(scenario, runs[scenario["name"]]):
-                raise Failed(f"{scenario['name']} is not what it says: {'; '.join(problems)}")
-        scored = score(scenarios, ledger)
+            if self.options.mixed:
+                player.mix(MIXED_THREADS, self.options.mixed, list(set(one["label"] for one in scenarios)))
+                player.let_go()
+                _settle(proxy)
+                known = {finding["id"]: finding for finding in findings}
+                mixed = [
+                    finding
+                    for finding in proxy.items("findings")
+                    if finding["occurrences"] > known.get(finding["id"], finding | {"occurrences": 0})["occurrences"]
+                ]
+            player.end()
+        doubts = [
+            f"{scenario['name']}: {words}"
+            for scenario in scenarios
+            for words in wire.problems_of(scenario, runs[scenario["name"]])
+        ]
+        if doubts := doubts + wire.shared_with_hard(scenarios, runs):
+            raise Failed("scenarios that are not what they say: " + "; ".join(doubts))
+        marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
+        scored = score(scenarios, ledger, marked=marked)
+        if self.options.mixed:
+            score_mixed(scored, mixed)
         result = report.Result(
             configuration=configuration.name,
             score=scored,
@@ -111,11 +130,16 @@ class Evaluation:
         }
         return result, raw
 
-    def _models(self, django: str, names: tuple[str, str]) -> dict[str, str]:
-        """The variable that gives the proxy the project's model map, where it takes one."""
-        if not self.options.models or "--models" not in command("serve", "--help").stdout:
+    def _models(self, configuration: Configuration, names: tuple[str, str]) -> dict[str, str]:
+        """The variable that gives the proxy the project's model map.
+
+        With psycopg2 there is none, so that both ways are measured.
+        """
+        if not self.options.models or configuration.driver is Driver.PSYCOPG2:
             return {}
-        return {"PGPRISM_MODELS": str(model_map(django, names, self.postgres.address))}
+        if "--models" not in command("serve", "--help").stdout:
+            return {}
+        return {"PGPRISM_MODELS": str(model_map(configuration.django, names, self.postgres.address))}
 
     def peer(self, tool: str, configuration: Configuration) -> Any:
         names = self.databases.copy(configuration.django)
@@ -148,6 +172,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("configurations", nargs="*", help="names, beginnings or parts of them; all when none is given")
     parser.add_argument("--smoke", action="store_true", help="one configuration, no other tools")
     parser.add_argument("--seed", type=int, default=0, help="order and pauses; drawn when it is not given")
+    parser.add_argument("--mixed", type=float, default=5, help="seconds of mixed traffic on 16 threads at the end")
     parser.add_argument("--only", action="append", help="scenarios of that name, family or label")
     parser.add_argument("--no-models", dest="models", action="store_false", help="advice without the model map")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="the proxy alone")

@@ -108,6 +108,17 @@ class Player:
             raise Failed(f"{name} ({variant}):\n{played['error']}")
         return played
 
+    def mix(self, threads: int, seconds: float, labels: list[str]) -> dict[str, Any]:
+        """Scenarios of those labels on many threads at once, for so long."""
+        mixed: dict[str, Any] = self._ask({"mix": threads, "seconds": seconds, "labels": labels})
+        if mixed["error"]:
+            raise Failed(f"mixed traffic: {mixed['error']}")
+        return mixed
+
+    def let_go(self) -> None:
+        """Closes all its connections."""
+        self._ask({"let_go": True})
+
     def end(self) -> None:
         self._ask({"end": True})
         self._process.wait(20)

@@ -108,8 +108,10 @@ def details(result: Result) -> str:
         lines += [f"  {group} missed: {words}" for words in figures.missed]
         lines += [f"  {group} wrong: {words}" for words in figures.wrong]
     lines += [f"  hard: {words}" for words in result.score.hard]
+    lines += [f"  mixed: {words}" for words in result.score.mixed]
     lines += [f"  not removed: {words}" for words in result.score.not_removed]
     lines += [f"  advice: {words}" for words in result.score.bad_advice]
+    lines += [f"  wrong advice: {words}" for words in result.score.wrong_advice]
     return "\n".join(lines)
 
 
@@ -128,7 +130,7 @@ def _json(value: Any) -> Any:
         return {one.name: _json(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: _json(one) for key, one in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, set)):
         return [_json(one) for one in value]
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from .attribution import Ledger, Sighting
 READS, WRITES, SUSPECTED = "reads", "writes", "suspected"
 GROUPS = (READS, WRITES, SUSPECTED)
 _GROUP = {"write_loop": WRITES, "duplicate": WRITES, "query_loop": SUSPECTED, "chatty_unit": SUSPECTED}
+_NAMED = re.compile(r"""(?:select_related|prefetch_related|Prefetch|Count|Avg|Sum|Max|Min)\(["'](\w+)["']""")
+"""A line of advice that is sure of a relation's name."""
 CHATTY_STATEMENTS = 50
 """A unit is said to ask too much only where a run really sent so many statements."""
 
@@ -67,14 +70,23 @@ class Score:
     groups: dict[str, GroupScore] = field(default_factory=lambda: {name: GroupScore() for name in GROUPS})
     false_proved: list[str] = field(default_factory=list)
     false_look_alikes: list[str] = field(default_factory=list)
+    hard_ids: set[str] = field(default_factory=set)
     hard: list[str] = field(default_factory=list)
     """What was said of runs that cannot be decided; `proved` ones are in `false_proved` too."""
     apart: list[str] = field(default_factory=list)
     """Suspected loops over constants and chatty units where none was labelled: neither right nor wrong."""
     not_removed: list[str] = field(default_factory=list)
     """Findings of a problem that its fixed twin showed again."""
+    right_ids: set[str] = field(default_factory=set)
+    """Of findings that are right somewhere."""
+    apart_ids: set[str] = field(default_factory=set)
+    mixed: list[str] = field(default_factory=list)
+    """Findings that only many threads at once brought."""
     advice: Share = field(default_factory=Share)
     bad_advice: list[str] = field(default_factory=list)
+    """Without the relation's name: only allowed where there is no model map."""
+    wrong_advice: list[str] = field(default_factory=list)
+    """With another relation's name: never allowed."""
 
     def failures(self, with_models: bool) -> list[str]:
         """Which promises are broken, with the names."""
@@ -95,17 +107,22 @@ class Score:
             ("proved, and false", self.false_proved),
             ("a look-alike is reported", self.false_look_alikes),
             ("still there when fixed", self.not_removed),
+            ("only with many threads at once", self.mixed),
         ):
             if names:
                 broken.append(f"{what}: {'; '.join(names)}")
+        if self.wrong_advice:
+            broken.append(f"the advice names another relation: {'; '.join(self.wrong_advice)}")
         if with_models and self.bad_advice:
             broken.append(f"the advice does not name the relation: {'; '.join(self.bad_advice)}")
         return broken
 
 
-def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool = True) -> Score:
+def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool = True, marked: bool = False) -> Score:
+    """`marked`: the configuration marks where requests begin, and so decides some hard scenarios."""
     result = Score()
-    for scenario in scenarios:
+    for one in scenarios:
+        scenario = one | {"label": "look_alike"} if marked and one["marks_decide"] else one
         of_problem = ledger.of(scenario["name"], "problem")
         if scenario["label"] == "problem":
             _problem(result, scenario, of_problem, with_advice)
@@ -119,6 +136,7 @@ def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool
             for sighting in of_problem:
                 words = f"{scenario['name']}: {describe(sighting.finding)}"
                 result.hard.append(words)
+                result.hard_ids.add(sighting.finding["id"])
                 if sighting.finding["confidence"] == "proved":
                     result.false_proved.append(words)
         else:
@@ -130,7 +148,7 @@ def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool
 def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting], with_advice: bool) -> None:
     group = scenario["group"]
     figures = result.groups[group]
-    found = False
+    matched: list[dict[str, Any]] = []
     reported: set[str] = set()
     for sighting in sorted(sightings, key=lambda one: -one.queries):
         finding = sighting.finding
@@ -144,7 +162,8 @@ def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting],
             figures.false.append(f"{scenario['name']}: told twice, {describe(finding)}")
             continue
         reported.add(finding["fingerprint"])
-        found = True
+        matched.append(expected)
+        result.right_ids.add(finding["id"])
         figures.precision.add(True)
         right_kind = finding["kind"] in expected["kinds"]
         figures.right_kind.add(right_kind)
@@ -163,7 +182,11 @@ def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting],
             result.advice.add(named)
             if not named:
                 wanted = " or ".join(expected["relations"])
-                result.bad_advice.append(f"{scenario['name']}: {line!r} without {wanted}")
+                words = f"{scenario['name']}: {line!r} without {wanted}"
+                result.bad_advice.append(words)
+                if group == READS and _NAMED.search(line):
+                    result.wrong_advice.append(words)
+    found = all(one in matched for one in scenario["expected"]) if scenario["every"] else bool(matched)
     figures.recall.add(found)
     if not found:
         figures.missed.append(scenario["name"])
@@ -173,7 +196,7 @@ def _match(scenario: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any] 
     """What was expected that comes nearest to `finding`; `None` when it is something else."""
     best: tuple[int, dict[str, Any]] | None = None
     for expected in scenario["expected"]:
-        if expected["child_tables"] and finding.get("child_table") not in expected["child_tables"]:
+        if expected["child_tables"] and not _tables(finding) & set(expected["child_tables"]):
             continue
         if finding["kind"] not in expected["kinds"] and (
             group_of(finding) != scenario["group"] or group_of(finding) == SUSPECTED
@@ -184,6 +207,23 @@ def _match(scenario: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any] 
         if best is None or near > best[0]:
             best = (near, expected)
     return best[1] if best else None
+
+
+def _tables(finding: dict[str, Any]) -> set[str]:
+    """The child's table; where none is told, all that its statement names."""
+    if finding.get("child_table"):
+        return {finding["child_table"]}
+    return set(re.findall(r"\w+", finding.get("query", "")))
+
+
+def score_mixed(result: Score, findings: list[dict[str, Any]]) -> None:
+    """Takes note of findings that were not right, hard or apart in any run of its own."""
+    for finding in findings:
+        if finding["id"] in result.right_ids | result.apart_ids | result.hard_ids:
+            continue
+        if finding["kind"] in ("query_loop", "chatty_unit") and finding["confidence"] == "suspected":
+            continue
+        result.mixed.append(describe(finding))
 
 
 def _stands_apart(sighting: Sighting) -> bool:
@@ -197,6 +237,7 @@ def _unexpected(result: Score, scenario: dict[str, Any], sighting: Sighting, var
     words = f"{scenario['name']} ({variant}): {describe(sighting.finding)}"
     if _stands_apart(sighting):
         result.apart.append(words)
+        result.apart_ids.add(sighting.finding["id"])
         return
     figures = result.groups[group_of(sighting.finding)]
     figures.precision.add(False)

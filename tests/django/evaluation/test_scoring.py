@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from evaluation.attribution import Ledger, Run, spanning
-from evaluation.scoring import READS, SUSPECTED, WRITES, score, score_peer
+from evaluation.scoring import READS, SUSPECTED, WRITES, score, score_mixed, score_peer
 
 START = 1_800_000_000.0
 
@@ -23,6 +23,8 @@ def scenario(name: str, label: str = "problem", group: str = READS, **expected: 
         "name": name,
         "label": label,
         "group": group,
+        "every": False,
+        "marks_decide": label == "hard",
         "variants": ["problem", "fixed"] if label == "problem" else ["problem"],
         "expected": [wanted] if label == "problem" else [],
     }
@@ -173,12 +175,46 @@ def test_hard_scenarios_forbid_only_proof() -> None:
         assert bool(scored.failures(with_models=False)) is broken
 
 
+def test_marks_decide_what_is_hard_without_them() -> None:
+    played = ledger("list")
+    played.poll([finding(0.2, confidence="likely")])
+    assert score([scenario("list", "hard")], played, marked=True).false_look_alikes
+
+
+def test_causes_side_by_side_must_all_be_found() -> None:
+    both = scenario("a")
+    both["expected"].append(both["expected"][0] | {"child_tables": ["shop_tag"], "parents": []})
+    played = ledger("a")
+    played.poll([finding(0.5)])
+    assert score([both], played).groups[READS].recall.value == 1
+    assert score([both | {"every": True}], played).groups[READS].missed == ["a"]
+    played.poll([finding(0.5, id="f2", fingerprint="c2", child_table="shop_tag")])
+    assert score([both | {"every": True}], played).groups[READS].recall.value == 1
+
+
+def test_mixed_traffic_brings_nothing_new() -> None:
+    played = ledger("a")
+    played.poll([finding(0.5)])
+    scored = score([scenario("a")], played)
+    score_mixed(scored, [finding(9, occurrences=5)])
+    assert scored.mixed == []
+    score_mixed(scored, [finding(9, id="other")])
+    assert len(scored.mixed) == 1 and scored.failures(with_models=False)
+
+
 def test_advice_must_name_the_relation() -> None:
     played = ledger("a")
     played.poll([finding(0.5, advice={"django": 'select_related("coupon")'})])
     scored = score([scenario("a")], played)
-    assert scored.bad_advice and scored.failures(with_models=True)
-    assert scored.failures(with_models=False) == []
+    assert scored.bad_advice and scored.wrong_advice and scored.failures(with_models=False)
+
+
+def test_advice_may_be_openly_incomplete_without_the_map() -> None:
+    played = ledger("a")
+    played.poll([finding(0.5, advice={"django": "prefetch_related(...)  # the accessor behind Order.customer_id"})])
+    scored = score([scenario("a", relations=["lines"])], played)
+    assert scored.bad_advice and not scored.wrong_advice
+    assert scored.failures(with_models=True) and scored.failures(with_models=False) == []
 
 
 def test_growth_belongs_to_the_run_it_was_seen_in_however_late_it_is_told() -> None:

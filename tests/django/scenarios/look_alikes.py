@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
-from clinic.models import Department, Patient, Ward
+from clinic.models import Department, Handover, Patient, Ward
 from django.core.paginator import Paginator
 from django.db import connection, transaction
 from django.db.models import F
@@ -33,6 +34,8 @@ from .registry import Where, clean, look_alike
 from .serving import page
 from .writes import EMPTY, SUBSCRIPTIONS
 
+EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+
 
 def again(count: int) -> Any:
     """The same page, asked for again and again."""
@@ -54,6 +57,12 @@ def list_then_details(count: int, low_s: float = 0.0, high_s: float = 0.0) -> An
             browser.get("detail", key=key)
 
     return drive
+
+
+def hurried(browser: Any, count: int) -> None:
+    """A script's visit: no pause between the list and its entries."""
+    for key in browser.get()[:count]:
+        browser.get("detail", hurry=True, key=key)
 
 
 def at_once(count: int, times: int = 1) -> Any:
@@ -100,6 +109,11 @@ def many_people_one_page(request: Any) -> Any:
 @look_alike("same_page", drive=at_once(8, 2), login=True)
 def many_users_one_page(request: Any) -> Any:
     return [one.title for one in Ward.objects.order_by("number")[:8]]
+
+
+@look_alike("same_page", where=Where.ASGI, drive=lambda browser: [browser.gather(["page"] * 4) for _ in range(3)])
+def four_async_requests_at_once(request: Any) -> Any:
+    return [category.name for category in Category.objects.filter(parent__isnull=True).order_by("id")]
 
 
 @look_alike("same_page", drive=again(8), login=True)
@@ -163,6 +177,18 @@ def categories_then_their_products(request: Any) -> Any:
 def _(request: Any) -> Any:
     products = Product.objects.filter(category_id=request.GET["key"]).only("sku").order_by("sku")
     return [product.sku for product in products]
+
+
+@look_alike("list_then_details", drive=lambda browser: hurried(browser, 8), login=True)
+def invoices_then_each_at_once_as_a_user(request: Any) -> Any:
+    """No pause, but each request begins with the look-up of its session and user."""
+    return [invoice.pk for invoice in Invoice.objects.only("id", "total").order_by("-total")[:8]]
+
+
+@invoices_then_each_at_once_as_a_user.step("detail")
+def _(request: Any) -> Any:
+    invoice = Invoice.objects.only("total", "order_id").get(pk=request.GET["key"])
+    return [str(invoice.total), invoice.order_id]
 
 
 def _typed(browser: Any) -> None:
@@ -401,6 +427,41 @@ def one_row_and_its_relations(request: Any) -> Any:
     order = Order.objects.get(number="O-00011")
     lines = [line.quantity for line in order.lines.all()]
     return [order.customer.name, order.customer.region.name, lines, order.invoice.total, order.shipments.count()]
+
+
+@look_alike("one_row")
+def four_people_of_one_row(request: Any) -> Any:
+    """One row with four foreign keys to one table: four look-ups, and they stay four."""
+    handover = Handover.objects.get(pk=46003)
+    people = (handover.giver, handover.taker, handover.witness, handover.writer)
+    return [person.name for person in people]
+
+
+def _scrolled(browser: Any) -> None:
+    last = 0
+    for _ in range(6):
+        last = browser.get(after=last)[-1]
+
+
+@look_alike("paging", drive=_scrolled)
+def load_more(request: Any) -> Any:
+    """Each request asks for what comes behind the last row of the one before."""
+    rows = Review.objects.filter(id__gt=request.GET["after"]).only("id", "stars").order_by("id")[:10]
+    return [review.pk for review in rows]
+
+
+@look_alike("writes")
+def checkout(request: Any) -> Any:
+    """One row or two in each of several tables; taken back at the end."""
+    with transaction.atomic():
+        order = Order.objects.create(number="X-1", customer_id=4002, placed_at=EPOCH)
+        for product in (12003, 12007):
+            OrderLine.objects.create(order=order, product_id=product, quantity=1, unit_price=2)
+        Invoice.objects.create(order=order, total=4)
+        Product.objects.filter(pk__in=(12003, 12007)).update(price=F("price"))
+        Subscription.objects.filter(email="s3@example.org").update(visits=F("visits"))
+        transaction.set_rollback(True)
+    return "ordered"
 
 
 @clean("page", login=True)

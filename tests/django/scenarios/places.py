@@ -166,6 +166,7 @@ class NamesSerializer(serializers.ModelSerializer):
     forward("shop_customer.region_id", "shop_region.id", "region"),
     forward("shop_customer.referred_by_id", "shop_customer.id", "referred_by"),
     children=12,
+    every=True,
 )
 def names_of_two_relations(request: Any) -> Any:
     return NamesSerializer(Customer.objects.filter(id__lte=4012).order_by("-id"), many=True).data
@@ -434,7 +435,7 @@ def _values_of(patient: Patient) -> list[int]:
     return [one.value for one in LabResult.objects.filter(patient_ref=patient.pk).order_by("id")]
 
 
-@problem("two_databases", reverse("clinic_patient.id", "clinic_labresult.patient_ref"), children=10, needs="archive")
+@problem("two_databases", reverse("clinic_patient.id", "clinic_labresult.patient_ref"), children=10)
 def traced_over_two_databases(request: Any) -> Any:
     """Parent rows from one database, children from the other: a trace id joins their connections."""
     return _traced(lambda: [_values_of(patient) for patient in Patient.objects.order_by("name")[:10]])

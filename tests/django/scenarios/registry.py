@@ -124,8 +124,10 @@ class Scenario:
     drive: Drive | None
     restore: str
     """SQL that puts the tables back after a run, sent past the proxy."""
-    needs: str = ""
-    """`archive` or nothing."""
+    every: bool
+    """All of `expected` must be found: causes side by side. Otherwise any: links of a chain."""
+    marks_decide: bool
+    """Hard only where nothing marks a request's beginning; a look-alike elsewhere."""
     steps: dict[tuple[str, str], Step] = field(default_factory=dict)
     """By variant (`problem`, `fixed`) and name of the step."""
 
@@ -168,7 +170,8 @@ def _register(
             login=options.pop("login", False),
             drive=options.pop("drive", None),
             restore=options.pop("restore", ""),
-            needs=options.pop("needs", ""),
+            every=options.pop("every", False),
+            marks_decide=options.pop("marks_decide", False),
         )
         if options:
             raise TypeError(f"{name}: what is {', '.join(options)}?")
@@ -180,7 +183,7 @@ def _register(
 
 
 def problem(family: str, *expected: Expected, children: int, **options: Any) -> Callable[[Step], Scenario]:
-    """With several `expected`, one of them must be found and all may be: the links of a chain."""
+    """With several `expected`, one of them must be found and all may be, unless `every`."""
     kinds = {kind for one in expected for kind in one.kinds}
     if kinds & {"write_loop", "duplicate"}:
         options.setdefault("group", Group.WRITES)

@@ -262,6 +262,7 @@ def _(request: Any) -> Any:
     forward("shop_order.customer_id", "shop_customer.id", "customer"),
     reverse("shop_order.id", "shop_orderline.order_id", "lines"),
     children=12,
+    every=True,
 )
 def two_relations_of_one_row(request: Any) -> Any:
     """Two loops over one parent, taking turns."""
@@ -406,7 +407,7 @@ def _(request: Any) -> Any:
     return [sorted(tag.name for tag in line.product.tags.all()) for line in lines]
 
 
-@problem("archive", forward("clinic_labresult.batch_id", "clinic_labbatch.id", "batch"), children=12, needs="archive")
+@problem("archive", forward("clinic_labresult.batch_id", "clinic_labbatch.id", "batch"), children=12)
 def batches_in_the_archive(request: Any) -> Any:
     """Parent and children both in the second database."""
     return [result.batch.title for result in LabResult.objects.order_by("id")[:12]]
@@ -417,7 +418,7 @@ def _(request: Any) -> Any:
     return [result.batch.title for result in LabResult.objects.select_related("batch").order_by("id")[:12]]
 
 
-@problem("archive", reverse("clinic_labbatch.id", "clinic_labresult.batch_id", "results"), children=12, needs="archive")
+@problem("archive", reverse("clinic_labbatch.id", "clinic_labresult.batch_id", "results"), children=12)
 def results_beside_a_page(request: Any) -> Any:
     """A loop in the second database, in a request that also asks the first."""
     patients = Patient.objects.order_by("name")[:12]

@@ -23,7 +23,7 @@ from shop.models import (
     Tag,
 )
 
-from .look_alikes import again
+from .look_alikes import again, hurried
 from .registry import Where, hard, look_alike
 from .writes import EMPTY, SUBSCRIPTIONS
 
@@ -201,7 +201,7 @@ def migrate_with_nothing_to_do(job: Any) -> Any:
     return "migrated"
 
 
-@hard("list_then_details", drive=lambda browser: _hurried(browser, 8))
+@hard("list_then_details", drive=lambda browser: hurried(browser, 8), marks_decide=True)
 def suppliers_then_each_at_once(request: Any) -> Any:
     """A script asks for the list and for each entry, without a pause and without a user."""
     return [one.pk for one in Supplier.objects.only("id", "code").order_by("-name")[:8]]
@@ -212,7 +212,7 @@ def _(request: Any) -> Any:
     return Supplier.objects.only("code", "country").get(pk=request.GET["key"]).country
 
 
-@hard("list_then_details", drive=lambda browser: _hurried(browser, 8))
+@hard("list_then_details", drive=lambda browser: hurried(browser, 8), marks_decide=True)
 def coupons_then_their_orders_at_once(request: Any) -> Any:
     return [one.pk for one in Coupon.objects.only("id", "percent").order_by("-percent")[:8]]
 
@@ -222,12 +222,7 @@ def _(request: Any) -> Any:
     return list(Order.objects.filter(coupon_id=request.GET["key"]).values_list("status", flat=True))
 
 
-def _hurried(browser: Any, count: int) -> None:
-    for key in browser.get()[:count]:
-        browser.get("detail", hurry=True, key=key)
-
-
-@hard("two_databases", needs="archive")
+@hard("two_databases")
 def two_databases_without_a_trace(request: Any) -> Any:
     """A loop over two connections that nothing joins."""
     patients = Patient.objects.only("id", "name").order_by("-name")[:10]

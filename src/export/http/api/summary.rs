@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,10 +11,12 @@ use serde::Serialize;
 use super::super::Admin;
 use super::PhasesMs;
 use crate::aggregate::HealthCount;
+use crate::analysis::Snapshot;
 use crate::detect::Status;
 use crate::event::{Direction, Moment};
 use crate::export::words;
 use crate::registry;
+use crate::unit::Completeness;
 
 #[derive(Debug, Serialize)]
 pub(in crate::export::http) struct Summary {
@@ -89,6 +92,7 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
         degraded: losses
             .keys()
             .map(Loss::describe)
+            .chain(units_incomplete(admin, &snapshot))
             .chain(listeners.iter().filter_map(upstream_down))
             .collect(),
         listeners: listeners
@@ -102,6 +106,17 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
             })
             .collect(),
     }
+}
+
+/// Units since the last reset of which statements are missing: nothing is concluded from them.
+fn units_incomplete(admin: &Admin, snapshot: &Snapshot) -> Option<String> {
+    let reset_at = Moment(admin.reset_at.load(Relaxed));
+    snapshot
+        .units
+        .iter()
+        .chain(&snapshot.open)
+        .any(|unit| unit.completeness == Completeness::Incomplete && unit.started_at >= reset_at)
+        .then(|| "unit_incomplete: statements_missing".to_owned())
 }
 
 fn upstream_down(listener: &registry::ListenerSnapshot) -> Option<String> {
@@ -156,6 +171,7 @@ impl Admin {
 
     pub(super) fn forget_losses(&self) {
         let losses = self.losses();
+        self.reset_at.store(self.clock.now().0, Relaxed);
         *self
             .losses_before
             .lock()

@@ -38,6 +38,7 @@ fn found(id: u64, queries: u64) -> Arc<FoundAndAdvised> {
             queries_before: 0,
             queries_after: 0,
             example_unit: None,
+            detail: crate::detect::Detail::default(),
         },
         advice: Advice {
             title: "Fetch customers with their orders".to_owned(),
