@@ -1,0 +1,51 @@
+"""What is found in Django's own tests, for people to judge: see docs/evaluation-django-slice.md."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from support.django import SLICE, Driver, run_slice
+from support.processes import scratch_folder
+from support.proxy import Pgprism
+from support.waiting import wait_until
+
+Times = dict[str, list[float]]
+
+
+def _seconds(written: str) -> float:
+    return datetime.fromisoformat(written.replace("Z", "+00:00")).timestamp()
+
+
+def _tests_at(times: Times, begin: float, end: float) -> Iterator[str]:
+    """The tests that ran in that time."""
+    return (test for test, (started, stopped) in times.items() if started <= end and begin <= stopped)
+
+
+def _line(proxy: Pgprism, finding: dict[str, Any], times: Times) -> dict[str, Any]:
+    """A finding with the tests in which it was seen first and last, and the statements of its example."""
+    seen = [next(_tests_at(times, at, at), None) for at in map(_seconds, (finding["first_seen"], finding["last_seen"]))]
+    return finding | {"tests": seen}
+
+
+def test_the_slice_is_judged(servers, start_pgprism: Callable[..., Pgprism]) -> None:
+    """No finding is surer than what Django's tests do; PGPRISM_FINDINGS=FOLDER keeps all of them as JSON lines."""
+    server = servers(16)
+    proxy = start_pgprism(server.address.endpoint)
+    times_file = scratch_folder("times") / "times.json"
+    outcomes = run_slice(server.address.at(proxy.endpoint), Driver.PSYCOPG3, SLICE, times=times_file)
+    assert Counter(outcomes.values())["passed"] > 10 * len(SLICE)
+    proxy.wait_no_sessions()
+    wait_until(lambda: all(unit["state"] == "ended" for unit in proxy.items("units")), "every unit ended", every_s=0.1)
+    times: Times = json.loads(times_file.read_text())
+    findings = [_line(proxy, finding, times) for finding in proxy.items("findings")]
+    print(f"{len(times)} tests, {proxy.metrics().total('pgprism_queries_total'):.0f} queries, {len(findings)} findings: "
+          f"{dict(Counter((one['kind'], one['confidence']) for one in findings))}")
+    if folder := os.environ.get("PGPRISM_FINDINGS"):
+        with (Path(folder) / "django-slice.jsonl").open("w") as out:
+            out.writelines(json.dumps(one) + "\n" for one in findings)
