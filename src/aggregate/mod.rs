@@ -243,6 +243,11 @@ fn bucket(duration_us: u32) -> usize {
     BOUNDS_US.partition_point(|bound| *bound < duration_us)
 }
 
+/// Index into [`Buckets`] of a duration in nanoseconds.
+pub fn bucket_of(duration_ns: u64) -> usize {
+    bucket(u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX))
+}
+
 /// Adds phases to phases.
 fn add_phases(sum: &mut Phases, more: &Phases) {
     sum.database_ns = sum.database_ns.saturating_add(more.database_ns);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::aggregate::Store;
-use crate::analysis::{Analysis, Feed};
+use crate::analysis::{self, Analysis, Feed};
 use crate::clock::Clock;
 use crate::event::Observed;
 
@@ -28,8 +28,9 @@ impl Collector {
         rings: Vec<Arc<ArrayQueue<Observed>>>,
         clock: Clock,
         tick: Duration,
+        settings: analysis::Settings,
     ) -> io::Result<Collector> {
-        let analysis = Analysis::new(Arc::clone(&store))?;
+        let analysis = Analysis::new(Arc::clone(&store), settings)?;
         let feed = analysis.feed();
         let (stop, stopped) = channel();
         let mut rounds = Rounds {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::aggregate::Store;
+use crate::analysis::Feed;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::http::Access;
@@ -103,6 +104,7 @@ struct Running {
     store: Arc<Store>,
     shared: Arc<Shared>,
     proxy: Proxy,
+    feed: Arc<Feed>,
     slow_log: Writer,
     access: Option<Access>,
 }
@@ -152,8 +154,14 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         StartError::Listen { .. } => AppError::Listen(error),
         _ => AppError::internal("start the proxy")(error.into()),
     })?;
-    let collector = Collector::start(Arc::clone(&store), rings, clock, config.tick)
-        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    let collector = Collector::start(
+        Arc::clone(&store),
+        rings,
+        clock,
+        config.tick,
+        settings::analysis(&config),
+    )
+    .map_err(|error| AppError::internal("start the collector")(error.into()))?;
     slow_log.watch(collector.feed());
     let admin = Admin::start(
         admin_listener,
@@ -168,6 +176,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         store,
         shared,
         proxy,
+        feed: collector.feed(),
         slow_log,
         access: admin.access(),
     };
