@@ -37,7 +37,7 @@ def _told(finding: dict[str, Any]) -> tuple[str, str | None, str | None]:
 PAIRS = (
     Pair("forward", "n_plus_one_forward", "shop_book", "shop_publisher"),
     Pair("reverse", "n_plus_one_reverse", "shop_author", "shop_book"),
-    Pair("many to many", "n_plus_one_many_to_many", "shop_book", "shop_tag"),
+    Pair("many to many", "n_plus_one_many_to_many", "shop_book", "shop_book_tags"),
     Pair("count", "n_plus_one_aggregate", "shop_customer", "shop_order"),
     Pair("exists", "n_plus_one_aggregate", "shop_customer", "shop_review"),
     Pair("deferred", "n_plus_one_deferred", "shop_author", "shop_author"),
