@@ -700,7 +700,7 @@ fn units_are_requests_with_their_statements() {
         ("route=orders/".to_owned(), vec!["7"]),
         ("q=INT:PK".to_owned(), vec!["9"]),
         ("q=order_list".to_owned(), vec!["9", "7"]),
-        (format!("finding={}", snapshots::FORWARD), vec!["7"]),
+        (format!("finding={}", snapshots::FORWARD), vec!["9", "7"]),
         (format!("finding={}", snapshots::WRITES), vec![]),
         (
             format!("fingerprint={}", snapshots::CHILD),

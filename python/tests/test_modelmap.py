@@ -59,7 +59,7 @@ def test_every_name_is_one_that_django_knows() -> None:
             if there["accessor"]:
                 assert hasattr(to, there["accessor"]), (model["label"], field["name"])
             if there["query_name"]:
-                to.objects.filter(**{f"{there['query_name']}__isnull": True})
+                to._default_manager.filter(**{f"{there['query_name']}__isnull": True})
             columns = {f.column for f in django_model._meta.get_fields() if hasattr(f, "column")}
             assert set(there["from_columns"]) <= columns
 
@@ -173,6 +173,7 @@ def test_inheritance_proxies_and_swapped_models() -> None:
     assert (swapped["swapped_by"], swapped["fields"]) == ("people.Account", [])
     assert not any(model["label"] == "people.Stamped" for model in model_map()["models"])
     assert mapped("legacy.Invoice")["managed"] is False
+    assert [mapped(label)["manager"] for label in ("shop.Tag", "shop.Order", "auth.User")] == ["every", "objects", None]
     assert mapped("legacy.Invoice")["pk_columns"] == ["InvoiceNo"]
 
 

@@ -92,6 +92,16 @@ fn every_shape_is_parsed_also_those_without_events() {
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
+/// Waits for the parser's thread.
+#[allow(clippy::disallowed_methods, reason = "another thread needs real time")]
+fn until(mut done: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed().as_secs() < 60, "the parser is stuck");
+        std::thread::yield_now();
+    }
+}
+
 /// An analysis, and one connection.
 struct Run {
     analysis: Analysis,
@@ -151,17 +161,13 @@ impl Run {
 
     /// Ticks, time standing still, until the facts are there and all is taken.
     fn settle(&mut self) -> Arc<Snapshot> {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        loop {
+        until(|| {
             self.tick();
-            if self.analysis.waiting.since().is_none() {
-                // Findings are described again a few times a second.
-                self.now += SECOND / 4;
-                return self.tick();
-            }
-            assert!(std::time::Instant::now() < deadline, "the parser is stuck");
-            std::thread::yield_now();
-        }
+            self.analysis.waiting.since().is_none()
+        });
+        // Findings are described again a few times a second.
+        self.now += SECOND / 4;
+        self.tick()
     }
 
     fn close(&mut self) {
@@ -229,11 +235,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
     run.observe("SELECT c FROM d WHERE e = $1", 1);
     run.tick();
     let behind = run.store.shapes_from(0, 1).remove(0);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while behind.facts.get().is_none() {
-        assert!(std::time::Instant::now() < deadline, "the parser is stuck");
-        std::thread::yield_now();
-    }
+    until(|| behind.facts.get().is_some());
     run.now += SECOND;
     assert_eq!(run.tick().statements, 0);
     run.now += SECOND;

@@ -178,7 +178,7 @@ pub(crate) fn unit(id: u64, started_at: u64, duration: u64, route: Option<&str>)
         evidence: Evidence::Transaction,
         completeness: Completeness::Complete,
         state: UnitState::Ended,
-        findings: Vec::new(),
+        findings: route.map(|_| FORWARD).into_iter().collect(),
         route: route.map(Arc::from),
         controller: route.map(|_| Arc::from("order_list")),
         queries: 4,
@@ -224,7 +224,10 @@ pub(crate) fn snapshot() -> Snapshot {
             Arc::new(incomplete),
         ],
         units_open: 1,
-        open: vec![Arc::new(unit(9, 300, 30, Some("orders/<int:pk>/")))],
+        open: vec![Arc::new(UnitRecord {
+            state: UnitState::Open,
+            ..unit(9, 300, 30, Some("orders/<int:pk>/"))
+        })],
         statements: 12,
         routes: vec![RouteFigures {
             route: "orders/".into(),

@@ -91,6 +91,8 @@ class MappedModel(TypedDict):
     auto_created_by: str | None
     # The model that stands in its place (AUTH_USER_MODEL); its table does not exist.
     swapped_by: str | None
+    # Name of the default manager: "objects" unless the model says otherwise.
+    manager: str | None
     fields: list[MappedField]
 
 
@@ -141,6 +143,7 @@ def _model(model: type[Model]) -> MappedModel:
         "managed": meta.managed,
         "auto_created_by": meta.auto_created._meta.label if meta.auto_created else None,
         "swapped_by": meta.swapped or None,
+        "manager": meta.default_manager.name if meta.default_manager and not meta.swapped else None,
         "fields": fields,
     }
 

@@ -177,6 +177,7 @@ def describe(scenario: Scenario) -> dict[str, Any]:
         "group": scenario.group.value,
         "where": scenario.where.value,
         "children": scenario.children,
+        "login": scenario.login,
         "every": scenario.every,
         "marks_decide": scenario.marks_decide,
         "variants": list(scenario.variants),

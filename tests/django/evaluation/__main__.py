@@ -57,7 +57,7 @@ class Evaluation:
     def configuration(self, configuration: Configuration) -> tuple[report.Result, dict[str, Any]]:
         began = time.monotonic()
         names = self.databases.copy(configuration.django)
-        models = self._models(configuration.django, names)
+        models = self._models(configuration, names)
         with contextlib.ExitStack() as stack:
             proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, environment=models))
             through = self.postgres.address.at(proxy.endpoint)
@@ -93,9 +93,13 @@ class Evaluation:
                     if finding["occurrences"] > known.get(finding["id"], finding | {"occurrences": 0})["occurrences"]
                 ]
             player.end()
-        for scenario in scenarios:
-            if problems := wire.problems_of(scenario, runs[scenario["name"]]):
-                raise Failed(f"{scenario['name']} is not what it says: {'; '.join(problems)}")
+        doubts = [
+            f"{scenario['name']}: {words}"
+            for scenario in scenarios
+            for words in wire.problems_of(scenario, runs[scenario["name"]])
+        ]
+        if doubts := doubts + wire.shared_with_hard(scenarios, runs):
+            raise Failed("scenarios that are not what they say: " + "; ".join(doubts))
         marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
         scored = score(scenarios, ledger, marked=marked)
         if self.options.mixed:
@@ -126,11 +130,16 @@ class Evaluation:
         }
         return result, raw
 
-    def _models(self, django: str, names: tuple[str, str]) -> dict[str, str]:
-        """The variable that gives the proxy the project's model map, where it takes one."""
-        if not self.options.models or "--models" not in command("serve", "--help").stdout:
+    def _models(self, configuration: Configuration, names: tuple[str, str]) -> dict[str, str]:
+        """The variable that gives the proxy the project's model map.
+
+        With psycopg2 there is none, so that both ways are measured.
+        """
+        if not self.options.models or configuration.driver is Driver.PSYCOPG2:
             return {}
-        return {"PGPRISM_MODELS": str(model_map(django, names, self.postgres.address))}
+        if "--models" not in command("serve", "--help").stdout:
+            return {}
+        return {"PGPRISM_MODELS": str(model_map(configuration.django, names, self.postgres.address))}
 
     def peer(self, tool: str, configuration: Configuration) -> Any:
         names = self.databases.copy(configuration.django)

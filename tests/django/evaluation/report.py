@@ -111,6 +111,7 @@ def details(result: Result) -> str:
     lines += [f"  mixed: {words}" for words in result.score.mixed]
     lines += [f"  not removed: {words}" for words in result.score.not_removed]
     lines += [f"  advice: {words}" for words in result.score.bad_advice]
+    lines += [f"  wrong advice: {words}" for words in result.score.wrong_advice]
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ from .attribution import Ledger, Sighting
 READS, WRITES, SUSPECTED = "reads", "writes", "suspected"
 GROUPS = (READS, WRITES, SUSPECTED)
 _GROUP = {"write_loop": WRITES, "duplicate": WRITES, "query_loop": SUSPECTED, "chatty_unit": SUSPECTED}
+_NAMED = re.compile(r"""(?:select_related|prefetch_related|Prefetch|Count|Avg|Sum|Max|Min)\(["'](\w+)["']""")
+"""A line of advice that is sure of a relation's name."""
 CHATTY_STATEMENTS = 50
 """A unit is said to ask too much only where a run really sent so many statements."""
 
@@ -82,6 +84,9 @@ class Score:
     """Findings that only many threads at once brought."""
     advice: Share = field(default_factory=Share)
     bad_advice: list[str] = field(default_factory=list)
+    """Without the relation's name: only allowed where there is no model map."""
+    wrong_advice: list[str] = field(default_factory=list)
+    """With another relation's name: never allowed."""
 
     def failures(self, with_models: bool) -> list[str]:
         """Which promises are broken, with the names."""
@@ -106,6 +111,8 @@ class Score:
         ):
             if names:
                 broken.append(f"{what}: {'; '.join(names)}")
+        if self.wrong_advice:
+            broken.append(f"the advice names another relation: {'; '.join(self.wrong_advice)}")
         if with_models and self.bad_advice:
             broken.append(f"the advice does not name the relation: {'; '.join(self.bad_advice)}")
         return broken
@@ -175,7 +182,10 @@ def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting],
             result.advice.add(named)
             if not named:
                 wanted = " or ".join(expected["relations"])
-                result.bad_advice.append(f"{scenario['name']}: {line!r} without {wanted}")
+                words = f"{scenario['name']}: {line!r} without {wanted}"
+                result.bad_advice.append(words)
+                if group == READS and _NAMED.search(line):
+                    result.wrong_advice.append(words)
     found = all(one in matched for one in scenario["expected"]) if scenario["every"] else bool(matched)
     figures.recall.add(found)
     if not found:

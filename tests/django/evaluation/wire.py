@@ -41,3 +41,18 @@ def problems_of(scenario: dict[str, Any], runs: dict[str, dict[str, Any]]) -> li
     if fixed["statements"] >= first["statements"]:
         said.append(f"its twin sends {fixed['statements']} statements instead of {first['statements']}")
     return said
+
+
+def shared_with_hard(scenarios: list[dict[str, Any]], runs: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Hard scenarios that repeat the very shape of a problem: what is proved in one would be held against the other."""
+
+    def repeated(scenario: dict[str, Any]) -> set[str]:
+        return {sql for sql, count in runs[scenario["name"]]["problem"]["shapes"] if count >= REPEATED}
+
+    problems = {sql: one["name"] for one in scenarios if one["label"] == "problem" for sql in repeated(one)}
+    return [
+        f"{one['name']} repeats a shape of {problems[sql]}"
+        for one in scenarios
+        if one["label"] == "hard"
+        for sql in repeated(one) & problems.keys()
+    ]

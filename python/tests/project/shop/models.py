@@ -58,9 +58,11 @@ class Supplier(models.Model):
 
 
 class Tag(models.Model):
-    """The far end of a many-to-many relation."""
+    """The far end of a many-to-many relation, with a manager of its own name."""
 
     name = models.CharField(max_length=50)
+
+    every = models.Manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name"], name="tag_name_once")]
@@ -145,3 +147,12 @@ class Waiter(models.Model):
     """A foreign key to a child."""
 
     restaurant = models.ForeignKey(Restaurant, models.CASCADE)
+
+
+class Review(models.Model):
+    """What is counted, averaged and filtered."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="reviews", related_query_name="review")
+    author = models.ForeignKey(Customer, models.SET_NULL, null=True)
+    stars = models.IntegerField(db_column="n_stars")
+    created_at = models.DateTimeField()

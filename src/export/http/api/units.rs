@@ -1,6 +1,6 @@
 //! `/api/v1/units`: units of work as a list of requests, and one of them statement by statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::analysis::Snapshot;
 use crate::detect::FindingId;
 use crate::export::words;
 use crate::sql::Fingerprint;
-use crate::unit::{Completeness, TimelineEntry, UnitId, UnitRecord};
+use crate::unit::{Completeness, TimelineEntry, UnitRecord, UnitState};
 
 /// Characters of a statement's text in a timeline: thousands of them are one answer.
 const QUERY_CHARACTERS_MAX: usize = 1_000;
@@ -28,7 +28,7 @@ const EXAMPLES: usize = 5;
 #[derive(Debug, Serialize)]
 pub(in crate::export::http) struct UnitItem {
     id: String,
-    state: Progress,
+    state: &'static str,
     started_at: String,
     duration_ms: f64,
     evidence: &'static str,
@@ -72,14 +72,6 @@ struct BranchItem {
     children: Vec<usize>,
 }
 
-/// Whether a unit may still grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Progress {
-    Open,
-    Ended,
-}
-
 /// `?from=&to=&fingerprint=&finding=&route=` beside those of every list.
 #[derive(Debug, Deserialize)]
 pub(in crate::export::http) struct Wanted {
@@ -114,23 +106,17 @@ pub(in crate::export::http) async fn units(
     };
     let sort = sort(wanted.page.sort.as_deref())?;
     let snapshot = admin.feed.snapshot();
-    let findings = match written(wanted.finding.as_deref()) {
+    let finding = match written(wanted.finding.as_deref()) {
         None => None,
         Some(digits) => Some(FindingId::parse(digits).ok_or_else(|| no_id("finding"))?),
     };
-    let of_units = findings_of_units(&snapshot);
-    let mut chosen: Vec<Unit<'_>> = all(&snapshot)
-        .filter(|unit| {
-            let record = unit.record;
+    let mut chosen: Vec<&UnitRecord> = all(&snapshot)
+        .filter(|record| {
             let started = admin.clock.wall(record.started_at);
             from.is_none_or(|from| started >= from)
                 && to.is_none_or(|to| started < to)
                 && with.is_none_or(|with| runs(record, with))
-                && findings.is_none_or(|id| {
-                    of_units
-                        .get(&record.id)
-                        .is_some_and(|findings| findings.contains(&id))
-                })
+                && finding.is_none_or(|id| record.findings.contains(&id))
                 && written(wanted.route.as_deref())
                     .is_none_or(|route| record.route.as_deref() == Some(route))
                 && wanted.page.matches(
@@ -142,8 +128,7 @@ pub(in crate::export::http) async fn units(
                 )
         })
         .collect();
-    chosen.sort_by_key(|unit| {
-        let record = unit.record;
+    chosen.sort_by_key(|record| {
         let figure = match sort {
             Sort::StartedAt => 0,
             Sort::Duration => record.ended_at.since(record.started_at),
@@ -152,8 +137,8 @@ pub(in crate::export::http) async fn units(
         };
         std::cmp::Reverse((figure, record.started_at))
     });
-    List::part(&chosen, &wanted.page, |unit| {
-        UnitItem::new(&admin, unit, &of_units)
+    List::part(&chosen, &wanted.page, |record| {
+        UnitItem::new(&admin, record)
     })
     .map(Json)
 }
@@ -165,9 +150,8 @@ pub(in crate::export::http) async fn unit(
     let snapshot = admin.feed.snapshot();
     let missing = || ApiError::NoSuchUnit(told_back(&written));
     let id = words::parse_unit_id(&written).ok_or_else(missing)?;
-    let found = all(&snapshot).find(|unit| unit.record.id == id);
-    let unit = found.ok_or_else(missing)?;
-    let record = unit.record;
+    let found = all(&snapshot).find(|record| record.id == id);
+    let record = found.ok_or_else(missing)?;
     let mut tree: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, entry) in record.timeline.iter().enumerate() {
         if let Some(parent) = entry.parent {
@@ -175,7 +159,7 @@ pub(in crate::export::http) async fn unit(
         }
     }
     Ok(Json(UnitDetail {
-        unit: UnitItem::new(&admin, &unit, &findings_of_units(&snapshot)),
+        unit: UnitItem::new(&admin, record),
         timeline: record
             .timeline
             .iter()
@@ -197,44 +181,20 @@ pub(super) fn example_units(
     snapshot: &Snapshot,
     fingerprint: Fingerprint,
 ) -> Vec<UnitItem> {
-    let of_units = findings_of_units(snapshot);
-    let mut ran: Vec<Unit<'_>> = all(snapshot)
-        .filter(|unit| runs(unit.record, fingerprint))
+    let mut ran: Vec<&UnitRecord> = all(snapshot)
+        .filter(|record| runs(record, fingerprint))
         .collect();
-    ran.sort_by_key(|unit| std::cmp::Reverse(unit.record.started_at));
+    ran.sort_by_key(|record| std::cmp::Reverse(record.started_at));
     ran.iter()
         .take(EXAMPLES)
-        .map(|unit| UnitItem::new(admin, unit, &of_units))
+        .map(|record| UnitItem::new(admin, record))
         .collect()
 }
 
-/// A unit of the snapshot, and which of its lists it is in.
-struct Unit<'s> {
-    record: &'s UnitRecord,
-    progress: Progress,
-}
-
-/// All units kept: a later one comes later, open ones last.
-fn all(snapshot: &Snapshot) -> impl Iterator<Item = Unit<'_>> {
-    let ended = snapshot.units.iter().map(|record| Unit {
-        record,
-        progress: Progress::Ended,
-    });
-    let open = snapshot.open.iter().map(|record| Unit {
-        record,
-        progress: Progress::Open,
-    });
-    ended.chain(open)
-}
-
-fn findings_of_units(snapshot: &Snapshot) -> HashMap<UnitId, Vec<FindingId>> {
-    let mut findings: HashMap<UnitId, Vec<FindingId>> = HashMap::new();
-    for found in &snapshot.findings {
-        if let Some(unit) = found.finding.example_unit {
-            findings.entry(unit).or_default().push(found.finding.id);
-        }
-    }
-    findings
+/// All units kept, open ones last.
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = &UnitRecord> {
+    let units = snapshot.units.iter().chain(&snapshot.open);
+    units.map(|record| &**record)
 }
 
 fn runs(record: &UnitRecord, fingerprint: Fingerprint) -> bool {
@@ -278,11 +238,13 @@ fn sort(written: Option<&str>) -> Result<Sort, ApiError> {
 }
 
 impl UnitItem {
-    fn new(admin: &Admin, unit: &Unit<'_>, of_units: &HashMap<UnitId, Vec<FindingId>>) -> UnitItem {
-        let record = unit.record;
+    fn new(admin: &Admin, record: &UnitRecord) -> UnitItem {
         UnitItem {
             id: words::unit_id(record.id),
-            state: unit.progress,
+            state: match record.state {
+                UnitState::Open => "open",
+                UnitState::Ended => "ended",
+            },
             started_at: words::rfc3339(&admin.clock, record.started_at),
             duration_ms: words::milliseconds(record.ended_at.since(record.started_at)),
             evidence: record.evidence.as_str(),
@@ -295,12 +257,7 @@ impl UnitItem {
             shapes: record.shapes,
             duplicates: record.duplicates,
             phases: PhasesMs::from(&record.phases),
-            findings: of_units
-                .get(&record.id)
-                .into_iter()
-                .flatten()
-                .map(ToString::to_string)
-                .collect(),
+            findings: record.findings.iter().map(ToString::to_string).collect(),
         }
     }
 }
