@@ -204,6 +204,11 @@ pub static KEYS: &[Key] = &[
         summary: "Statements of a unit that are kept" },
     Key { name: "units.queries_max", flag: None, environment: Some("PGPRISM_UNITS_QUERIES_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.units.queries_max),
         summary: "Budget of queries for a unit, beyond which it is a finding (chatty_unit); 0 is none" },
+
+    Key { name: "advise.models", flag: flag("models", "FILE"), environment: Some("PGPRISM_ADVISE_MODELS"), range: None, reload: AtOnce, field: Once(|c| &mut c.advise.models),
+        summary: "Map of the project's models, from python -m django_pgprism models; advice takes its names from it" },
+    Key { name: "advise.catalog", flag: None, environment: Some("PGPRISM_ADVISE_CATALOG"), range: None, reload: AtStart, field: Once(|c| &mut c.advise.catalog),
+        summary: "Database to ask for keys and constraints, postgres://user:password@host/database, or off" },
 ];
 
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);
