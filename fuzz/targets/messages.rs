@@ -16,6 +16,7 @@ fuzz_target!(init: let_panics_be_caught(), |body: &[u8]| {
         black_box(message::CommandTag::read(body).rows());
         black_box(message::error_response(body));
         black_box(message::authentication(body));
+        black_box(message::row_description(body));
         black_box(message::parameter_status(body));
         black_box(message::backend_key_data(body));
         assert_eq!(SqlState::parse(body).as_str().len(), 5);

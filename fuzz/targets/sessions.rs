@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use libfuzzer_sys::fuzz_target;
-use pgprism::event::{ConnectionStatus, Direction, Exchange, Moment, SessionEvent, SessionFacts};
-use pgprism::event::{SessionId, SessionStart, Shape};
+use pgprism::event::{
+    ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, RowsEvent,
+    SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+};
 use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb};
 use pgprism_fuzz::{let_panics_be_caught, must_not_panic};
@@ -20,11 +22,16 @@ use pgprism_fuzz::{let_panics_be_caught, must_not_panic};
 const LOGIN: &[u8] = b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01abcdZ\0\0\0\x05I";
 const HELD_BYTES_MAX: usize = 4 << 20;
 
-#[derive(Default)]
+/// What results on their way may take, so that some find no room.
+const FLOW_BYTES_MAX: usize = 4 << 10;
+
 struct Heard {
     exchanges: Vec<String>,
     events: Vec<String>,
+    rows: Vec<String>,
     unknown: usize,
+    flow: Arc<FlowBudget>,
+    kept: Vec<Held>,
 }
 
 impl Sink for Heard {
@@ -36,6 +43,23 @@ impl Sink for Heard {
         assert!(exchange.requested_at <= exchange.completed_at);
         assert!(exchange.phases.duration_ns() <= exchange.completed_at.0);
         self.exchanges.push(format!("{exchange:?}"));
+    }
+
+    fn rows(&mut self, rows: RowsEvent) {
+        let result = &rows.result;
+        assert_eq!(result.keys.len(), result.rows as usize * result.columns.keys.len());
+        assert!(u64::from(result.rows) <= result.rows_total);
+        self.rows.push(format!("{rows:?}"));
+    }
+
+    fn closed(&mut self, closed: ClosedEvent) {
+        assert_eq!(closed.queries, self.exchanges.len() as u64);
+    }
+
+    fn hold(&mut self, bytes: usize) -> Option<Held> {
+        let held = self.flow.take(bytes)?;
+        self.kept.push(held.clone());
+        Some(held)
     }
 
     fn event(&mut self, _: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
@@ -77,11 +101,22 @@ fn reads(mut input: &[u8]) -> Vec<(Direction, &[u8])> {
     reads
 }
 
-fn converse(reads: &[(Direction, &[u8])], cut: usize) -> (Heard, Option<Lost>) {
-    let settings = Settings::default();
+fn converse(
+    settings: &Settings,
+    reads: &[(Direction, &[u8])],
+    cut: usize,
+) -> (Heard, Option<Lost>) {
+    let settings = settings.clone();
     let mut scratch = Scratch::new(settings.fingerprint_bytes_max);
     let mut session = Session::open(&start(), Arc::new(settings));
-    let mut heard = Heard::default();
+    let mut heard = Heard {
+        exchanges: Vec::new(),
+        events: Vec::new(),
+        rows: Vec::new(),
+        unknown: 0,
+        flow: FlowBudget::new(FLOW_BYTES_MAX),
+        kept: Vec::new(),
+    };
     let mut at = Moment(0);
     for (direction, read) in reads {
         at = Moment(at.0 + 1000);
@@ -101,12 +136,14 @@ fuzz_target!(init: let_panics_be_caught(), |input: &[u8]| {
     must_not_panic(|| {
         let Some((&size, rest)) = input.split_first() else { return };
         let reads = reads(rest);
-        let (whole, lost) = converse(&reads, usize::MAX);
-        let (cut, cut_lost) = converse(&reads, usize::from(size).max(1));
+        let settings = Settings::default();
+        let (whole, lost) = converse(&settings, &reads, usize::MAX);
+        let (cut, cut_lost) = converse(&settings, &reads, usize::from(size).max(1));
         assert_eq!(lost.is_some(), cut_lost.is_some());
         if lost.is_none() {
             assert_eq!(whole.exchanges, cut.exchanges);
             assert_eq!(whole.events, cut.events);
+            assert_eq!(whole.rows, cut.rows);
             assert_eq!(whole.unknown, cut.unknown);
         } else {
             // Where a session is lost, a read is looked at to its end; a smaller one ends earlier.

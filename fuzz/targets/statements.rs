@@ -4,12 +4,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pgprism::sql::scan::{OwnedScanned, Scanner, scan_all};
+use pgprism::sql::scan::{OwnedScanned, Scanner};
+use pgprism::sql::value::{CONSTANTS_MAX, ValueKey};
 use pgprism::sql::{FINGERPRINT_BYTES_MAX, normalize};
 
-fn cut(text: &str, size: usize) -> Vec<OwnedScanned> {
+fn whole(key: ValueKey, text: &str) -> Vec<OwnedScanned> {
     let mut statements = Vec::new();
     let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    scanner.set_key(Some(key));
+    scanner.scan(text.as_bytes(), &mut |scanned| statements.push(scanned.to_owned()));
+    statements
+}
+
+fn cut(key: ValueKey, text: &str, size: usize) -> Vec<OwnedScanned> {
+    let mut statements = Vec::new();
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    scanner.set_key(Some(key));
     scanner.begin();
     for piece in text.as_bytes().chunks(size) {
         scanner.feed(piece, &mut |scanned| statements.push(scanned.to_owned()));
@@ -20,8 +30,9 @@ fn cut(text: &str, size: usize) -> Vec<OwnedScanned> {
 
 fuzz_target!(|input: (u8, &str)| {
     let (size, text) = input;
-    let statements = scan_all(text);
-    assert_eq!(statements, cut(text, usize::from(size).max(1)));
+    let key = ValueKey::random();
+    let statements = whole(key, text);
+    assert_eq!(statements, cut(key, text, usize::from(size).max(1)));
     let mut last = 0;
     for statement in &statements {
         assert!(
@@ -30,6 +41,7 @@ fuzz_target!(|input: (u8, &str)| {
                 && statement.end <= text.len() as u64
         );
         last = statement.end;
+        assert!(statement.slots.len() <= CONSTANTS_MAX);
     }
     let _ = normalize(&normalize(text));
 });

@@ -1,7 +1,8 @@
 //! Which key of the configuration goes to which room.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::aggregate::{self, Store};
@@ -14,6 +15,7 @@ use crate::observer::Shared;
 use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
 use crate::registry::Registry;
 use crate::session::{self, Literals};
+use crate::sql::value::ValueKey;
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -50,7 +52,16 @@ pub(super) fn session(config: &Config) -> session::Settings {
         } else {
             Literals::Dropped
         },
+        values: config.units.value_flow.then(value_key),
+        result_rows_max: config.limits.result_rows_max,
+        result_keys_max: config.limits.result_keys_max,
     }
+}
+
+/// The key of this process: sessions before and after a reload must have the same one.
+fn value_key() -> ValueKey {
+    static KEY: OnceLock<ValueKey> = OnceLock::new();
+    *KEY.get_or_init(ValueKey::random)
 }
 
 /// The slow log's threshold; without a log nothing is slow enough for it.
@@ -62,12 +73,17 @@ pub(super) fn slow_threshold(config: &Config) -> Duration {
 }
 
 pub(super) fn observer(config: &Config) -> Arc<Shared> {
-    Shared::new(
+    let shared = Shared::new(
         session(config),
         nanoseconds(slow_threshold(config)),
         bytes(config.limits.session_bytes_max),
         config.slow_log.queue_max,
-    )
+        bytes(config.limits.flow_bytes_max),
+    );
+    shared
+        .drop_events_per_10000
+        .store(config.debug.drop_events_per_10000 as u64, Ordering::Relaxed);
+    shared
 }
 
 pub(super) fn slow_log(config: &Config) -> slow_log::Settings {

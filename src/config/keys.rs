@@ -182,6 +182,12 @@ pub static KEYS: &[Key] = &[
         summary: "Units of work that ended and are kept" },
     Key { name: "limits.findings_max", flag: None, environment: Some("PGPRISM_LIMITS_FINDINGS_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.findings_max),
         summary: "Findings that are kept" },
+    Key { name: "limits.result_rows_max", flag: None, environment: Some("PGPRISM_LIMITS_RESULT_ROWS_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.result_rows_max),
+        summary: "Rows of one result whose values are compared with those of later queries" },
+    Key { name: "limits.result_keys_max", flag: None, environment: Some("PGPRISM_LIMITS_RESULT_KEYS_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.result_keys_max),
+        summary: "Values of one result that are compared" },
+    Key { name: "limits.flow_bytes_max", flag: None, environment: Some("PGPRISM_LIMITS_FLOW_BYTES_MAX"), range: Some(("64KiB", "64GiB")), reload: AtStart, field: Once(|c| &mut c.limits.flow_bytes_max),
+        summary: "Memory of the results that wait to be compared, all together" },
 
     Key { name: "timeouts.connect", flag: None, environment: Some("PGPRISM_TIMEOUTS_CONNECT"), range: Some(("1ms", "1day")), reload: AtOnce, field: Once(|c| &mut c.timeouts.connect),
         summary: "Time to connect to the upstream, all its addresses together" },
@@ -204,11 +210,16 @@ pub static KEYS: &[Key] = &[
         summary: "Statements of a unit that are kept" },
     Key { name: "units.queries_max", flag: None, environment: Some("PGPRISM_UNITS_QUERIES_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.units.queries_max),
         summary: "Budget of queries for a unit, beyond which it is a finding (chatty_unit); 0 is none" },
+    Key { name: "units.value_flow", flag: flag("value-flow", ""), environment: Some("PGPRISM_UNITS_VALUE_FLOW"), range: None, reload: AtStart, field: Once(|c| &mut c.units.value_flow),
+        summary: "Compare the values of results and of later queries, as keyed hashes; without it nothing is proved" },
 
     Key { name: "advise.models", flag: flag("models", "FILE"), environment: Some("PGPRISM_ADVISE_MODELS"), range: None, reload: AtOnce, field: Once(|c| &mut c.advise.models),
         summary: "Map of the project's models, from python -m django_pgprism models; advice takes its names from it" },
     Key { name: "advise.catalog", flag: None, environment: Some("PGPRISM_ADVISE_CATALOG"), range: None, reload: AtStart, field: Once(|c| &mut c.advise.catalog),
         summary: "Database to ask for keys and constraints, postgres://user:password@host/database, or off" },
+
+    Key { name: "debug.drop_events_per_10000", flag: None, environment: Some("PGPRISM_DEBUG_DROP_EVENTS_PER_10000"), range: Some(("0", "10000")), reload: AtStart, field: Once(|c| &mut c.debug.drop_events_per_10000),
+        summary: "Events for the analysis that are dropped on purpose, of ten thousand, to try out what becomes of it" },
 ];
 
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);

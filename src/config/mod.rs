@@ -67,6 +67,8 @@ pub struct Config {
     pub units: Units,
     /// `[advise]`.
     pub advise: Advise,
+    /// `[debug]`.
+    pub debug: Debugging,
     /// `[[ignore]]`, in the order of the file.
     pub ignore: Vec<IgnoreRule>,
     /// Where all this came from: what a reload reads again.
@@ -176,6 +178,12 @@ pub struct Limits {
     pub units_max: usize,
     /// Findings that are kept.
     pub findings_max: usize,
+    /// Rows of one result whose values are compared with those of later queries.
+    pub result_rows_max: usize,
+    /// Values of one result that are compared.
+    pub result_keys_max: usize,
+    /// Memory of the results that wait to be compared, all together.
+    pub flow_bytes_max: Size,
 }
 
 /// How long things may take.
@@ -206,6 +214,15 @@ pub struct Units {
     pub statements_max: usize,
     /// Budget of queries for a unit, beyond which it is a finding; 0 is none.
     pub queries_max: usize,
+    /// Whether the values of results and of later queries are compared.
+    pub value_flow: bool,
+}
+
+/// What only tests of pgprism itself want.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Debugging {
+    /// Of ten thousand events for the analysis, how many are dropped on purpose.
+    pub drop_events_per_10000: usize,
 }
 
 /// What names and constraints advice is drawn from.
@@ -299,6 +316,9 @@ impl Default for Config {
                 ring_events_max: 8192,
                 units_max: 1000,
                 findings_max: 1000,
+                result_rows_max: 1024,
+                result_keys_max: 8192,
+                flow_bytes_max: Size(64 << 20),
             },
             timeouts: Timeouts {
                 connect: Duration::from_secs(5),
@@ -313,12 +333,14 @@ impl Default for Config {
                 n_plus_one_min: 3,
                 statements_max: 2000,
                 queries_max: 100,
+                value_flow: true,
             },
             advise: Advise {
                 models: None,
                 map: Arc::default(),
                 catalog: None,
             },
+            debug: Debugging::default(),
             ignore: Vec::new(),
             sources: Sources::default(),
         }

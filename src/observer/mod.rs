@@ -23,8 +23,8 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionStart, SlowQuery,
-    Tap, Taps,
+    ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Observed, Rest, SessionStart,
+    SlowQuery, Tap, Taps,
 };
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
@@ -42,24 +42,49 @@ pub struct Shared {
     pub session_bytes_max: AtomicUsize,
     /// Queries on their way to the slow log's writer.
     pub slow: Arc<ArrayQueue<SlowQuery>>,
+    /// What the results that the analysis has not yet let go of may take.
+    pub flow: Arc<FlowBudget>,
+    /// Of ten thousand events so many are dropped on purpose: how the analysis bears it can be tried out.
+    pub drop_events_per_10000: AtomicU64,
+    /// Events that were offered while some were dropped on purpose.
+    events_offered: AtomicU64,
     session_bytes: AtomicUsize,
 }
 
 impl Shared {
-    /// `slow_queue_max` queries may wait for the slow log's writer.
+    /// `slow_queue_max` queries may wait for the slow log's writer; results on their way to the analysis may take
+    /// `flow_bytes_max`.
     pub fn new(
         session: SessionSettings,
         slow_threshold_ns: u64,
         session_bytes_max: usize,
         slow_queue_max: usize,
+        flow_bytes_max: usize,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             session: ArcSwap::from_pointee(session),
             slow_threshold_ns: AtomicU64::new(slow_threshold_ns),
             session_bytes_max: AtomicUsize::new(session_bytes_max),
             slow: Arc::new(ArrayQueue::new(slow_queue_max.max(1))),
+            flow: FlowBudget::new(flow_bytes_max),
+            drop_events_per_10000: AtomicU64::new(0),
+            events_offered: AtomicU64::new(0),
             session_bytes: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether an event that is offered now is to be dropped on purpose: the same ones in every run of the process.
+    fn drops_on_purpose(&self) -> bool {
+        let per_10000 = self.drop_events_per_10000.load(Ordering::Relaxed);
+        if per_10000 == 0 {
+            return false;
+        }
+        let number = self.events_offered.fetch_add(1, Ordering::Relaxed);
+        // SplitMix64: any number, well mixed, so that no rhythm of the events meets one of the drops.
+        let mut bits = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)) % 10_000 < per_10000
     }
 
     /// Bytes that all sessions hold now.
@@ -226,8 +251,9 @@ impl Tap for SessionTap {
     fn finished(&mut self, _: Direction, _: Moment) {}
 
     fn closed(&mut self, at: Moment) {
-        if let Watching::Session(session) = &mut self.watching {
-            session.closed(at, &mut self.sink);
+        match &mut self.watching {
+            Watching::Session(session) => session.closed(at, &mut self.sink),
+            Watching::Off => self.sink.closed_unobserved(at),
         }
         self.watching = Watching::Off;
         self.charge(0);

@@ -8,8 +8,8 @@ use crossbeam_queue::ArrayQueue;
 use super::{Observer, Shared};
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, Observed, QueryEvent,
-    SessionEvent, SessionFacts, Shape, SlowQuery,
+    ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment, Observed,
+    QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
 };
 use crate::session::{Session, Sink};
 use crate::sql::{self, Fingerprint, Verb};
@@ -25,6 +25,8 @@ pub(super) struct WorkerSink {
     shown_facts: Option<Arc<SessionFacts>>,
     /// Lines that this session has in the slow log.
     log_lines: u64,
+    /// Queries that were offered to the analysis.
+    offered: u64,
 }
 
 impl WorkerSink {
@@ -38,6 +40,29 @@ impl WorkerSink {
             shown: ConnectionState::Starting,
             shown_facts: None,
             log_lines: 0,
+            offered: 0,
+        }
+    }
+
+    fn offer(&self, observed: Observed) {
+        if self.shared.drops_on_purpose() {
+            self.store.health().event_dropped("on_purpose");
+        } else if self.ring.push(observed).is_err() {
+            self.store.health().event_dropped("ring_full");
+        }
+    }
+
+    /// The connection of a session that was no longer followed is over.
+    pub(super) fn closed_unobserved(&mut self, at: Moment) {
+        if self.offered == 0 {
+            return;
+        }
+        if let Some(facts) = &self.shown_facts {
+            self.offer(Observed::Closed(ClosedEvent {
+                facts: Arc::clone(facts),
+                at,
+                queries: self.offered,
+            }));
         }
     }
 
@@ -109,9 +134,8 @@ impl Sink for WorkerSink {
             cursor: exchange.cursor,
             flow: exchange.flow.take(),
         };
-        if self.ring.push(Observed::Query(event)).is_err() {
-            self.store.health().event_dropped("ring_full");
-        }
+        self.offered = event.sequence + 1;
+        self.offer(Observed::Query(event));
         if exchange.phases.duration_ns() >= self.shared.slow_threshold_ns.load(Ordering::Relaxed) {
             let line = self.log_lines + 1;
             self.log_lines += 2;
@@ -124,6 +148,22 @@ impl Sink for WorkerSink {
                 self.store.health().slow_log_dropped("queue_full");
             }
         }
+    }
+
+    fn rows(&mut self, rows: RowsEvent) {
+        self.offer(Observed::Rows(rows));
+    }
+
+    fn closed(&mut self, closed: ClosedEvent) {
+        self.offer(Observed::Closed(closed));
+    }
+
+    fn hold(&mut self, bytes: usize) -> Option<Held> {
+        let held = self.shared.flow.take(bytes);
+        if held.is_none() {
+            self.store.health().event_dropped("flow_full");
+        }
+        held
     }
 
     fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::event::{Moment, Phases, Protocol, Statement};
+use super::parameters::{Formats, Prepared};
+use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
 use crate::wire::TransactionStatus;
@@ -18,6 +19,12 @@ pub(super) struct Asked {
     pub subject: Option<NameHash>,
     /// What a PREPARE prepares.
     pub prepares: Option<Box<Statement>>,
+    /// Its values, as far as they are known; the rows of a statement without are not looked at.
+    pub flow: Option<Box<Flow>>,
+    /// What is known of it as a prepared statement (a PREPARE: of what it prepares). Only with value flow on.
+    pub prepared: Option<Arc<Prepared>>,
+    /// The formats of its result, as Bind asked for them.
+    pub formats: Formats,
     /// Whether a DECLAREd cursor outlives its transaction.
     pub holdable: bool,
     pub tags: Option<Arc<Tags>>,
@@ -28,18 +35,34 @@ pub(super) struct Asked {
 
 impl Asked {
     /// The statement that this PREPARE prepares.
-    pub(super) fn prepared(&self) -> Option<Asked> {
+    pub(super) fn prepared_statement(&self) -> Option<Asked> {
         let statement = self.prepares.as_deref()?.clone();
         Some(Asked {
             verb: statement.verb,
             statement,
             subject: None,
             prepares: None,
+            flow: None,
+            prepared: self.prepared.clone(),
+            formats: Formats::Text,
             holdable: false,
             tags: self.tags.clone(),
             literal_text: None,
             name: None,
         })
+    }
+
+    /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.
+    pub(super) fn has_rows(&self) -> bool {
+        self.flow.is_some() || self.verb == Verb::Fetch
+    }
+
+    /// Bytes that it holds for its values.
+    pub(super) fn held_bytes(&self) -> usize {
+        let flow = self.flow.as_ref().map_or(0, |flow| {
+            size_of::<Flow>() + flow.constants.len() * size_of::<Constant>()
+        });
+        flow + self.formats.held_bytes()
     }
 }
 
@@ -56,6 +79,8 @@ pub(super) struct Progress {
     pub transaction_before: TransactionStatus,
     pub pipeline_index: u32,
     pub protocol: Protocol,
+    /// The cursor or portal that returned its rows in parts.
+    pub cursor: Option<NameHash>,
 }
 
 impl Progress {
@@ -65,9 +90,10 @@ impl Progress {
     }
 
     /// The first round trip of a cursor: its DECLARE.
-    pub(super) fn of_a_cursor(self) -> Progress {
+    pub(super) fn of_a_cursor(self, cursor: NameHash) -> Progress {
         Progress {
             protocol: Protocol::Cursor,
+            cursor: Some(cursor),
             ..self.without_rows()
         }
     }

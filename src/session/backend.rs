@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use super::catalog::Portal;
+use super::columns::DESCRIPTION_BYTES_MAX;
+use super::ledger::Part;
+use super::parameters::Prepared;
 use super::pipeline::{Awaited, Closing, Group, What};
-use super::{Conversation, Lost, Phase, Sink};
+use super::{Conversation, Lost, Phase, Scratch, Sink};
 use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
 use crate::wire::frame::{Header, Receiver, Rest, Want};
 use crate::wire::message::{self, CommandTag};
@@ -14,9 +17,21 @@ use crate::wire::{SqlState, TransactionStatus};
 /// Bytes of a message of unknown type beyond which the stream is taken for garbage.
 const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
 
+/// What the description that is arriving belongs to.
+#[derive(Debug)]
+pub(super) enum Describing {
+    /// Nobody wants it.
+    Nothing,
+    /// A prepared statement.
+    Prepared(Arc<Prepared>),
+    /// The rows that follow it.
+    Rows,
+}
+
 /// Looks at what the upstream sent.
 pub(super) struct Backend<'a, S> {
     pub conversation: &'a mut Conversation,
+    pub scratch: &'a mut Scratch,
     pub sink: &'a mut S,
     pub at: Moment,
 }
@@ -27,7 +42,8 @@ impl<S: Sink> Receiver for Backend<'_, S> {
         match header.tag {
             tag::DATA_ROW => {
                 self.conversation.ledger.row();
-                return self.attribute(header);
+                self.attribute(header);
+                return self.row();
             }
             tag::COPY_DATA => return self.attribute(header),
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => {
@@ -49,9 +65,11 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             | tag::NO_DATA
             | tag::PORTAL_SUSPENDED
             | tag::EMPTY_QUERY_RESPONSE => self.exactly(header, 0, Want::Nothing),
-            tag::ROW_DESCRIPTION
-            | tag::PARAMETER_DESCRIPTION
-            | tag::COPY_IN_RESPONSE
+            tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => {
+                self.attribute(header);
+                return self.description(header);
+            }
+            tag::COPY_IN_RESPONSE
             | tag::COPY_OUT_RESPONSE
             | tag::COPY_BOTH_RESPONSE
             | tag::COPY_DONE
@@ -83,11 +101,22 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             },
             tag::COMMAND_COMPLETE => self.command_complete(CommandTag::read(prefix)),
             tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix).sqlstate),
+            tag::ROW_DESCRIPTION => self.described(prefix),
+            tag::PARAMETER_DESCRIPTION => {
+                if let Describing::Prepared(prepared) = self.take_describing() {
+                    prepared.told(prefix);
+                }
+            }
             _ => {}
         }
     }
 
-    fn piece(&mut self, _: Header, _: &[u8], _: Rest) {}
+    #[inline]
+    fn piece(&mut self, _: Header, piece: &[u8], rest: Rest) {
+        if let Some(key) = self.conversation.settings.values {
+            self.conversation.results.piece(key, piece, rest);
+        }
+    }
 }
 
 impl<S: Sink> Backend<'_, S> {
@@ -152,7 +181,9 @@ impl<S: Sink> Backend<'_, S> {
             tag::PARSE_COMPLETE => self.parse_complete(),
             tag::BIND_COMPLETE => self.bind_complete(),
             tag::CLOSE_COMPLETE => self.close_complete(),
-            tag::ROW_DESCRIPTION | tag::NO_DATA => self.described(tag),
+            tag::NO_DATA => {
+                self.answers_describe(tag);
+            }
             tag::PORTAL_SUSPENDED => self.portal_suspended(),
             tag::EMPTY_QUERY_RESPONSE => self.command_complete(CommandTag(b"")),
             tag::FUNCTION_CALL_RESPONSE => self.function_call_response(),
@@ -195,18 +226,96 @@ impl<S: Sink> Backend<'_, S> {
         }
     }
 
-    /// RowDescription or NoData: to a Describe, or on the way to a statement's rows.
-    fn described(&mut self, tag: u8) {
-        let is_part_of_answer =
-            |what: &What| matches!(what, What::Statement(_) | What::Execute { .. });
-        if self.take(|what| matches!(what, What::Describe)).is_none()
-            && !self
-                .conversation
-                .pipeline
-                .front()
-                .is_some_and(is_part_of_answer)
-        {
-            self.out_of_step(tag);
+    /// RowDescription or NoData: to a Describe, or on the way to a statement's rows. Returns what it tells about.
+    fn answers_describe(&mut self, tag: u8) -> Describing {
+        if let Some(awaited) = self.take(|what| matches!(what, What::Describe(_))) {
+            return match awaited.what {
+                What::Describe(Some(prepared)) => Describing::Prepared(prepared),
+                _ => Describing::Nothing,
+            };
+        }
+        match self.conversation.pipeline.front() {
+            Some(What::Statement(asked)) if asked.has_rows() => Describing::Rows,
+            Some(What::Statement(_)) => {
+                self.conversation.results.ignore();
+                Describing::Nothing
+            }
+            Some(What::Execute { .. }) => Describing::Nothing,
+            _ => {
+                self.out_of_step(tag);
+                Describing::Nothing
+            }
+        }
+    }
+
+    /// A RowDescription or ParameterDescription begins: how much of it is wanted.
+    fn description(&mut self, header: Header) -> Want {
+        let describing = match (header.tag, self.conversation.pipeline.front()) {
+            (tag::ROW_DESCRIPTION, _) => self.answers_describe(header.tag),
+            // The RowDescription that follows ends what it answers.
+            (_, Some(What::Describe(Some(prepared)))) => Describing::Prepared(Arc::clone(prepared)),
+            _ => Describing::Nothing,
+        };
+        let wanted = u16::try_from(header.body_bytes)
+            .ok()
+            .filter(|bytes| *bytes <= DESCRIPTION_BYTES_MAX);
+        match (describing, wanted) {
+            (Describing::Nothing, _) | (_, None) => Want::Nothing,
+            (describing, Some(bytes)) => {
+                self.conversation.describing = describing;
+                Want::Prefix(bytes)
+            }
+        }
+    }
+
+    fn take_describing(&mut self) -> Describing {
+        std::mem::replace(&mut self.conversation.describing, Describing::Nothing)
+    }
+
+    /// A RowDescription came that somebody wants.
+    fn described(&mut self, body: &[u8]) {
+        let describing = self.take_describing();
+        let Some(described) = self.scratch.descriptions.read(body) else {
+            return;
+        };
+        let Conversation {
+            results, settings, ..
+        } = &mut *self.conversation;
+        match describing {
+            Describing::Nothing => {}
+            Describing::Prepared(prepared) => {
+                prepared.rows.get_or_init(|| described);
+            }
+            Describing::Rows => results.open(described, settings),
+        }
+    }
+
+    /// A DataRow begins.
+    #[inline]
+    fn row(&mut self) -> Want {
+        if self.conversation.results.is_closed() {
+            self.first_row();
+        }
+        self.conversation.results.row()
+    }
+
+    /// The first row of a result that had no description of its own: its prepared statement may have.
+    fn first_row(&mut self) {
+        let Conversation {
+            pipeline,
+            results,
+            settings,
+            ..
+        } = &mut *self.conversation;
+        let Some(What::Execute { asked, .. }) = pipeline.front() else {
+            return results.ignore();
+        };
+        let described = asked.prepared.as_ref().and_then(|it| it.rows.get());
+        match described {
+            Some(described) if asked.has_rows() => {
+                results.open(asked.formats.of_rows(described), settings);
+            }
+            _ => results.ignore(),
         }
     }
 
@@ -224,10 +333,24 @@ impl<S: Sink> Backend<'_, S> {
             catalog,
             ledger,
             facts,
+            results,
             ..
         } = &mut *self.conversation;
-        let progress = ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
-        match catalog.portal(portal) {
+        let mut progress =
+            ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
+        progress.cursor = Some(portal);
+        let open = catalog.portal(portal);
+        if let Some(result) = results.take(self.sink) {
+            let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
+            let part = Part {
+                asked: &asked,
+                cursor: portal,
+                first: so_far.unwrap_or(&progress),
+                completed_at: self.at,
+            };
+            ledger.rows(facts, part, result, self.sink);
+        }
+        match open {
             Some(open) => open.advance(progress),
             None => ledger.report(facts, asked, &progress, None, self.sink),
         }
@@ -257,6 +380,7 @@ impl<S: Sink> Backend<'_, S> {
         }) = self.take(is_statement)
         else {
             // The server may find more statements in a Query than the lexer: the surplus is not ours to name.
+            self.conversation.results.forget();
             return match self.conversation.pipeline.front() {
                 Some(What::Ready(Group::Query)) => {}
                 _ => self.out_of_step(tag::COMMAND_COMPLETE),
@@ -312,8 +436,10 @@ impl<S: Sink> Backend<'_, S> {
             facts,
             catalog,
             pipeline,
+            results,
             ..
         } = &mut *self.conversation;
+        results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
             for portal in catalog.end_transaction() {

@@ -34,19 +34,40 @@ pub(super) enum Lifetime {
     Session,
 }
 
+/// What a [`Bounded`] keeps.
+trait Entry {
+    /// Bytes that it holds beside its own size; they do not change while it is kept.
+    fn heap_bytes(&self) -> usize;
+}
+
+impl Entry for Asked {
+    fn heap_bytes(&self) -> usize {
+        let prepared = self.prepared.as_ref();
+        self.held_bytes() + prepared.map_or(0, |prepared| prepared.held_bytes())
+    }
+}
+
+impl Entry for Portal {
+    fn heap_bytes(&self) -> usize {
+        self.asked.held_bytes()
+    }
+}
+
 #[derive(Debug)]
 struct Bounded<V> {
     map: HashMap<NameHash, (V, u64), RandomState>,
     used: u64,
     max: usize,
+    heap_bytes: usize,
 }
 
-impl<V> Bounded<V> {
+impl<V: Entry> Bounded<V> {
     fn new(max: usize) -> Self {
         Bounded {
             map: HashMap::default(),
             used: 0,
             max: max.max(1),
+            heap_bytes: 0,
         }
     }
 
@@ -68,26 +89,34 @@ impl<V> Bounded<V> {
                 .iter()
                 .min_by_key(|(_, (_, last))| *last)
                 .map(|(name, _)| *name);
-            oldest
-                .and_then(|name| self.map.remove(&name))
-                .map(|(value, _)| value)
+            oldest.and_then(|name| self.remove(name))
         } else {
             None
         };
-        (
-            self.map
-                .insert(name, (value, self.used))
-                .map(|(value, _)| value),
-            evicted,
-        )
+        self.heap_bytes += value.heap_bytes();
+        let replaced = self.map.insert(name, (value, self.used));
+        (self.left(replaced), evicted)
     }
 
     fn remove(&mut self, name: NameHash) -> Option<V> {
-        self.map.remove(&name).map(|(value, _)| value)
+        let removed = self.map.remove(&name);
+        self.left(removed)
+    }
+
+    /// Strikes what is no longer kept off the account.
+    fn left(&mut self, entry: Option<(V, u64)>) -> Option<V> {
+        let (value, _) = entry?;
+        self.heap_bytes -= value.heap_bytes();
+        Some(value)
+    }
+
+    fn clear(&mut self) {
+        self.map.clear();
+        self.heap_bytes = 0;
     }
 
     fn held_bytes(&self) -> usize {
-        self.map.capacity() * (size_of::<(NameHash, (V, u64))>() + 1)
+        self.map.capacity() * (size_of::<(NameHash, (V, u64))>() + 1) + self.heap_bytes
     }
 }
 
@@ -135,7 +164,7 @@ impl Catalog {
     }
 
     pub(super) fn deallocate_all(&mut self) {
-        self.statements.map.clear();
+        self.statements.clear();
     }
 
     pub(super) fn portal(&mut self, name: NameHash) -> Option<&mut Portal> {
@@ -159,6 +188,7 @@ impl Catalog {
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
+        self.portals.heap_bytes = 0;
         self.portals
             .map
             .drain()
@@ -169,8 +199,12 @@ impl Catalog {
     /// The portals that a transaction's end closes.
     pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
         let mut ended = Vec::new();
+        let heap_bytes = &mut self.portals.heap_bytes;
         self.portals.map.retain(|_, (portal, _)| {
             let stays = portal.lifetime == Lifetime::Session;
+            if !stays {
+                *heap_bytes -= portal.heap_bytes();
+            }
             if !stays && portal.progress.is_some() {
                 ended.push(portal.clone());
             }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::asked::Asked;
 use super::catalog::{Lifetime, Portal};
+use super::parameters::{BindReader, Formats, Prepared};
 use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
 use super::{Conversation, Lost, Sink};
-use crate::event::{Direction, Moment};
+use crate::event::{Direction, Flow, Moment};
 use crate::sql::NameHash;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
 use crate::wire::message::{self, Target};
@@ -23,18 +24,44 @@ const UNSEEN: &[u8] = b"EXECUTE unseen";
 #[derive(Default)]
 pub(super) struct Requests {
     text: Option<Box<TextInFlight>>,
+    bind: Option<Box<BindInFlight>>,
     /// Bytes of the Parse, Bind and Describe messages since the last Execute.
     extended_bytes: u64,
 }
 
 impl Requests {
-    pub(super) fn in_text(&self) -> bool {
-        self.text.is_some()
+    pub(super) fn in_message(&self) -> bool {
+        self.text.is_some() || self.bind.is_some()
     }
 
     pub(super) fn held_bytes(&self) -> usize {
         self.text.as_ref().map_or(0, |text| text.held_bytes())
+            + self.bind.as_ref().map_or(0, |bind| bind.held_bytes())
     }
+}
+
+/// A Bind of which a part came.
+#[derive(Default)]
+struct BindInFlight {
+    /// Its beginning, until both names are there.
+    head: Vec<u8>,
+    /// What stands behind the names; `None` while they are not there, or when nobody wants it.
+    reader: Option<BindReader>,
+}
+
+impl BindInFlight {
+    fn held_bytes(&self) -> usize {
+        size_of::<BindInFlight>()
+            + self.head.capacity()
+            + self.reader.as_ref().map_or(0, BindReader::held_bytes)
+    }
+}
+
+/// The names at the beginning of a Bind, portal and statement, and what stands behind them.
+fn bind_names(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (portal, rest) = message::cstring(body)?;
+    let (statement, rest) = message::cstring(rest)?;
+    Some((portal, statement, rest))
 }
 
 /// Looks at what the client sent.
@@ -75,15 +102,13 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
                 self.request_begins();
                 Want::Stream
             }
-            tag::BIND | tag::EXECUTE | tag::CLOSE => {
+            tag::BIND if self.conversation.settings.values.is_some() => {
+                self.request_begins();
+                Want::Stream
+            }
+            tag::BIND | tag::EXECUTE | tag::CLOSE | tag::DESCRIBE => {
                 self.request_begins();
                 Want::Prefix(NAMES_BYTES)
-            }
-            tag::DESCRIBE => {
-                self.request_begins();
-                self.conversation.requests.extended_bytes += header.message_bytes();
-                self.push(What::Describe, 0);
-                Want::Nothing
             }
             unknown => {
                 self.sink
@@ -95,7 +120,9 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
 
     fn prefix(&mut self, header: Header, prefix: &[u8]) {
         let understood = match header.tag {
-            tag::BIND => self.bind(header, prefix),
+            tag::BIND => bind_names(prefix)
+                .and_then(|(portal, statement, _)| self.bind(header, portal, statement, None)),
+            tag::DESCRIBE => self.describe(header, prefix),
             tag::EXECUTE => self.execute(header, prefix),
             tag::CLOSE => self.close(prefix),
             _ => Some(()),
@@ -110,6 +137,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
         let carrier = match header.tag {
             tag::QUERY => Carrier::Query,
             tag::PARSE => Carrier::Parse,
+            tag::BIND => return self.piece_of_bind(header, piece, rest),
             _ => {
                 return if rest == Rest::Last {
                     self.function_call(header);
@@ -238,13 +266,100 @@ impl<S: Sink> Frontend<'_, S> {
         );
     }
 
-    fn bind(&mut self, header: Header, body: &[u8]) -> Option<()> {
-        let (portal, rest) = message::cstring(body)?;
-        let (statement, _) = message::cstring(rest)?;
-        let asked = match self.conversation.catalog.statement(wire_name(statement)) {
+    /// A Bind whose parameters matter.
+    fn piece_of_bind(&mut self, header: Header, piece: &[u8], rest: Rest) {
+        let understood = match (self.conversation.requests.bind.take(), rest) {
+            // The usual case: it is in the read buffer, whole.
+            (None, Rest::Last) => bind_names(piece).and_then(|(portal, statement, behind)| {
+                let mut reader = self.bind_reader(statement);
+                if let Some(reader) = &mut reader {
+                    reader.feed(behind);
+                }
+                self.bind(header, portal, statement, reader)
+            }),
+            (bind, rest) => {
+                let mut bind = bind.unwrap_or_default();
+                self.feed_bind(&mut bind, piece);
+                if rest == Rest::More {
+                    self.conversation.requests.bind = Some(bind);
+                    return;
+                }
+                if self.conversation.pipeline.is_skipping() {
+                    return;
+                }
+                let BindInFlight { head, reader } = *bind;
+                bind_names(&head)
+                    .and_then(|(portal, statement, _)| self.bind(header, portal, statement, reader))
+            }
+        };
+        if understood.is_none() {
+            self.conversation
+                .malformed(Direction::ClientToUpstream, header);
+        }
+    }
+
+    fn feed_bind(&mut self, bind: &mut BindInFlight, piece: &[u8]) {
+        if let Some(reader) = &mut bind.reader {
+            return reader.feed(piece);
+        }
+        let had = bind.head.len();
+        if bind_names(&bind.head).is_some() || had >= usize::from(NAMES_BYTES) {
+            return;
+        }
+        let room = usize::from(NAMES_BYTES) - had;
+        bind.head
+            .extend_from_slice(piece.get(..room).unwrap_or(piece));
+        let Some((_, statement, behind)) = bind_names(&bind.head) else {
+            return;
+        };
+        let names = bind.head.len() - behind.len();
+        bind.reader = self.bind_reader(statement);
+        bind.head.truncate(names);
+        if let Some(reader) = &mut bind.reader {
+            reader.feed(piece.get(names - had..).unwrap_or_default());
+        }
+    }
+
+    /// Reads the parameters of a Bind for this statement, if they are wanted.
+    fn bind_reader(&mut self, statement: &[u8]) -> Option<BindReader> {
+        let conversation = &mut *self.conversation;
+        let key = conversation.settings.values?;
+        let asked = conversation.catalog.statement(wire_name(statement))?;
+        Some(BindReader::new(key, Arc::clone(asked.prepared.as_ref()?)))
+    }
+
+    fn describe(&mut self, header: Header, body: &[u8]) -> Option<()> {
+        let (target, name) = message::target(body)?;
+        let catalog = &mut self.conversation.catalog;
+        let prepared: Option<Arc<Prepared>> = match target {
+            Target::Statement => catalog
+                .statement(wire_name(name))
+                .and_then(|asked| asked.prepared.clone()),
+            Target::Portal => catalog
+                .portal(wire_name(name))
+                .and_then(|portal| portal.asked.prepared.clone()),
+        };
+        self.conversation.requests.extended_bytes += header.message_bytes();
+        self.push(What::Describe(prepared), 0);
+        Some(())
+    }
+
+    fn bind(
+        &mut self,
+        header: Header,
+        portal: &[u8],
+        statement: &[u8],
+        parameters: Option<BindReader>,
+    ) -> Option<()> {
+        let mut asked = match self.conversation.catalog.statement(wire_name(statement)) {
             Some(asked) => asked.clone(),
             None => self.unseen(statement)?,
         };
+        if let Some((flow, formats)) = parameters.and_then(BindReader::finish) {
+            let (flow, formats): (Flow, Formats) = (flow, formats);
+            asked.flow = Some(Box::new(flow));
+            asked.formats = formats;
+        }
         let hash = wire_name(portal);
         let opened = Portal {
             asked,

@@ -9,8 +9,10 @@ use super::Sink;
 use super::asked::{Asked, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
-use crate::event::{Exchange, Moment, Protocol, SessionEvent, SessionFacts, TransactionOutcome};
-use crate::sql::Verb;
+use crate::event::{
+    Exchange, Moment, Protocol, RowKeys, RowsEvent, SessionEvent, SessionFacts, TransactionOutcome,
+};
+use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
 
 /// The transaction block, as tags and ReadyForQuery tell it.
@@ -69,6 +71,19 @@ enum Copying {
     #[default]
     No,
     Yes,
+}
+
+/// A part of the rows of a cursor or portal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// The query.
+    pub asked: &'a Asked,
+    /// The cursor or portal.
+    pub cursor: NameHash,
+    /// Its first round trip.
+    pub first: &'a Progress,
+    /// When this part was complete.
+    pub completed_at: Moment,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +147,7 @@ impl Ledger {
                 Copying::Yes => Protocol::Copy,
                 Copying::No => protocol,
             },
+            cursor: None,
         }
     }
 
@@ -181,8 +197,8 @@ impl Ledger {
             tags: asked.tags,
             literal_text: asked.literal_text,
             statement_name: asked.name,
-            cursor: None,
-            flow: None,
+            cursor: progress.cursor,
+            flow: asked.flow,
         };
         self.sequence += 1;
         self.pending = Some(exchange);
@@ -246,6 +262,34 @@ impl Ledger {
         let counts = in_transaction || idle_ns <= unit_gap_ns;
         self.stopwatch
             .charge_application(if counts { idle_ns } else { 0 });
+    }
+
+    /// A cursor or portal that stays open returned rows, after whatever was reported before.
+    pub(super) fn rows(
+        &mut self,
+        facts: &Arc<SessionFacts>,
+        rows: Part<'_>,
+        result: RowKeys,
+        sink: &mut impl Sink,
+    ) {
+        self.flush(facts, sink);
+        sink.rows(RowsEvent {
+            queries: self.sequence,
+            facts: Arc::clone(facts),
+            fingerprint: rows.asked.statement.fingerprint,
+            shape: rows.asked.statement.shape.clone(),
+            cursor: rows.cursor,
+            requested_at: rows.first.requested_at,
+            transaction_before: rows.first.transaction_before,
+            tags: rows.asked.tags.clone(),
+            completed_at: rows.completed_at,
+            result,
+        });
+    }
+
+    /// How many queries were reported: the number of the next one.
+    pub(super) fn reported(&self) -> u64 {
+        self.sequence
     }
 
     /// Hands on the query that waits.

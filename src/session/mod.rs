@@ -19,12 +19,16 @@
 mod asked;
 mod backend;
 mod catalog;
+mod columns;
 mod frontend;
 mod ledger;
 mod outcome;
+mod parameters;
 mod pipeline;
+mod rows;
 mod stopwatch;
 mod text;
+mod types;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +37,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    ConnectionState, Direction, Exchange, Moment, Rest, SessionEvent, SessionFacts, SessionStart,
-    Shape,
+    ClosedEvent, ConnectionState, Direction, Exchange, Held, Moment, Rest, RowsEvent, SessionEvent,
+    SessionFacts, SessionStart, Shape,
 };
+use crate::sql::value::ValueKey;
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{FrameError, Walker};
@@ -59,6 +64,12 @@ pub struct Settings {
     pub unit_gap_ns: u64,
     /// Whether statements keep their text as it was sent.
     pub literals: Literals,
+    /// What values are hashed with; `None` turns the value flow off.
+    pub values: Option<ValueKey>,
+    /// Rows of one result whose keys are kept.
+    pub result_rows_max: usize,
+    /// Hashes of one result that are kept.
+    pub result_keys_max: usize,
 }
 
 impl Default for Settings {
@@ -71,6 +82,9 @@ impl Default for Settings {
             awaited_max: 65_536,
             unit_gap_ns: 50_000_000,
             literals: Literals::Dropped,
+            values: Some(ValueKey::random()),
+            result_rows_max: 1024,
+            result_keys_max: 8192,
         }
     }
 }
@@ -91,6 +105,12 @@ pub trait Sink {
     fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>>;
     /// A query ended.
     fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange);
+    /// A cursor or portal that stays open returned rows.
+    fn rows(&mut self, rows: RowsEvent);
+    /// A session that had logged in is over.
+    fn closed(&mut self, closed: ClosedEvent);
+    /// Room for a result of so many bytes on its way to whoever compares it; `None`: there is none, it is left out.
+    fn hold(&mut self, bytes: usize) -> Option<Held>;
     /// Something else happened.
     fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment);
     /// A message of a type nobody knows was skipped by its length.
@@ -176,6 +196,9 @@ struct Conversation {
     pipeline: pipeline::Pipeline,
     catalog: catalog::Catalog,
     ledger: ledger::Ledger,
+    results: rows::Results,
+    /// What the RowDescription or ParameterDescription that is arriving belongs to.
+    describing: backend::Describing,
     lost: Option<Lost>,
 }
 
@@ -208,6 +231,8 @@ impl Session {
                 pipeline: pipeline::Pipeline::default(),
                 catalog: catalog::Catalog::new(settings.statements_max, settings.portals_max),
                 ledger: ledger::Ledger::default(),
+                results: rows::Results::default(),
+                describing: backend::Describing::Nothing,
                 settings,
                 lost: None,
             },
@@ -243,6 +268,7 @@ impl Session {
                 bytes,
                 &mut backend::Backend {
                     conversation,
+                    scratch,
                     sink,
                     at,
                 },
@@ -314,13 +340,14 @@ impl Session {
             + conversation.requests.held_bytes()
             + conversation.pipeline.held_bytes()
             + conversation.catalog.held_bytes()
+            + conversation.results.held_bytes()
     }
 }
 
 impl Conversation {
     /// Nothing is owed and nothing is half asked.
     fn at_rest(&self) -> bool {
-        self.pipeline.is_empty() && !self.requests.in_text()
+        self.pipeline.is_empty() && !self.requests.in_message()
     }
 
     fn lose(&mut self, lost: Lost) {
@@ -345,5 +372,10 @@ impl Conversation {
         }
         self.ledger.flush(&self.facts, sink);
         self.ledger.end_of_session(&self.facts, at, sink);
+        sink.closed(ClosedEvent {
+            facts: Arc::clone(&self.facts),
+            at,
+            queries: self.ledger.reported(),
+        });
     }
 }

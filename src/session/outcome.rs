@@ -2,6 +2,7 @@
 
 use super::asked::{Asked, Progress};
 use super::catalog::{Lifetime, Portal};
+use super::ledger::Part;
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
@@ -25,7 +26,7 @@ impl Conversation {
     /// A statement succeeded: a cursor's is kept with its cursor, every other is reported.
     pub(super) fn conclude(
         &mut self,
-        asked: Asked,
+        mut asked: Asked,
         progress: Progress,
         command: CommandTag<'_>,
         sink: &mut impl Sink,
@@ -34,8 +35,10 @@ impl Conversation {
             catalog,
             ledger,
             facts,
+            results,
             ..
         } = self;
+        let result = results.take(sink);
         match (asked.verb, asked.subject) {
             (Verb::Declare, Some(cursor)) => {
                 let lifetime = if asked.holdable {
@@ -45,7 +48,7 @@ impl Conversation {
                 };
                 let opened = Portal {
                     asked,
-                    progress: Some(progress.of_a_cursor()),
+                    progress: Some(progress.of_a_cursor(cursor)),
                     lifetime,
                 };
                 let (replaced, evicted) = catalog.open(cursor, opened);
@@ -56,6 +59,15 @@ impl Conversation {
             }
             (Verb::Fetch | Verb::Move, Some(cursor)) => {
                 if let Some(open) = catalog.portal(cursor) {
+                    if let Some(result) = result {
+                        let part = Part {
+                            asked: &open.asked,
+                            cursor,
+                            first: open.progress.as_ref().unwrap_or(&progress),
+                            completed_at: progress.completed_at,
+                        };
+                        ledger.rows(facts, part, result, sink);
+                    }
                     open.advance(if asked.verb == Verb::Fetch {
                         progress
                     } else {
@@ -71,6 +83,24 @@ impl Conversation {
                 }
             }
             _ => {}
+        }
+        match (progress.cursor, result) {
+            (_, None) => {}
+            (None, Some(result)) => {
+                if let Some(flow) = &mut asked.flow {
+                    flow.result = Some(result);
+                }
+            }
+            // The last rows of a portal that was suspended before.
+            (Some(cursor), Some(result)) => {
+                let part = Part {
+                    asked: &asked,
+                    cursor,
+                    first: &progress,
+                    completed_at: progress.completed_at,
+                };
+                ledger.rows(facts, part, result, sink);
+            }
         }
         self.change_catalog(&asked, command, sink);
         self.ledger
@@ -88,7 +118,7 @@ impl Conversation {
         let mut closes_all = false;
         match (asked.verb, asked.subject) {
             (Verb::Prepare, Some(name)) => {
-                if let Some(prepared) = asked.prepared() {
+                if let Some(prepared) = asked.prepared_statement() {
                     catalog.prepare(name, prepared);
                 }
             }
@@ -146,8 +176,10 @@ impl Conversation {
             catalog,
             ledger,
             facts,
+            results,
             ..
         } = self;
+        results.forget();
         let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
         let cursor = match asked.verb {
             Verb::Fetch | Verb::Move => asked.subject.and_then(|name| catalog.close(name)),
@@ -207,7 +239,7 @@ impl Conversation {
                     catalog.restore_statement(name, previous);
                 }
                 What::Close(Closing::Portal(_))
-                | What::Describe
+                | What::Describe(_)
                 | What::Ready(_)
                 | What::CopyEnd => {}
             }

@@ -1,9 +1,11 @@
 //! The queue of what the server owes, in the order in which it was asked.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::asked::Asked;
 use super::catalog::Portal;
+use super::parameters::Prepared;
 use super::stopwatch::Mark;
 use crate::sql::NameHash;
 
@@ -20,8 +22,8 @@ pub(super) enum What {
         portal: NameHash,
         previous: Option<Box<Portal>>,
     },
-    /// RowDescription or NoData, behind a ParameterDescription for a statement.
-    Describe,
+    /// RowDescription or NoData, behind a ParameterDescription for a statement: of this prepared statement.
+    Describe(Option<Arc<Prepared>>),
     /// CloseComplete.
     Close(Closing),
     /// The answer to an Execute of this portal.
@@ -67,6 +69,21 @@ pub(super) struct Awaited {
 }
 
 impl Awaited {
+    /// Bytes that it holds beside its own size for the values of its statement.
+    fn heap_bytes(&self) -> usize {
+        match &self.what {
+            What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
+                asked.held_bytes()
+            }
+            What::Parse { .. }
+            | What::Bind { .. }
+            | What::Describe(_)
+            | What::Close(_)
+            | What::Ready(_)
+            | What::CopyEnd => 0,
+        }
+    }
+
     fn is_statement(&self) -> bool {
         matches!(
             self.what,
@@ -97,6 +114,7 @@ enum CopyIn {
 pub(super) struct Pipeline {
     queue: VecDeque<Awaited>,
     statements: usize,
+    heap_bytes: usize,
     skip: Skip,
     copy_in: CopyIn,
 }
@@ -116,7 +134,7 @@ impl Pipeline {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.queue.capacity() * size_of::<Awaited>()
+        self.queue.capacity() * size_of::<Awaited>() + self.heap_bytes
     }
 
     /// Whether the server will discard what the client sends now.
@@ -131,6 +149,7 @@ impl Pipeline {
             request_bytes,
         };
         self.statements += usize::from(awaited.is_statement());
+        self.heap_bytes += awaited.heap_bytes();
         self.queue.push_back(awaited);
     }
 
@@ -190,6 +209,7 @@ impl Pipeline {
     /// Takes the front entry: it was answered.
     pub(super) fn pop(&mut self) -> Option<Awaited> {
         let awaited = self.queue.pop_front()?;
+        self.heap_bytes -= awaited.heap_bytes();
         if awaited.is_statement() {
             self.statements -= 1;
             self.copy_in = CopyIn::No;
@@ -228,6 +248,7 @@ impl Pipeline {
     /// Takes all entries: the connection is over.
     pub(super) fn drop_everything(&mut self) -> Vec<Awaited> {
         self.statements = 0;
+        self.heap_bytes = 0;
         self.queue.drain(..).collect()
     }
 }

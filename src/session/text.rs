@@ -8,20 +8,27 @@ use std::sync::Arc;
 
 use super::asked::Asked;
 use super::catalog::Catalog;
+use super::columns::Descriptions;
+use super::parameters::{self, Formats, Prepared};
 use super::{Literals, Settings, Sink};
-use crate::event::Statement;
+use crate::event::{Constant, Flow, Statement};
 use crate::sql::scan::{Scanned, Scanner};
 use crate::sql::tags::{self, Tags};
-use crate::sql::{Fingerprint, NameHash, Verb, name_hash};
+use crate::sql::value::Slot;
+use crate::sql::{Fingerprint, NameHash, Verb, VerbClass, name_hash, normalize};
 
 /// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
 const NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of a Parse behind its text that are looked at: the types of its parameters.
+const TYPES_BYTES_MAX: usize = 4096;
 
 /// What one worker lends to whichever of its sessions is being looked at.
 pub struct Scratch {
     scanner: Scanner,
     found: Vec<Found>,
     unnamed: Arc<str>,
+    pub(super) descriptions: Descriptions,
 }
 
 impl Scratch {
@@ -31,6 +38,7 @@ impl Scratch {
             scanner: Scanner::new(fingerprint_bytes_max),
             found: Vec::new(),
             unnamed: Arc::from("unnamed"),
+            descriptions: Descriptions::default(),
         }
     }
 
@@ -56,10 +64,38 @@ struct Found {
     holdable: bool,
     truncated: bool,
     tags: Option<Tags>,
+    constants: Constants,
+    /// All its literals together.
+    values: u64,
+}
+
+/// The constants of a statement.
+enum Constants {
+    /// Nobody asks for them.
+    Unwanted,
+    /// With all their values.
+    Known(Box<[Constant]>),
+    /// Those of a prepared statement.
+    Slots(Box<[Slot]>),
+}
+
+impl Constants {
+    fn of(carrier: Carrier, scanned: &Scanned<'_>, settings: &Settings) -> Constants {
+        let verb = scanned.inner.map_or(scanned.verb, |inner| inner.verb);
+        let has_values = verb.class() == VerbClass::Query || verb == Verb::Execute;
+        match (carrier, scanned.verb) {
+            _ if settings.values.is_none() => Constants::Unwanted,
+            // The rows of a FETCH are described to its Parse as well.
+            (Carrier::Parse, Verb::Fetch) => Constants::Slots(Box::default()),
+            _ if !has_values => Constants::Unwanted,
+            (Carrier::Parse, _) | (_, Verb::Prepare) => Constants::Slots(scanned.slots.into()),
+            (Carrier::Query, _) => Constants::Known(parameters::unbound(scanned.slots).into()),
+        }
+    }
 }
 
 impl Found {
-    fn of(scanned: &Scanned<'_>) -> Found {
+    fn of(carrier: Carrier, scanned: &Scanned<'_>, settings: &Settings) -> Found {
         Found {
             fingerprint: scanned.fingerprint,
             verb: scanned.verb,
@@ -76,6 +112,8 @@ impl Found {
             } else {
                 tags::parse(scanned.comments)
             },
+            constants: Constants::of(carrier, scanned, settings),
+            values: scanned.values,
         }
     }
 }
@@ -105,6 +143,7 @@ pub(super) struct TextInFlight {
     part: Part,
     name: Vec<u8>,
     kept: Vec<u8>,
+    types: Vec<u8>,
     scanner: Box<Scanner>,
     found: Vec<Found>,
 }
@@ -119,6 +158,7 @@ enum Part {
 impl TextInFlight {
     pub(super) fn begin(carrier: Carrier, settings: &Settings) -> TextInFlight {
         let mut scanner = Box::new(Scanner::new(settings.fingerprint_bytes_max));
+        scanner.set_key(settings.values);
         scanner.begin();
         let part = match carrier {
             Carrier::Query => Part::Text,
@@ -129,20 +169,27 @@ impl TextInFlight {
             part,
             name: Vec::new(),
             kept: Vec::new(),
+            types: Vec::new(),
             scanner,
             found: Vec::new(),
         }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.name.capacity() + self.kept.capacity() + self.scanner.held_bytes() + size_of::<Self>()
+        self.name.capacity()
+            + self.kept.capacity()
+            + self.types.capacity()
+            + self.scanner.held_bytes()
+            + size_of::<Self>()
     }
 
     /// The next bytes of the body.
     pub(super) fn feed(&mut self, mut piece: &[u8], settings: &Settings) {
         while !piece.is_empty() {
+            if self.part == Part::Behind {
+                return keep(&mut self.types, piece, TYPES_BYTES_MAX);
+            }
             let (head, rest, ended) = match memchr::memchr(0, piece) {
-                _ if self.part == Part::Behind => return,
                 Some(end) => (
                     piece.get(..end).unwrap_or(&[]),
                     piece.get(end + 1..).unwrap_or(&[]),
@@ -154,9 +201,10 @@ impl TextInFlight {
                 Part::Name => keep(&mut self.name, head, NAME_BYTES_MAX),
                 Part::Text => {
                     keep(&mut self.kept, head, settings.text_bytes_max);
-                    let found = &mut self.found;
-                    self.scanner
-                        .feed(head, &mut |scanned| found.push(Found::of(scanned)));
+                    let (found, carrier) = (&mut self.found, self.carrier);
+                    self.scanner.feed(head, &mut |scanned| {
+                        found.push(Found::of(carrier, scanned, settings));
+                    });
                 }
                 Part::Behind => {}
             }
@@ -176,14 +224,16 @@ impl TextInFlight {
         settings: &Settings,
         sink: &mut impl Sink,
     ) -> (Carrier, Texts) {
-        let found = &mut self.found;
-        self.scanner
-            .end(&mut |scanned| found.push(Found::of(scanned)));
+        let (found, carrier) = (&mut self.found, self.carrier);
+        self.scanner.end(&mut |scanned| {
+            found.push(Found::of(carrier, scanned, settings));
+        });
         let mut context = Context {
             catalog,
             settings,
             sink,
             text: &self.kept,
+            types: &self.types,
         };
         let asked = self
             .found
@@ -219,10 +269,13 @@ pub(super) fn read_whole<'a, S: Sink>(
         Carrier::Query => (&[][..], body),
         Carrier::Parse => crate::wire::message::cstring(body).unwrap_or((body, &[])),
     };
-    let text = crate::wire::message::cstring(body).map_or(body, |(text, _)| text);
+    let (text, types) = crate::wire::message::cstring(body).unwrap_or((body, &[]));
     let Scratch { scanner, found, .. } = scratch;
     found.clear();
-    scanner.scan(text, &mut |scanned| found.push(Found::of(scanned)));
+    scanner.set_key(settings.values);
+    scanner.scan(text, &mut |scanned| {
+        found.push(Found::of(carrier, scanned, settings));
+    });
     let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     for one in found.drain(..) {
         let asked = Context {
@@ -230,6 +283,7 @@ pub(super) fn read_whole<'a, S: Sink>(
             settings,
             sink,
             text: kept,
+            types,
         }
         .asked(one);
         each(catalog, sink, asked);
@@ -243,10 +297,12 @@ struct Context<'a, S> {
     settings: &'a Settings,
     sink: &'a mut S,
     text: &'a [u8],
+    /// What stands behind the text of a Parse.
+    types: &'a [u8],
 }
 
 impl<S: Sink> Context<'_, S> {
-    fn asked(&mut self, found: Found) -> Asked {
+    fn asked(&mut self, mut found: Found) -> Asked {
         let literal_text = match self.settings.literals {
             Literals::Dropped => None,
             Literals::Kept => Some(Arc::from(String::from_utf8_lossy(slice(
@@ -257,15 +313,14 @@ impl<S: Sink> Context<'_, S> {
         let inner = found.inner.map(|(fingerprint, verb, start)| {
             self.statement(fingerprint, verb, start..found.text.end, found.truncated)
         });
-        let prepared = match (found.verb, found.subject) {
-            (Verb::Execute, Some(name)) => self
-                .catalog
-                .statement(name)
-                .map(|asked| asked.statement.clone()),
+        let executed = match (found.verb, found.subject) {
+            (Verb::Execute, Some(name)) => self.catalog.statement(name).cloned(),
             _ => None,
         };
-        let (statement, prepares) = match (found.verb, prepared, inner) {
-            (Verb::Execute, Some(prepared), _) => (prepared, None),
+        let (flow, prepared) = self.values(&mut found, executed.as_ref());
+        let executed = executed.map(|asked| asked.statement);
+        let (statement, prepares) = match (found.verb, executed, inner) {
+            (Verb::Execute, Some(executed), _) => (executed, None),
             (Verb::Declare, _, Some(query)) => (query, None),
             (verb, _, inner) => {
                 let own = self.statement(found.fingerprint, verb, found.text, found.truncated);
@@ -277,11 +332,57 @@ impl<S: Sink> Context<'_, S> {
             verb: found.verb,
             subject: found.subject,
             prepares,
+            flow: flow.map(Box::new),
+            prepared: prepared.map(Arc::new),
+            formats: Formats::Text,
             holdable: found.holdable,
             tags: found.tags.map(Arc::new),
             literal_text,
             name: None,
         }
+    }
+
+    /// What is known of the statement's values: all of it, or what its Bind will need.
+    fn values(
+        &mut self,
+        found: &mut Found,
+        executed: Option<&Asked>,
+    ) -> (Option<Flow>, Option<Prepared>) {
+        let constants = std::mem::replace(&mut found.constants, Constants::Unwanted);
+        let executed = executed.and_then(|asked| asked.prepared.as_deref());
+        match (constants, executed) {
+            (Constants::Unwanted, _) => (None, None),
+            (Constants::Known(arguments), Some(prepared)) => {
+                let flow = self.are_arguments(found, arguments.len()).then(|| {
+                    let arguments = arguments.get(1..).unwrap_or_default();
+                    parameters::executed(prepared, arguments, found.values)
+                });
+                (flow, None)
+            }
+            (Constants::Known(constants), None) => {
+                let flow = Flow {
+                    constants,
+                    values: found.values,
+                    result: None,
+                };
+                (Some(flow), None)
+            }
+            (Constants::Slots(slots), _) => {
+                let prepared = Prepared::new(slots, found.values, self.types);
+                (None, Some(prepared))
+            }
+        }
+    }
+
+    /// Whether the arguments of an EXECUTE are its constants, one each: not of an expression.
+    fn are_arguments(&self, found: &Found, constants: usize) -> bool {
+        let text = String::from_utf8_lossy(slice(self.text, found.text.clone()));
+        let expected: Vec<String> = (2..=constants).map(|n| format!("${n}")).collect();
+        let expected = match constants {
+            0 | 1 => "execute$1".to_owned(),
+            _ => format!("execute$1({})", expected.join(",")),
+        };
+        normalize(&text).to_ascii_lowercase().replace(' ', "") == expected
     }
 
     fn statement(

@@ -19,7 +19,7 @@ use frames::{Frame, Kind};
 
 use super::canon::{self, Canon};
 use super::head::{Head, Token, Verdict};
-use super::text::Text;
+use super::text::{Literal, Sign, Text};
 use super::words::Role;
 
 /// A bit for each reason why the next token needs a second look.
@@ -58,9 +58,13 @@ struct Start {
 
 /// What kind of constant a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Constant {
-    Number,
-    Parameter,
+pub(super) enum Constant<'a> {
+    /// As it was written.
+    Number(&'a [u8]),
+    /// Longer than any: its digits follow.
+    LongNumber,
+    /// With its `$`.
+    Parameter(&'a [u8]),
     String,
     /// `U&''`
     UnicodeString,
@@ -91,6 +95,8 @@ pub(super) struct Folder<T> {
     last: Last,
     /// Where the signs before the next operand began.
     signs: Start,
+    /// What they come to.
+    sign: Sign,
     cast: Cast,
     candidate: Start,
     frames: Vec<Frame>,
@@ -123,6 +129,7 @@ impl<T: Text> Folder<T> {
             role: Role::None,
             last: Last::Other,
             signs: Start::default(),
+            sign: Sign::Plus,
             cast: Cast::Behind,
             candidate: Start::default(),
             frames: Vec::new(),
@@ -133,6 +140,7 @@ impl<T: Text> Folder<T> {
     /// Begins a new statement.
     pub(super) fn clear(&mut self) {
         self.canon.clear();
+        self.text.begin_statement();
         self.head = Head::new();
         self.inner_at = None;
         self.limit = 0;
@@ -155,17 +163,18 @@ impl<T: Text> Folder<T> {
         self.limit = at.saturating_add(self.fingerprint_bytes_max);
     }
 
-    /// A literal or a parameter.
+    /// A literal or a parameter; false when it belongs to what stands before it.
     #[inline]
-    pub(super) fn constant(&mut self, constant: Constant) {
+    pub(super) fn constant(&mut self, constant: Constant<'_>) -> bool {
         let mut gap = self.gap;
+        let mut sign = Sign::Plus;
         let mut cast = match constant {
             Constant::UnicodeString => Cast::BehindUnicode,
             _ => Cast::Behind,
         };
         if self.is_pending() {
             if self.pending & pending::CAST != 0 && self.cast_takes(Seen::Constant) {
-                return;
+                return false;
             }
             self.settle(Token::Constant);
             let is_string = matches!(constant, Constant::String | Constant::UnicodeString);
@@ -176,12 +185,23 @@ impl<T: Text> Folder<T> {
                     cast = Cast::Name(Role::Interval);
                 }
             } else {
+                if self.pending & pending::SIGNS != 0 {
+                    sign = self.sign;
+                }
                 gap = self.drop_signs(gap);
             }
             self.pending &= !(pending::CANDIDATE | pending::NAME | pending::SIGNS);
         }
-        self.write_constant(gap);
+        let literal = match constant {
+            Constant::Number(raw) => Literal::Number { raw, sign },
+            Constant::Parameter(raw) => Literal::Parameter { raw, sign },
+            Constant::LongNumber | Constant::String | Constant::UnicodeString => {
+                Literal::String { sign }
+            }
+        };
+        self.write_constant(gap, literal);
         self.cast = cast;
+        true
     }
 
     /// An operator. `+` and `-` before an operand may belong to it: they are cut off again if it is a constant.
@@ -198,6 +218,13 @@ impl<T: Text> Folder<T> {
         if !self.operand && matches!(raw, b"+" | b"-") {
             if !signs {
                 self.signs = self.start();
+                self.sign = Sign::Plus;
+            }
+            if raw == b"-" {
+                self.sign = match self.sign {
+                    Sign::Plus => Sign::Minus,
+                    Sign::Minus => Sign::Plus,
+                };
             }
             self.pending |= pending::SIGNS;
         }
@@ -316,8 +343,7 @@ impl<T: Text> Folder<T> {
                 Kind::Call => self.is_constant_call(&frame),
                 _ => false,
             };
-            if is_constant && self.cut_back(frame.open) {
-                self.write_constant(frame.open.gap);
+            if is_constant && self.collapse(frame.open) {
                 return;
             }
         }
@@ -368,9 +394,8 @@ impl<T: Text> Folder<T> {
             let now = self.canon.position();
             let content = self.canon.between(frame.content, now);
             if content.is_some_and(|content| content.is_empty() || content == canon::CONSTANT)
-                && self.cut_back(frame.open)
+                && self.collapse(frame.open)
             {
-                self.write_constant(frame.open.gap);
                 return;
             }
         }
@@ -437,10 +462,25 @@ impl<T: Text> Folder<T> {
         cut
     }
 
+    /// Makes a constant of what was written since `start`; false when that is gone already.
+    fn collapse(&mut self, start: Start) -> bool {
+        let cut = self.canon.truncate(start.mark.canon);
+        if cut {
+            self.text.collapse(start.mark.text, start.gap);
+            self.end_constant();
+        }
+        cut
+    }
+
     #[inline]
-    fn write_constant(&mut self, gap: bool) {
+    fn write_constant(&mut self, gap: bool, literal: Literal<'_>) {
+        self.text.constant(gap, literal);
+        self.end_constant();
+    }
+
+    #[inline]
+    fn end_constant(&mut self) {
         self.canon.byte(b'$');
-        self.text.constant(gap);
         self.after(true);
         self.cast = Cast::Behind;
         self.pending |= pending::CAST;
@@ -473,6 +513,7 @@ impl<T: Text> Folder<T> {
         if self.pending & pending::INNER != 0 {
             self.pending &= !pending::INNER;
             self.canon.begin_inner();
+            self.text.begin_inner();
             self.inner_at = Some(self.at);
             self.begin_at(self.at);
             self.after(false);

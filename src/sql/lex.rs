@@ -167,6 +167,12 @@ impl<T: Text> Lexer<T> {
             + self.dollar_tag.capacity()
             + self.comments.capacity()
             + self.folder.held_bytes()
+            + self.folder.text.held_bytes()
+    }
+
+    /// Where the folder writes what it keeps.
+    pub(super) fn text_mut(&mut self) -> &mut T {
+        &mut self.folder.text
     }
 
     /// The text that the folder wrote.
@@ -175,6 +181,9 @@ impl<T: Text> Lexer<T> {
     }
 
     fn emit(&mut self, found: &mut dyn FnMut(&Scanned<'_>)) {
+        // The end of the text ends a string too.
+        self.folder.text.end_string();
+        let (slots, values) = self.folder.text.values(self.truncated);
         let head = &self.folder.head;
         let inner = match (self.folder.inner_at, self.folder.canon.inner_fingerprint()) {
             (Some(start), Some(fingerprint)) => Some(Inner {
@@ -199,6 +208,8 @@ impl<T: Text> Lexer<T> {
             comments: &self.comments,
             truncated: self.truncated,
             holdable: head.holdable,
+            slots,
+            values,
         });
         self.found_count += 1;
     }

@@ -19,6 +19,7 @@ pub mod tags;
 pub mod facts;
 pub mod statements;
 pub mod value;
+mod values;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,8 @@
 
 use super::fold::Folder;
 use super::lex::Lexer;
+use super::value::{Slot, ValueKey};
+use super::values::Values;
 use super::{Fingerprint, NameHash, Verb};
 
 /// Reads SQL text, cut anywhere, and says what each statement is.
@@ -28,7 +30,7 @@ use super::{Fingerprint, NameHash, Verb};
 /// assert_eq!(seen[1].1, Verb::Update);
 /// ```
 pub struct Scanner {
-    lexer: Lexer<()>,
+    lexer: Lexer<Values>,
 }
 
 /// A statement that was read, borrowed from the scanner.
@@ -53,6 +55,12 @@ pub struct Scanned<'a> {
     pub truncated: bool,
     /// DECLARE ... WITH HOLD: the cursor outlives its transaction.
     pub holdable: bool,
+    /// Its constants in the order of the normalised text (that of the inner statement, where there is one): the first
+    /// is `$1`. At most [`CONSTANTS_MAX`](super::value::CONSTANTS_MAX); none without a key ([`Scanner::set_key`]).
+    pub slots: &'a [Slot],
+    /// All literals together, those of folded lists included, as one keyed hash: equal for equal literals. 0 without
+    /// a key.
+    pub values: u64,
 }
 
 /// The statement inside a DECLARE or PREPARE: it has the fingerprint that it would have alone.
@@ -79,6 +87,8 @@ pub struct OwnedScanned {
     pub comments: Vec<u8>,
     pub truncated: bool,
     pub holdable: bool,
+    pub slots: Vec<Slot>,
+    pub values: u64,
 }
 
 impl Scanned<'_> {
@@ -94,6 +104,8 @@ impl Scanned<'_> {
             comments: self.comments.to_vec(),
             truncated: self.truncated,
             holdable: self.holdable,
+            slots: self.slots.to_vec(),
+            values: self.values,
         }
     }
 }
@@ -102,8 +114,13 @@ impl Scanner {
     /// The identity covers the first `fingerprint_bytes_max` bytes of each statement.
     pub fn new(fingerprint_bytes_max: usize) -> Scanner {
         Scanner {
-            lexer: Lexer::new(Folder::new((), fingerprint_bytes_max)),
+            lexer: Lexer::new(Folder::new(Values::default(), fingerprint_bytes_max)),
         }
+    }
+
+    /// Has the values of the texts that follow hashed with `key`, or not looked at.
+    pub fn set_key(&mut self, key: Option<ValueKey>) {
+        self.lexer.text_mut().set_key(key);
     }
 
     /// Bytes of memory it holds, itself included.

@@ -1,4 +1,4 @@
-//! Where the folded tokens go as text for people; `()` is the hot path, which wants none.
+//! Where the folded tokens go as text for people; the hot path wants their values only (`values.rs`).
 
 #![deny(
     clippy::unwrap_used,
@@ -7,37 +7,100 @@
     clippy::unreachable
 )]
 
-/// Receives each token that stays, as it was written, in the order in which the fingerprint's hash receives it.
+use super::value::Slot;
+
+/// What a constant is, as far as its first token tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Literal<'a> {
+    /// A number, without the signs before it; cut where it is longer than any.
+    Number {
+        /// As it was written.
+        raw: &'a [u8],
+        /// What the signs before it make of it.
+        sign: Sign,
+    },
+    /// `$n`.
+    Parameter {
+        /// With its `$`.
+        raw: &'a [u8],
+        /// What the signs before it make of it.
+        sign: Sign,
+    },
+    /// A string, whose content follows.
+    String {
+        /// What the signs before it make of it.
+        sign: Sign,
+    },
+    /// `NULL`, `TRUE`, `FALSE`, `DEFAULT`, by its first letter.
+    Keyword(u8),
+    /// The name of a cursor, savepoint or prepared statement.
+    Name,
+    /// A list or a tuple of constants.
+    Folded,
+}
+
+/// What the signs before a constant make of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Plus,
+    Minus,
+}
+
+/// How a string is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// `'...'`, `E'...'`, `N'...'`: its content is what it says.
+    Plain,
+    /// `B'...'`, `U&'...'`, `$$...$$` and the like: it says something else, or is no key.
+    Odd,
+}
+
+/// Receives each token that stays, as it was written, in the order in which the fingerprint's hash receives it, and
+/// the content of strings.
 pub(super) trait Text {
+    /// A statement begins.
+    fn begin_statement(&mut self) {}
+    /// The inner statement of a DECLARE or PREPARE begins.
+    fn begin_inner(&mut self) {}
     /// A position to which the text can be cut back.
     fn position(&self) -> usize;
     /// Forgets what was written behind `position`.
     fn truncate(&mut self, position: usize);
+    /// Forgets what was written behind `to`: it repeated what stands between `from` and `to`.
+    fn repeat(&mut self, _from: usize, to: usize) {
+        self.truncate(to);
+    }
+    /// What was written behind `position` is one constant.
+    fn collapse(&mut self, position: usize, gap: bool) {
+        self.truncate(position);
+        self.constant(gap, Literal::Folded);
+    }
     /// A token as it was written; `gap`: white space or a comment stood before it.
     fn token(&mut self, raw: &[u8], gap: bool);
     /// A constant.
-    fn constant(&mut self, gap: bool);
+    fn constant(&mut self, gap: bool, literal: Literal<'_>);
+    /// The content of a string follows; `counts`: it was the last constant, else no constant at all.
+    fn begin_string(&mut self, _quotes: Quotes, _counts: bool) {}
+    /// The string that ended last goes on.
+    fn continue_string(&mut self) {}
+    /// A part of the string's content.
+    fn content(&mut self, _part: &[u8]) {}
+    /// The byte behind an escaping backslash.
+    fn escaped(&mut self, _byte: u8) {}
+    /// The string ended, if one was open.
+    fn end_string(&mut self) {}
+    /// What is known of the statement's constants; `truncated`: there were more.
+    fn values(&mut self, _truncated: bool) -> (&[Slot], u64) {
+        (&[], 0)
+    }
+    /// Bytes of memory it holds for its constants.
+    fn held_bytes(&self) -> usize {
+        0
+    }
     /// A `;` ended the statement and another follows.
     fn end_statement(&mut self);
     /// The last constant stands for any number of them.
     fn repeated(&mut self);
-}
-
-impl Text for () {
-    #[inline(always)]
-    fn position(&self) -> usize {
-        0
-    }
-    #[inline(always)]
-    fn truncate(&mut self, _position: usize) {}
-    #[inline(always)]
-    fn token(&mut self, _raw: &[u8], _gap: bool) {}
-    #[inline(always)]
-    fn constant(&mut self, _gap: bool) {}
-    #[inline(always)]
-    fn repeated(&mut self) {}
-    #[inline(always)]
-    fn end_statement(&mut self) {}
 }
 
 /// The normalised text: one space where there was any white space, constants numbered.
@@ -114,7 +177,7 @@ impl Text for Normalized {
         }
     }
 
-    fn constant(&mut self, gap: bool) {
+    fn constant(&mut self, gap: bool, _literal: Literal<'_>) {
         self.space(b'$', gap);
         self.constants.push(Constant {
             position: self.bytes.len(),
@@ -132,5 +195,13 @@ impl Text for Normalized {
         if let Some(constant) = self.constants.last_mut() {
             constant.repeated = true;
         }
+    }
+}
+
+#[cfg(test)]
+impl Normalized {
+    /// How many constants it has now.
+    pub(super) fn constants(&self) -> usize {
+        self.constants.len()
     }
 }

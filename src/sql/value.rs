@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Longest text that is taken for a key, bytes; what is longer is no key of anything.
 pub const KEY_BYTES_MAX: usize = 64;
@@ -43,6 +43,126 @@ pub struct Slot {
     pub count: ConstantCount,
 }
 
+impl Slot {
+    /// A single constant without a value.
+    pub const NOTHING: Slot = Slot {
+        source: Source::Nothing,
+        count: ConstantCount::One,
+    };
+    /// A list of several.
+    pub const SEVERAL: Slot = Slot {
+        source: Source::Nothing,
+        count: ConstantCount::Several,
+    };
+}
+
+/// Adds `bits` to the running hash of a statement's values; the order counts.
+#[inline]
+pub fn mix(all: u64, bits: u64) -> u64 {
+    (all.rotate_left(23) ^ bits).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// What a text turned out to be: the content of a literal, or a parameter in text format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// Its value; of an array literal of one element, that element's.
+    pub value: Option<ValueHash>,
+    /// Whether it is an array literal of several elements.
+    pub count: ConstantCount,
+    /// Its keyed hash, whatever its length.
+    pub bits: u64,
+}
+
+impl Content {
+    /// As a constant of a statement.
+    pub fn slot(&self) -> Slot {
+        Slot {
+            source: self.value.map_or(Source::Nothing, Source::Value),
+            count: self.count,
+        }
+    }
+}
+
+/// Reads a text that comes in pieces; holds no more of it than a key can have.
+#[derive(Default)]
+pub struct ContentReader {
+    /// The text, as long as it may be a key.
+    short: Vec<u8>,
+    /// What is longer is hashed as it comes.
+    long: Option<Box<Xxh3>>,
+    is_long: bool,
+    first: u8,
+    last: u8,
+    comma: bool,
+}
+
+impl std::fmt::Debug for ContentReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentReader").finish_non_exhaustive()
+    }
+}
+
+impl ContentReader {
+    /// Begins a new text.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.short.clear();
+        self.is_long = false;
+        self.comma = false;
+    }
+
+    /// The next piece.
+    #[inline]
+    pub fn push(&mut self, key: ValueKey, piece: &[u8]) {
+        if !self.is_long && self.short.len() + piece.len() <= KEY_BYTES_MAX {
+            self.short.extend_from_slice(piece);
+        } else {
+            self.push_long(key, piece);
+        }
+    }
+
+    #[cold]
+    fn push_long(&mut self, key: ValueKey, piece: &[u8]) {
+        let long = self
+            .long
+            .get_or_insert_with(|| Box::new(Xxh3::with_seed(key.text_seed())));
+        if !self.is_long {
+            long.reset();
+            long.update(&self.short);
+            self.is_long = true;
+            self.first = self.short.first().or(piece.first()).copied().unwrap_or(0);
+            self.comma = self.short.contains(&b',');
+        }
+        long.update(piece);
+        self.last = piece.last().copied().unwrap_or(self.last);
+        if self.first == b'{' && !self.comma {
+            self.comma = memchr::memchr(b',', piece).is_some();
+        }
+    }
+
+    /// The text is complete.
+    #[inline]
+    pub fn finish(&mut self, key: ValueKey) -> Content {
+        match &self.long {
+            Some(long) if self.is_long => Content {
+                value: None,
+                count: if self.first == b'{' && self.last == b'}' && self.comma {
+                    ConstantCount::Several
+                } else {
+                    ConstantCount::One
+                },
+                bits: long.digest(),
+            },
+            _ => key.content(&self.short),
+        }
+    }
+
+    /// Bytes of memory it holds, itself left out.
+    pub fn held_bytes(&self) -> usize {
+        self.short.capacity() + self.long.as_ref().map_or(0, |_| size_of::<Xxh3>())
+    }
+}
+
 /// Integers up to this, either side of zero, agree by chance: page sizes, flags, ids of small tables.
 const SMALL_INT: u64 = 10_000;
 
@@ -73,9 +193,16 @@ impl ValueHash {
 }
 
 /// The process' own key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueKey {
     seed: u64,
+}
+
+/// Without its bits: who knows them can guess values.
+impl std::fmt::Debug for ValueKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ValueKey(..)")
+    }
 }
 
 impl ValueKey {
@@ -83,6 +210,55 @@ impl ValueKey {
     pub fn random() -> ValueKey {
         ValueKey {
             seed: RandomState::new().hash_one(0u8),
+        }
+    }
+
+    /// A seed of its own: no text equals an integer's eight bytes by accident.
+    fn text_seed(self) -> u64 {
+        self.seed.rotate_left(32)
+    }
+
+    /// Of a text of any length.
+    #[inline]
+    pub fn content(self, text: &[u8]) -> Content {
+        match text {
+            [b'{', element @ .., b'}'] => self.array(text, element),
+            _ => {
+                let value = self.text(text);
+                Content {
+                    value,
+                    count: ConstantCount::One,
+                    bits: value.map_or_else(|| self.bits(text), ValueHash::bits),
+                }
+            }
+        }
+    }
+
+    /// Of bytes of any length, as a difference only: no value.
+    #[inline]
+    pub fn bits(self, text: &[u8]) -> u64 {
+        xxh3_64_with_seed(text, self.text_seed())
+    }
+
+    #[cold]
+    fn array(self, text: &[u8], element: &[u8]) -> Content {
+        let several = memchr::memchr(b',', element).is_some();
+        let element = match element {
+            [b'"', quoted @ .., b'"'] if !quoted.contains(&b'\\') => Some(quoted),
+            [] | [b'{' | b'"', ..] => None,
+            bare if bare.eq_ignore_ascii_case(b"null") => None,
+            bare => Some(bare),
+        };
+        Content {
+            value: element
+                .filter(|_| !several && text.len() <= KEY_BYTES_MAX)
+                .and_then(|element| self.text(element)),
+            count: if several {
+                ConstantCount::Several
+            } else {
+                ConstantCount::One
+            },
+            bits: self.bits(text),
         }
     }
 
@@ -114,8 +290,7 @@ impl ValueKey {
         if let Some(value) = uuid(text) {
             return Some(self.uuid(value));
         }
-        // A seed of its own: no text equals an integer's eight bytes by accident.
-        let hash = xxh3_64_with_seed(text, self.seed.rotate_left(32));
+        let hash = self.bits(text);
         Some(ValueHash::new(hash, text.len() >= SMALL_TEXT_BYTES))
     }
 }

@@ -84,6 +84,70 @@ impl<'a> CommandTag<'a> {
     }
 }
 
+/// One column of a RowDescription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnDescription<'a> {
+    /// Its name or alias.
+    pub name: &'a [u8],
+    /// Object id of its table; 0 for an expression.
+    pub table_oid: u32,
+    /// Its attribute number in that table; 0 for an expression.
+    pub attribute: i16,
+    /// Object id of its type.
+    pub type_oid: u32,
+    /// Whether its values come in binary format.
+    pub is_binary: bool,
+}
+
+/// The columns of a RowDescription; `None` when the body is not exactly one.
+///
+/// ```
+/// use pgprism::wire::message::row_description;
+/// let body = b"\0\x01id\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
+/// let columns = row_description(body).unwrap();
+/// assert_eq!((columns[0].name, columns[0].table_oid, columns[0].type_oid), (&b"id"[..], 0x4000, 23));
+/// assert_eq!(row_description(&body[..10]), None);
+/// ```
+pub fn row_description(body: &[u8]) -> Option<Vec<ColumnDescription<'_>>> {
+    let (count, mut rest) = body.split_first_chunk::<2>()?;
+    let count = usize::from(u16::from_be_bytes(*count));
+    // Each column has 19 bytes at least: what is announced is not believed.
+    let mut columns = Vec::with_capacity(count.min(body.len() / 19));
+    for _ in 0..count {
+        let (name, behind) = cstring(rest)?;
+        let (fields, behind) = behind.split_first_chunk::<18>()?;
+        let &[
+            t0,
+            t1,
+            t2,
+            t3,
+            a0,
+            a1,
+            o0,
+            o1,
+            o2,
+            o3,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            f0,
+            f1,
+        ] = fields;
+        columns.push(ColumnDescription {
+            name,
+            table_oid: u32::from_be_bytes([t0, t1, t2, t3]),
+            attribute: i16::from_be_bytes([a0, a1]),
+            type_oid: u32::from_be_bytes([o0, o1, o2, o3]),
+            is_binary: [f0, f1] == [0, 1],
+        });
+        rest = behind;
+    }
+    rest.is_empty().then_some(columns)
+}
+
 /// How bad an ErrorResponse says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

@@ -4,6 +4,7 @@
 //! Hot messages are decoded by our own code; cold ones by `pgwire`, one whole frame at a time and guarded.
 //! Start reading in [`frame`].
 
+pub mod fields;
 pub mod frame;
 pub mod message;
 pub mod startup;

@@ -22,7 +22,13 @@ struct Room {
 
 fn room(session_bytes_max: usize, slow_threshold_ns: u64) -> Room {
     let store = Store::new(&aggregate::Settings::default());
-    let shared = Shared::new(Settings::default(), slow_threshold_ns, session_bytes_max, 4);
+    let shared = Shared::new(
+        Settings::default(),
+        slow_threshold_ns,
+        session_bytes_max,
+        4,
+        1 << 20,
+    );
     let observer = Observer::new(Arc::clone(&shared), &store, 8);
     Room {
         store,

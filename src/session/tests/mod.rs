@@ -3,6 +3,7 @@
 mod extended;
 mod faults;
 mod simple;
+mod values;
 mod wire;
 
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Literals, Lost, Scratch, Session, Settings, Sink};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Exchange, Moment, SessionEvent, SessionFacts,
-    SessionId, SessionStart, Shape,
+    ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use crate::sql::{Fingerprint, Verb};
 
@@ -22,6 +23,12 @@ pub(super) struct Recorder {
     pub exchanges: Vec<Exchange>,
     pub events: Vec<SessionEvent>,
     pub unknown: Vec<u8>,
+    pub rows: Vec<RowsEvent>,
+    pub closed: Vec<ClosedEvent>,
+    /// What results may take; no limit for `None`.
+    pub budget: Option<Arc<FlowBudget>>,
+    /// Exchanges (`q`) and parts of rows (`r`) in the order in which they came.
+    pub order: String,
 }
 
 impl Sink for Recorder {
@@ -36,7 +43,21 @@ impl Sink for Recorder {
     }
     fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
         assert_eq!(facts.id, exchange.session);
+        self.order.push('q');
         self.exchanges.push(exchange);
+    }
+    fn rows(&mut self, rows: RowsEvent) {
+        self.order.push('r');
+        self.rows.push(rows);
+    }
+    fn closed(&mut self, closed: ClosedEvent) {
+        self.closed.push(closed);
+    }
+    fn hold(&mut self, bytes: usize) -> Option<Held> {
+        match &self.budget {
+            Some(budget) => budget.take(bytes),
+            None => Some(Held::default()),
+        }
     }
     fn event(&mut self, _: &Arc<SessionFacts>, event: SessionEvent, _: Moment) {
         self.events.push(event);

@@ -22,6 +22,88 @@ pub(super) fn parse(name: &str, sql: &str) -> Vec<u8> {
     message(b'P', &[strings(&[name, sql]), vec![0, 0]].concat())
 }
 
+/// With the types of its parameters.
+pub(super) fn parse_typed(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+    let mut body = strings(&[name, sql]);
+    body.extend_from_slice(&(types.len() as u16).to_be_bytes());
+    types
+        .iter()
+        .for_each(|oid| body.extend_from_slice(&oid.to_be_bytes()));
+    message(b'P', &body)
+}
+
+fn fields(values: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut out = (values.len() as u16).to_be_bytes().to_vec();
+    for value in values {
+        let length = value.map_or(-1, |value| value.len() as i32);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(value.unwrap_or_default());
+    }
+    out
+}
+
+fn codes(formats: &[u16]) -> Vec<u8> {
+    std::iter::once(formats.len() as u16)
+        .chain(formats.iter().copied())
+        .flat_map(u16::to_be_bytes)
+        .collect()
+}
+
+/// With format codes of its parameters, their values, and format codes of its result.
+pub(super) fn bind_values(
+    portal: &str,
+    statement: &str,
+    formats: &[u16],
+    values: &[Option<&[u8]>],
+    result: &[u16],
+) -> Vec<u8> {
+    message(
+        b'B',
+        &[
+            strings(&[portal, statement]),
+            codes(formats),
+            fields(values),
+            codes(result),
+        ]
+        .concat(),
+    )
+}
+
+/// Of columns of table 0x4000, by name and type.
+pub(super) fn columns(columns: &[(&str, u32)]) -> Vec<u8> {
+    let mut body = (columns.len() as u16).to_be_bytes().to_vec();
+    for (attribute, (name, type_oid)) in (1u16..).zip(columns) {
+        body.extend_from_slice(&strings(&[name]));
+        body.extend_from_slice(&0x4000u32.to_be_bytes());
+        body.extend_from_slice(&attribute.to_be_bytes());
+        body.extend_from_slice(&type_oid.to_be_bytes());
+        body.extend_from_slice(&[0, 4, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+    }
+    message(b'T', &body)
+}
+
+pub(super) fn parameter_description(types: &[u32]) -> Vec<u8> {
+    let mut body = (types.len() as u16).to_be_bytes().to_vec();
+    types
+        .iter()
+        .for_each(|oid| body.extend_from_slice(&oid.to_be_bytes()));
+    message(b't', &body)
+}
+
+/// A DataRow of texts.
+pub(super) fn texts(values: &[Option<&str>]) -> Vec<u8> {
+    let values: Vec<_> = values
+        .iter()
+        .map(|value| value.map(str::as_bytes))
+        .collect();
+    message(b'D', &fields(&values))
+}
+
+/// A DataRow.
+pub(super) fn data_row(values: &[Option<&[u8]>]) -> Vec<u8> {
+    message(b'D', &fields(values))
+}
+
 pub(super) fn bind(portal: &str, statement: &str) -> Vec<u8> {
     message(
         b'B',

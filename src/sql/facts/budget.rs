@@ -3,7 +3,7 @@
 use super::super::FINGERPRINT_BYTES_MAX;
 use super::super::fold::Folder;
 use super::super::lex::Lexer;
-use super::super::text::Text;
+use super::super::text::{Literal, Text};
 
 /// Longest text, bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -72,7 +72,7 @@ impl Text for Count {
         }
     }
 
-    fn constant(&mut self, _gap: bool) {
+    fn constant(&mut self, _gap: bool, _literal: Literal<'_>) {
         self.tokens += 1;
     }
 

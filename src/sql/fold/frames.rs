@@ -152,7 +152,7 @@ impl<T: Text> Folder<T> {
         if let Some((from, to)) = frame.previous {
             let repeats = element.is_some() && element == self.canon.between(from.canon, to.canon);
             if repeats && self.canon.truncate(to.canon) {
-                self.text.truncate(to.text);
+                self.text.repeat(from.text, to.text);
                 frame.element = to;
                 return;
             }

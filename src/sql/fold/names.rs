@@ -9,7 +9,7 @@
 
 use super::super::canon::StagedWord;
 use super::super::head::{Token, Verdict};
-use super::super::text::Text;
+use super::super::text::{Literal, Text};
 use super::super::words::{self, Role, Word};
 use super::cast::Seen;
 use super::frames::Kind;
@@ -80,7 +80,8 @@ impl<T: Text> Folder<T> {
             Role::Null | Role::Boolean | Role::Default => {
                 let gap = self.drop_signs(self.gap);
                 self.pending &= !pending::CANDIDATE;
-                self.write_constant(gap);
+                let first = word.text.as_bytes().first().copied().unwrap_or_default();
+                self.write_constant(gap, Literal::Keyword(first));
                 return;
             }
             Role::When | Role::Else | Role::End if top == Some(Kind::Case) => self.end_element(),
@@ -194,6 +195,6 @@ impl<T: Text> Folder<T> {
     fn name_value(&mut self) {
         let gap = self.drop_signs(self.gap);
         self.pending &= !(pending::NAME | pending::CANDIDATE);
-        self.write_constant(gap);
+        self.write_constant(gap, Literal::Name);
     }
 }

@@ -64,9 +64,17 @@ impl<T: Text> Lexer<T> {
             }
             State::BlockComment { depth, last } => self.resume_block_comment(rest, depth, last),
             State::Word => self.resume_while(rest, |byte| bytes::word_lower(byte) != 0),
-            State::Number => self.resume_while(rest, |byte| {
-                byte.is_ascii_digit() || matches!(byte, b'.' | b'_')
-            }),
+            State::Number => {
+                let length = self.resume_while(rest, |byte| {
+                    byte.is_ascii_digit() || matches!(byte, b'.' | b'_')
+                });
+                let text = &mut self.folder.text;
+                text.content(rest.get(..length).unwrap_or_default());
+                if self.state == State::Between {
+                    text.end_string();
+                }
+                length
+            }
             State::QuotedName { quote } => {
                 let mut quote = quote;
                 for (index, byte) in rest.iter().enumerate() {
@@ -102,6 +110,10 @@ impl<T: Text> Lexer<T> {
     ) -> usize {
         let mut index = usize::from(escaped);
         let mut quote = quote;
+        let text = &mut self.folder.text;
+        if escaped && let Some(&byte) = rest.first() {
+            text.escaped(byte);
+        }
         while let Some(behind) = rest.get(index..) {
             if quote {
                 match behind.first() {
@@ -109,8 +121,10 @@ impl<T: Text> Lexer<T> {
                     Some(b'\'') => {
                         quote = false;
                         index += 1;
+                        text.content(b"'");
                     }
                     Some(_) => {
+                        text.end_string();
                         self.state = State::Between;
                         self.string = Some(StringEnd {
                             backslash,
@@ -127,12 +141,17 @@ impl<T: Text> Lexer<T> {
                 memchr(b'\'', behind)
             };
             let Some(offset) = found else {
+                text.content(behind);
                 index = rest.len();
                 break;
             };
+            text.content(behind.get(..offset).unwrap_or_default());
             index += offset + 1;
             if behind.get(offset) == Some(&b'\\') {
                 // The escaped byte may be in the next piece.
+                if let Some(&byte) = rest.get(index) {
+                    text.escaped(byte);
+                }
                 index += 1;
             } else {
                 quote = true;
@@ -163,6 +182,11 @@ impl<T: Text> Lexer<T> {
                 index += 1;
                 if matched == self.dollar_tag.len() {
                     self.state = State::Between;
+                    // Its closing tag too: it is the same for the same text, and this is no key.
+                    self.folder
+                        .text
+                        .content(rest.get(..index).unwrap_or_default());
+                    self.folder.text.end_string();
                     return index;
                 }
             } else {
@@ -170,6 +194,7 @@ impl<T: Text> Lexer<T> {
                 matched = 0;
             }
         }
+        self.folder.text.content(rest);
         self.state = State::Dollar { matched };
         rest.len()
     }

@@ -12,7 +12,7 @@ use memchr::memchr;
 use super::super::bytes::{self, BLOCK_BYTES, Class};
 use super::super::canon::{self, NAME_BYTES_MAX};
 use super::super::fold::Constant;
-use super::super::text::Text;
+use super::super::text::{Quotes, Text};
 use super::super::words;
 use super::grammar::{is_alias, is_bare, number_bytes, operator_bytes, trim_sign};
 use super::{CARRY_BYTES_MAX, Lexer, State, StringEnd};
@@ -56,14 +56,19 @@ impl<T: Text> Lexer<T> {
                 self.state = State::Word;
             }
             (Some(b'\''), Some(b'e' | b'E')) if length == 1 => {
-                return self.begin_string(at, 2, true, Constant::String);
+                return self.begin_string(at, 2, true, Constant::String, Quotes::Plain);
             }
-            (Some(b'\''), Some(b'b' | b'B' | b'x' | b'X' | b'n' | b'N')) if length == 1 => {
-                return self.begin_string(at, 2, false, Constant::String);
+            (Some(b'\''), Some(b'b' | b'B' | b'x' | b'X')) if length == 1 => {
+                return self.begin_string(at, 2, false, Constant::String, Quotes::Odd);
+            }
+            (Some(b'\''), Some(b'n' | b'N')) if length == 1 => {
+                return self.begin_string(at, 2, false, Constant::String, Quotes::Plain);
             }
             (Some(b'&'), Some(b'u' | b'U')) if length == 1 => match rest.get(2) {
                 None if !last => return 0,
-                Some(b'\'') => return self.begin_string(at, 3, false, Constant::UnicodeString),
+                Some(b'\'') => {
+                    return self.begin_string(at, 3, false, Constant::UnicodeString, Quotes::Odd);
+                }
                 Some(b'"') => return self.quoted_name(rest, at, last, 2),
                 _ => {}
             },
@@ -79,7 +84,7 @@ impl<T: Text> Lexer<T> {
     /// A plain string: at once if its end is in sight.
     #[inline]
     pub(super) fn string(&mut self, rest: &[u8], at: u64) -> usize {
-        let length = self.begin_string(at, 1, false, Constant::String);
+        let length = self.begin_string(at, 1, false, Constant::String, Quotes::Plain);
         if let State::String {
             backslash: false, ..
         } = self.state
@@ -92,6 +97,9 @@ impl<T: Text> Lexer<T> {
                 backslash: false,
                 newline: false,
             });
+            let text = &mut self.folder.text;
+            text.content(inside.get(..quote).unwrap_or_default());
+            text.end_string();
             return quote + 2;
         }
         length
@@ -104,15 +112,18 @@ impl<T: Text> Lexer<T> {
         at: u64,
         length: usize,
         backslash: bool,
-        constant: Constant,
+        constant: Constant<'_>,
+        quotes: Quotes,
     ) -> usize {
         let mut backslash = backslash;
         match self.string {
-            Some(before) if before.newline && length == 1 => backslash = before.backslash,
+            Some(before) if before.newline && length == 1 => {
+                backslash = before.backslash;
+                self.folder.text.continue_string();
+            }
             _ => {
-                if self.token(at) {
-                    self.folder.constant(constant);
-                }
+                let counts = self.token(at) && self.folder.constant(constant);
+                self.folder.text.begin_string(quotes, counts);
             }
         }
         self.string = None;
@@ -270,10 +281,17 @@ impl<T: Text> Lexer<T> {
         }
         if length >= NUMBER_BYTES_MAX {
             length = NUMBER_BYTES_MAX;
-            self.state = State::Number;
         }
-        if self.token(at) {
-            self.folder.constant(Constant::Number);
+        let raw = rest.get(..length).unwrap_or(rest);
+        if length < NUMBER_BYTES_MAX {
+            if self.token(at) {
+                self.folder.constant(Constant::Number(raw));
+            }
+        } else {
+            self.state = State::Number;
+            let counts = self.token(at) && self.folder.constant(Constant::LongNumber);
+            self.folder.text.begin_string(Quotes::Odd, counts);
+            self.folder.text.content(raw);
         }
         length
     }
@@ -290,7 +308,8 @@ impl<T: Text> Lexer<T> {
                 return 0;
             }
             if self.token(at) {
-                self.folder.constant(Constant::Parameter);
+                let raw = rest.get(..length).unwrap_or(rest);
+                self.folder.constant(Constant::Parameter(raw));
             }
             return length;
         }
@@ -310,9 +329,8 @@ impl<T: Text> Lexer<T> {
                 self.dollar_tag
                     .extend_from_slice(rest.get(..length + 2).unwrap_or_default());
                 self.state = State::Dollar { matched: 0 };
-                if self.token(at) {
-                    self.folder.constant(Constant::String);
-                }
+                let counts = self.token(at) && self.folder.constant(Constant::String);
+                self.folder.text.begin_string(Quotes::Odd, counts);
                 length + 2
             }
             _ => {

@@ -4,6 +4,7 @@ mod corpus;
 mod property;
 mod same;
 mod scanning;
+mod values;
 
 use super::{OwnedScanned, normalize, scan_all};
 

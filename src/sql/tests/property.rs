@@ -166,7 +166,7 @@ fn gap() -> impl Strategy<Value = String> {
 }
 
 /// Tokens with white space between them: anything but good grammar.
-fn text() -> impl Strategy<Value = String> {
+pub(super) fn text() -> impl Strategy<Value = String> {
     let token = prop_oneof![4 => word(), 1 => literal()];
     proptest::collection::vec((token, gap()), 0..40).prop_map(|tokens| {
         tokens
@@ -177,7 +177,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// Tokens that touch: they may run into each other.
-fn tight_text() -> impl Strategy<Value = String> {
+pub(super) fn tight_text() -> impl Strategy<Value = String> {
     let token = prop_oneof![4 => word(), 1 => literal(), 2 => Just(" ".to_owned())];
     proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }

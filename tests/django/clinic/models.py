@@ -80,6 +80,15 @@ class Appointment(models.Model):
     room = models.IntegerField(default=0)
 
 
+class Handover(models.Model):
+    """One row, four people."""
+
+    giver = models.ForeignKey(Staff, models.PROTECT, related_name="handovers_given")
+    taker = models.ForeignKey(Staff, models.PROTECT, related_name="handovers_taken")
+    witness = models.ForeignKey(Staff, models.PROTECT, related_name="handovers_seen")
+    writer = models.ForeignKey(Staff, models.PROTECT, related_name="handovers_written")
+
+
 class Drug(models.Model):
     atc = models.CharField(max_length=10, primary_key=True, db_column="atc_code")
     name = models.CharField(max_length=60)

@@ -210,7 +210,11 @@ def _shop() -> None:
             for n in range(PRODUCTS * 3)
         ),
     )
-    _fill(shop.OutboxMessage, 130001, ({"topic": f"topic {n}", "payload": "x" * 20} for n in range(30)))
+    _fill(
+        shop.OutboxMessage,
+        130001,
+        ({"topic": f"topic {n}", "payload": "x" * 20, "order_number": f"O-{n * 7 % 60:05}"} for n in range(30)),
+    )
     _fill(shop.Subscription, 150001, ({"email": f"s{n}@example.org", "visits": n} for n in range(30)))
 
 
@@ -256,6 +260,11 @@ def _clinic() -> None:
     clinic.Department.objects.bulk_update(departments, ["head"])
     clinic.Badge.objects.bulk_create(
         clinic.Badge(staff_id=first + n, serial=f"B{first + n}") for first in (2001, 2101) for n in range(16)
+    )
+    _fill(
+        clinic.Handover,
+        46001,
+        ({"giver_id": 2001 + n, "taker_id": 2101 + n, "witness_id": 2009 + n, "writer_id": 2109 + n} for n in range(7)),
     )
     insurers = _fill(
         clinic.Insurer, 251, ({"slug": f"insurer-{n * 29 % 50:02}", "title": f"Insurer {n}"} for n in range(9))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
-from clinic.models import Department, Patient, Ward
+from clinic.models import Department, Handover, Patient, Ward
 from django.core.paginator import Paginator
 from django.db import connection, transaction
 from django.db.models import F
@@ -32,6 +33,8 @@ from shop.models import (
 from .registry import Where, clean, look_alike
 from .serving import page
 from .writes import EMPTY, SUBSCRIPTIONS
+
+EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def again(count: int) -> Any:
@@ -424,6 +427,41 @@ def one_row_and_its_relations(request: Any) -> Any:
     order = Order.objects.get(number="O-00011")
     lines = [line.quantity for line in order.lines.all()]
     return [order.customer.name, order.customer.region.name, lines, order.invoice.total, order.shipments.count()]
+
+
+@look_alike("one_row")
+def four_people_of_one_row(request: Any) -> Any:
+    """One row with four foreign keys to one table: four look-ups, and they stay four."""
+    handover = Handover.objects.get(pk=46003)
+    people = (handover.giver, handover.taker, handover.witness, handover.writer)
+    return [person.name for person in people]
+
+
+def _scrolled(browser: Any) -> None:
+    last = 0
+    for _ in range(6):
+        last = browser.get(after=last)[-1]
+
+
+@look_alike("paging", drive=_scrolled)
+def load_more(request: Any) -> Any:
+    """Each request asks for what comes behind the last row of the one before."""
+    rows = Review.objects.filter(id__gt=request.GET["after"]).only("id", "stars").order_by("id")[:10]
+    return [review.pk for review in rows]
+
+
+@look_alike("writes")
+def checkout(request: Any) -> Any:
+    """One row or two in each of several tables; taken back at the end."""
+    with transaction.atomic():
+        order = Order.objects.create(number="X-1", customer_id=4002, placed_at=EPOCH)
+        for product in (12003, 12007):
+            OrderLine.objects.create(order=order, product_id=product, quantity=1, unit_price=2)
+        Invoice.objects.create(order=order, total=4)
+        Product.objects.filter(pk__in=(12003, 12007)).update(price=F("price"))
+        Subscription.objects.filter(email="s3@example.org").update(visits=F("visits"))
+        transaction.set_rollback(True)
+    return "ordered"
 
 
 @clean("page", login=True)

@@ -1,0 +1,179 @@
+//! What the columns of a result are: RowDescriptions, each read once, and which of their columns may be keys.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::types;
+use crate::event::{RowColumn, RowColumns};
+use crate::wire::message::{self, ColumnDescription};
+
+/// Key-like columns of one result; a table with more foreign keys than that is rare.
+pub(super) const KEY_COLUMNS_MAX: usize = 16;
+
+/// Longest RowDescription that is read, bytes; some thousand columns.
+pub(super) const DESCRIPTION_BYTES_MAX: u16 = 48 * 1024;
+
+/// PostgreSQL's NAMEDATALEN - 1.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Descriptions that one worker remembers: about as many as an application has different queries.
+const DESCRIPTIONS_MAX: usize = 1024;
+/// What they may take together, bytes.
+const DESCRIPTIONS_BYTES_MAX: usize = 4 << 20;
+
+/// A RowDescription that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    pub columns: Arc<RowColumns>,
+    /// Which of the key columns come in binary format, a bit each.
+    pub binary: u16,
+}
+
+/// The RowDescriptions of one worker's sessions, by their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Descriptions {
+    known: HashMap<u128, Known, RandomState>,
+    bytes: usize,
+    used: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    described: Described,
+    bytes: usize,
+    used: u64,
+}
+
+impl Descriptions {
+    /// What `body` describes; `None` when it is no RowDescription.
+    pub(super) fn read(&mut self, body: &[u8]) -> Option<Described> {
+        let hash = xxh3_128(body);
+        self.used += 1;
+        if let Some(known) = self.known.get_mut(&hash) {
+            known.used = self.used;
+            return Some(known.described.clone());
+        }
+        let described = describe(&message::row_description(body)?);
+        let bytes = body.len() + described.columns.all.len() * size_of::<RowColumn>();
+        while !self.known.is_empty()
+            && (self.known.len() >= DESCRIPTIONS_MAX || self.bytes + bytes > DESCRIPTIONS_BYTES_MAX)
+        {
+            self.forget_oldest();
+        }
+        self.bytes += bytes;
+        let known = Known {
+            described: described.clone(),
+            bytes,
+            used: self.used,
+        };
+        self.known.insert(hash, known);
+        Some(described)
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self
+            .known
+            .iter()
+            .min_by_key(|(_, known)| known.used)
+            .map(|(hash, _)| *hash);
+        if let Some(known) = oldest.and_then(|hash| self.known.remove(&hash)) {
+            self.bytes -= known.bytes;
+        }
+    }
+}
+
+fn describe(columns: &[ColumnDescription<'_>]) -> Described {
+    let of_kind = |wanted: fn(u32) -> bool| {
+        columns
+            .iter()
+            .enumerate()
+            .filter(move |(_, column)| wanted(column.type_oid))
+            .filter_map(|(index, _)| u16::try_from(index).ok())
+    };
+    let mut keys: Vec<u16> = of_kind(types::is_number_or_uuid)
+        .chain(of_kind(types::is_text))
+        .take(KEY_COLUMNS_MAX)
+        .collect();
+    keys.sort_unstable();
+    let binary = keys
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| {
+            columns
+                .get(usize::from(**key))
+                .is_some_and(|column| column.is_binary)
+        })
+        .fold(0, |bits, (place, _)| bits | 1 << place);
+    let all = columns
+        .iter()
+        .map(|column| RowColumn {
+            name: String::from_utf8_lossy(column.name.get(..NAME_BYTES_MAX).unwrap_or(column.name))
+                .into(),
+            table_oid: column.table_oid,
+            attribute: column.attribute,
+            type_oid: column.type_oid,
+        })
+        .collect();
+    Described {
+        columns: Arc::new(RowColumns {
+            all,
+            keys: keys.into(),
+        }),
+        binary,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(columns: &[(&str, u32)]) -> Vec<u8> {
+        let mut body = (columns.len() as u16).to_be_bytes().to_vec();
+        for (name, type_oid) in columns {
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(&[0, 0, 0, 0x40, 0, 0, 1]);
+            body.extend_from_slice(&type_oid.to_be_bytes());
+            body.extend_from_slice(&[0, 4, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+        }
+        body
+    }
+
+    #[test]
+    fn numbers_and_uuids_come_before_texts_and_all_in_their_order() {
+        let mut columns = vec![("note", 25), ("price", 1700), ("id", 23), ("slug", 1043)];
+        columns.extend(std::iter::repeat_n(("n", 20), 14));
+        let described = Descriptions::default()
+            .read(&body(&columns))
+            .expect("columns");
+        let keys: Vec<u16> = [0, 2].into_iter().chain(4..18).collect();
+        assert_eq!(*described.columns.keys, *keys);
+        assert_eq!(described.columns.all.len(), 18);
+    }
+
+    #[test]
+    fn a_repeated_description_is_the_same_one() {
+        let mut descriptions = Descriptions::default();
+        let body = body(&[("id", 23)]);
+        let first = descriptions.read(&body).expect("columns");
+        let second = descriptions.read(&body).expect("columns");
+        assert!(Arc::ptr_eq(&first.columns, &second.columns));
+        assert!(descriptions.read(&body[1..]).is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut descriptions = Descriptions::default();
+        for n in 0..3000 {
+            let names: Vec<String> = (0..n % 300).map(|i| format!("{n}_{i}")).collect();
+            let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
+            descriptions.read(&body(&columns)).expect("columns");
+            assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
+            assert!(descriptions.bytes <= DESCRIPTIONS_BYTES_MAX);
+        }
+        let sum: usize = descriptions.known.values().map(|known| known.bytes).sum();
+        assert_eq!(descriptions.bytes, sum);
+    }
+}

@@ -1,0 +1,285 @@
+//! The constants of a statement as hashes, in the order of its normalised text: the hot path's [`Text`].
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::text::{Literal, Quotes, Sign, Text};
+use super::value::{
+    CONSTANTS_MAX, Content, ContentReader, KEY_BYTES_MAX, Slot, Source, ValueKey, mix,
+};
+
+/// Statements whose end was not looked at: no two of them are known to be equal.
+static TRUNCATED: AtomicU64 = AtomicU64::new(1);
+
+/// Keeps the same constants as the normalised text does, without the text.
+#[derive(Default)]
+pub(super) struct Values {
+    /// Without one nothing is looked at.
+    key: Option<ValueKey>,
+    /// The first [`CONSTANTS_MAX`] constants.
+    slots: Vec<Slot>,
+    /// How many constants there are.
+    len: usize,
+    /// All literals so far, those that were cut back included.
+    all: u64,
+    string: String,
+    reader: ContentReader,
+}
+
+/// The string that is being read, or was read last.
+#[derive(Debug, Clone, Copy, Default)]
+struct String {
+    open: bool,
+    /// Whether it is a constant at all: what belongs to a cast is none.
+    counts: bool,
+    /// The place of its constant.
+    index: usize,
+    /// Whether its content is what it says, and may be a key.
+    plain: bool,
+}
+
+impl Values {
+    pub(super) fn set_key(&mut self, key: Option<ValueKey>) {
+        if self.key != key {
+            *self = Values {
+                key,
+                ..Values::default()
+            };
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, slot: Slot) {
+        if self.len < CONSTANTS_MAX {
+            self.slots.push(slot);
+        }
+        self.len += 1;
+    }
+
+    /// The constant at `index` turned out to be this.
+    fn set(&mut self, index: usize, content: &Content) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = content.slot();
+        }
+    }
+
+    fn literal(&mut self, key: ValueKey, literal: Literal<'_>) -> Source {
+        match literal {
+            Literal::Number { raw, sign } => self.number(key, raw, sign),
+            Literal::Parameter { raw, sign } => match (sign, parameter(raw)) {
+                (Sign::Plus, Some(number)) => Source::Parameter(number),
+                (Sign::Minus, _) => {
+                    self.all = mix(self.all, u64::from(b'-'));
+                    Source::Nothing
+                }
+                (Sign::Plus, None) => Source::Nothing,
+            },
+            Literal::String { sign } => {
+                self.string.index = self.len;
+                self.string.plain = sign == Sign::Plus;
+                if sign == Sign::Minus {
+                    self.all = mix(self.all, u64::from(b'-'));
+                }
+                Source::Nothing
+            }
+            Literal::Keyword(first) => {
+                self.all = mix(self.all, u64::from(first));
+                Source::Nothing
+            }
+            Literal::Name | Literal::Folded => Source::Nothing,
+        }
+    }
+
+    fn number(&mut self, key: ValueKey, raw: &[u8], sign: Sign) -> Source {
+        let Some(value) = integer(raw, sign) else {
+            let bits = key.content(raw).bits;
+            self.all = mix(self.all, bits ^ u64::from(sign == Sign::Minus));
+            return Source::Nothing;
+        };
+        let value = key.int(value);
+        self.all = mix(self.all, value.bits());
+        Source::Value(value)
+    }
+
+    #[cold]
+    fn odd_escape(&mut self, byte: u8) {
+        self.string.plain = false;
+        self.content(&[b'\\', byte]);
+    }
+}
+
+impl Text for Values {
+    #[inline]
+    fn begin_statement(&mut self) {
+        self.slots.clear();
+        self.len = 0;
+        self.all = 0;
+        self.string = String::default();
+    }
+
+    fn begin_inner(&mut self) {
+        self.begin_statement();
+    }
+
+    #[inline(always)]
+    fn position(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn truncate(&mut self, position: usize) {
+        self.len = self.len.min(position);
+        self.slots.truncate(position);
+    }
+
+    fn repeat(&mut self, from: usize, to: usize) {
+        let repeated = self.len > to;
+        self.truncate(to);
+        if repeated {
+            for slot in self.slots.iter_mut().skip(from) {
+                *slot = Slot::SEVERAL;
+            }
+        }
+    }
+
+    fn collapse(&mut self, position: usize, _gap: bool) {
+        let slot = match self.len.saturating_sub(position) {
+            0 => Slot::NOTHING,
+            1 => self.slots.get(position).copied().unwrap_or(Slot::NOTHING),
+            _ => Slot::SEVERAL,
+        };
+        self.truncate(position);
+        if self.key.is_some() {
+            self.push(slot);
+        }
+    }
+
+    #[inline(always)]
+    fn token(&mut self, _raw: &[u8], _gap: bool) {}
+
+    #[inline]
+    fn constant(&mut self, _gap: bool, literal: Literal<'_>) {
+        let Some(key) = self.key else { return };
+        let source = self.literal(key, literal);
+        self.push(Slot {
+            source,
+            ..Slot::NOTHING
+        });
+    }
+
+    #[inline]
+    fn begin_string(&mut self, quotes: Quotes, counts: bool) {
+        if self.key.is_none() {
+            return;
+        }
+        self.string.open = true;
+        self.string.counts = counts;
+        self.string.plain &= quotes == Quotes::Plain;
+        self.reader.clear();
+    }
+
+    #[cold]
+    fn continue_string(&mut self) {
+        if self.key.is_none() {
+            return;
+        }
+        let string = self.string;
+        if string.counts {
+            // Its first part was taken for the whole: as a key it is lost, as a difference it stays.
+            if let Some(slot) = self.slots.get_mut(string.index) {
+                *slot = Slot::NOTHING;
+            }
+        }
+        self.string = String {
+            open: true,
+            plain: false,
+            ..string
+        };
+        self.reader.clear();
+    }
+
+    #[inline]
+    fn content(&mut self, part: &[u8]) {
+        if let Some(key) = self.key
+            && self.string.open
+            && self.string.counts
+        {
+            self.reader.push(key, part);
+        }
+    }
+
+    fn escaped(&mut self, byte: u8) {
+        if !self.string.open || !self.string.counts {
+            return;
+        }
+        match byte {
+            b'n' => self.content(b"\n"),
+            b't' => self.content(b"\t"),
+            b'r' => self.content(b"\r"),
+            b'b' => self.content(b"\x08"),
+            b'f' => self.content(b"\x0c"),
+            b'0'..=b'7' | b'x' | b'u' | b'U' => self.odd_escape(byte),
+            _ => self.content(&[byte]),
+        }
+    }
+
+    #[inline]
+    fn end_string(&mut self) {
+        let Some(key) = self.key else { return };
+        if !std::mem::take(&mut self.string.open) || !self.string.counts {
+            return;
+        }
+        let content = self.reader.finish(key);
+        self.all = mix(self.all, content.bits);
+        if self.string.plain {
+            self.set(self.string.index, &content);
+        }
+    }
+
+    fn values(&mut self, truncated: bool) -> (&[Slot], u64) {
+        if truncated && self.key.is_some() {
+            self.all = mix(self.all, TRUNCATED.fetch_add(1, Ordering::Relaxed));
+        }
+        (&self.slots, self.all)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>() + self.reader.held_bytes()
+    }
+
+    #[inline(always)]
+    fn end_statement(&mut self) {}
+
+    #[inline(always)]
+    fn repeated(&mut self) {}
+}
+
+/// The integer that a number and the signs before it are.
+fn integer(raw: &[u8], sign: Sign) -> Option<i64> {
+    if raw.is_empty() || raw.len() > KEY_BYTES_MAX {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for byte in raw {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    match sign {
+        Sign::Plus => i64::try_from(value).ok(),
+        Sign::Minus => 0i64.checked_sub_unsigned(value),
+    }
+}
+
+/// The number of `$n`.
+fn parameter(raw: &[u8]) -> Option<u16> {
+    std::str::from_utf8(raw.get(1..)?).ok()?.parse().ok()
+}
