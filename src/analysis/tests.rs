@@ -43,8 +43,12 @@ fn sequences(part: &FeedPart) -> Vec<u64> {
 
 #[test]
 fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
-    let mut analysis =
-        Analysis::new(Store::new(&StoreSettings::default()), Settings::default()).unwrap();
+    let mut analysis = Analysis::new(
+        Store::new(&StoreSettings::default()),
+        Arc::default(),
+        Settings::default(),
+    )
+    .unwrap();
     let feed = analysis.feed();
     (0..5).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
     assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
@@ -77,7 +81,7 @@ fn every_shape_is_parsed_also_those_without_events() {
             worker.shape(Fingerprint(n), Verb::Select, text).unwrap()
         })
         .collect();
-    let mut analysis = Analysis::new(store, Settings::default()).unwrap();
+    let mut analysis = Analysis::new(store, Arc::default(), Settings::default()).unwrap();
     // Each tick hands over what fits; dropping the analysis waits for the parser.
     while analysis.shapes_parsed < shapes.len() {
         analysis.tick(Moment(0));
@@ -114,7 +118,7 @@ struct Run {
 impl Run {
     fn new(settings: Settings) -> Run {
         let store = Store::new(&StoreSettings::default());
-        let mut analysis = Analysis::new(Arc::clone(&store), settings).unwrap();
+        let mut analysis = Analysis::new(Arc::clone(&store), Arc::default(), settings).unwrap();
         analysis.tick(Moment(SECOND));
         Run {
             worker: store.worker(),
@@ -197,6 +201,11 @@ fn what_is_found_in_a_unit_is_published_with_it() {
         panic!("{} findings", snapshot.findings.len())
     };
     assert_eq!(found.finding.kind, detect::Kind::WriteLoop);
+    assert!(
+        found.advice.django.contains("bulk_create"),
+        "{}",
+        found.advice.django
+    );
     let [unit] = snapshot.units.as_slice() else {
         panic!("{} units", snapshot.units.len())
     };
