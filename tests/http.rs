@@ -51,7 +51,12 @@ impl Admin {
     fn start(wanted: Wanted) -> Admin {
         let clock = Clock::start();
         let store = Store::new(&StoreSettings::default());
-        let analysis = Analysis::new(Arc::clone(&store), AnalysisSettings::default()).unwrap();
+        let analysis = Analysis::new(
+            Arc::clone(&store),
+            Arc::default(),
+            AnalysisSettings::default(),
+        )
+        .unwrap();
         let registry = Arc::new(Registry::new());
         let listener = registry.add_listener("default".into(), "127.0.0.1:6433".into(), 1);
         listener.set_upstream_address("127.0.0.1:5432".into());

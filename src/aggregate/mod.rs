@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Moment, Phases, Shape};
+use crate::sql::Fingerprint;
 
 pub use delta::Worker;
 pub use health::{Health, HealthCount};
@@ -186,6 +187,11 @@ impl Store {
     /// At most `max` shapes from the `from`th on, in the order in which they came.
     pub fn shapes_from(&self, from: usize, max: usize) -> Vec<Arc<Shape>> {
         self.shapes.from(from, max)
+    }
+
+    /// The shape of `fingerprint`, if it is known.
+    pub fn shape(&self, fingerprint: Fingerprint) -> Option<Arc<Shape>> {
+        self.shapes.get(fingerprint)
     }
 
     /// Merges `delta` and leaves it empty.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{FindingTotals, FoundAndAdvised, IgnoreRuleUse};
-use crate::advise::Advice;
+use crate::advise::{Advice, Guide, has_sibling};
+use crate::aggregate::Store;
 use crate::detect::{Detector, Finding, FindingId};
 use crate::event::Moment;
 
@@ -17,7 +18,10 @@ pub(super) struct Found {
     pub list: Vec<Arc<FoundAndAdvised>>,
     pub totals: Vec<FindingTotals>,
     pub ignore_rules: Vec<IgnoreRuleUse>,
-    revision: Option<u64>,
+    /// The list by id, with whether each has a sibling.
+    described: HashMap<FindingId, (Arc<FoundAndAdvised>, bool)>,
+    /// The detector's revision and the guide's.
+    revision: Option<(u64, u64)>,
     at: Moment,
 }
 
@@ -28,29 +32,35 @@ impl Found {
         detector: &Detector,
         now: Moment,
         haste: Haste,
-        advise: impl Fn(&Finding) -> Advice,
+        (guide, store): (&Guide, &Store),
     ) -> bool {
-        let revision = Some(detector.revision());
+        let revision = Some((detector.revision(), guide.revision()));
         let early = self.revision.is_some() && now.since(self.at) < AGAIN_NS;
         if self.revision == revision || (early && haste == Haste::None) {
             return false;
         }
+        let reworded = self.revision.map(|(_, words)| words) != revision.map(|(_, words)| words);
         self.revision = revision;
         self.at = now;
-        let mut before: HashMap<FindingId, Arc<FoundAndAdvised>> = self
-            .list
-            .drain(..)
-            .map(|found| (found.finding.id, found))
-            .collect();
-        self.list = detector
-            .findings()
-            .map(|finding| match before.remove(&finding.id) {
-                Some(known) if says_the_same(&known.finding, finding) => known,
-                _ => Arc::new(FoundAndAdvised {
+        let mut before = std::mem::take(&mut self.described);
+        for finding in detector.findings() {
+            let siblings = has_sibling(finding, detector.findings());
+            let known = before.remove(&finding.id).filter(|(known, had_siblings)| {
+                !reworded && *had_siblings == siblings && says_the_same(&known.finding, finding)
+            });
+            let described = known.unwrap_or_else(|| {
+                let found = FoundAndAdvised {
                     finding: finding.clone(),
-                    advice: advise(finding),
-                }),
-            })
+                    advice: advise(finding, siblings, guide, store),
+                };
+                (Arc::new(found), siblings)
+            });
+            self.described.insert(finding.id, described);
+        }
+        self.list = self
+            .described
+            .values()
+            .map(|(found, _)| Arc::clone(found))
             .collect();
         self.list.sort_by_key(|found| {
             let finding = &found.finding;
@@ -75,6 +85,21 @@ impl Found {
             .collect();
         true
     }
+}
+
+fn advise(finding: &Finding, siblings: bool, guide: &Guide, store: &Store) -> Advice {
+    let shape = |fingerprint| store.shape(fingerprint);
+    let child = shape(finding.child.fingerprint);
+    let parent = finding
+        .parent
+        .as_ref()
+        .and_then(|parent| shape(parent.fingerprint));
+    guide.advise(
+        finding,
+        child.as_ref().and_then(|shape| shape.facts()),
+        parent.as_ref().and_then(|shape| shape.facts()),
+        siblings,
+    )
 }
 
 /// Whether somebody waits for the change.

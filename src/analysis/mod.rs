@@ -21,9 +21,9 @@ mod waiting;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::advise::Advice;
+use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::detect::{self, Detector, Finding, Loops};
+use crate::detect::{self, Detector, Loops};
 use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
 use crate::unit::{self, Unit, Units};
@@ -74,6 +74,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Analysis {
     store: Arc<Store>,
+    guide: Arc<Guide>,
     parser: FactsWorker,
     /// How many of the store's shapes were handed to the parser.
     shapes_parsed: usize,
@@ -115,7 +116,11 @@ struct Published {
 
 impl Analysis {
     /// An analysis that has seen nothing; starts the thread on which new shapes are parsed.
-    pub fn new(store: Arc<Store>, settings: Settings) -> std::io::Result<Analysis> {
+    pub fn new(
+        store: Arc<Store>,
+        guide: Arc<Guide>,
+        settings: Settings,
+    ) -> std::io::Result<Analysis> {
         // What is open is there twice, as it grows and as it is shown; what ended has the other half.
         let open = unit::Settings {
             timeline_bytes_max: settings.timeline_bytes_max / 4,
@@ -123,6 +128,7 @@ impl Analysis {
         };
         Ok(Analysis {
             store,
+            guide,
             parser: FactsWorker::start(PARSER_QUEUE_MAX)?,
             shapes_parsed: 0,
             feed: Arc::default(),
@@ -249,7 +255,10 @@ impl Analysis {
         } else {
             Haste::Now
         };
-        let found = results.found.refresh(&results.detector, now, haste, advice);
+        let found =
+            results
+                .found
+                .refresh(&results.detector, now, haste, (&self.guide, &self.store));
         let state = Published {
             statements: results.statements,
             units: results.units,
@@ -296,8 +305,4 @@ impl Results {
         self.growing.looked(unit.id(), record, now);
         self.units += 1;
     }
-}
-
-fn advice(_: &Finding) -> Advice {
-    Advice::default()
 }

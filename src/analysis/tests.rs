@@ -43,8 +43,12 @@ fn sequences(part: &FeedPart) -> Vec<u64> {
 
 #[test]
 fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
-    let mut analysis =
-        Analysis::new(Store::new(&StoreSettings::default()), Settings::default()).unwrap();
+    let mut analysis = Analysis::new(
+        Store::new(&StoreSettings::default()),
+        Arc::default(),
+        Settings::default(),
+    )
+    .unwrap();
     let feed = analysis.feed();
     (0..5).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
     assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
@@ -77,7 +81,7 @@ fn every_shape_is_parsed_also_those_without_events() {
             worker.shape(Fingerprint(n), Verb::Select, text).unwrap()
         })
         .collect();
-    let mut analysis = Analysis::new(store, Settings::default()).unwrap();
+    let mut analysis = Analysis::new(store, Arc::default(), Settings::default()).unwrap();
     // Each tick hands over what fits; dropping the analysis waits for the parser.
     while analysis.shapes_parsed < shapes.len() {
         analysis.tick(Moment(0));
@@ -92,6 +96,16 @@ fn every_shape_is_parsed_also_those_without_events() {
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
+/// Waits for the parser's thread.
+#[allow(clippy::disallowed_methods, reason = "another thread needs real time")]
+fn until(mut done: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed().as_secs() < 60, "the parser is stuck");
+        std::thread::yield_now();
+    }
+}
+
 /// An analysis, and one connection.
 struct Run {
     analysis: Analysis,
@@ -104,7 +118,7 @@ struct Run {
 impl Run {
     fn new(settings: Settings) -> Run {
         let store = Store::new(&StoreSettings::default());
-        let mut analysis = Analysis::new(Arc::clone(&store), settings).unwrap();
+        let mut analysis = Analysis::new(Arc::clone(&store), Arc::default(), settings).unwrap();
         analysis.tick(Moment(SECOND));
         Run {
             worker: store.worker(),
@@ -151,17 +165,13 @@ impl Run {
 
     /// Ticks, time standing still, until the facts are there and all is taken.
     fn settle(&mut self) -> Arc<Snapshot> {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        loop {
+        until(|| {
             self.tick();
-            if self.analysis.waiting.since().is_none() {
-                // Findings are described again a few times a second.
-                self.now += SECOND / 4;
-                return self.tick();
-            }
-            assert!(std::time::Instant::now() < deadline, "the parser is stuck");
-            std::thread::yield_now();
-        }
+            self.analysis.waiting.since().is_none()
+        });
+        // Findings are described again a few times a second.
+        self.now += SECOND / 4;
+        self.tick()
     }
 
     fn close(&mut self) {
@@ -191,6 +201,11 @@ fn what_is_found_in_a_unit_is_published_with_it() {
         panic!("{} findings", snapshot.findings.len())
     };
     assert_eq!(found.finding.kind, detect::Kind::WriteLoop);
+    assert!(
+        found.advice.django.contains("bulk_create"),
+        "{}",
+        found.advice.django
+    );
     let [unit] = snapshot.units.as_slice() else {
         panic!("{} units", snapshot.units.len())
     };
@@ -229,11 +244,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
     run.observe("SELECT c FROM d WHERE e = $1", 1);
     run.tick();
     let behind = run.store.shapes_from(0, 1).remove(0);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while behind.facts.get().is_none() {
-        assert!(std::time::Instant::now() < deadline, "the parser is stuck");
-        std::thread::yield_now();
-    }
+    until(|| behind.facts.get().is_some());
     run.now += SECOND;
     assert_eq!(run.tick().statements, 0);
     run.now += SECOND;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::advise::Guide;
 use crate::aggregate::Store;
 use crate::analysis::{self, Analysis, Feed};
 use crate::clock::Clock;
@@ -28,9 +29,10 @@ impl Collector {
         rings: Vec<Arc<ArrayQueue<Observed>>>,
         clock: Clock,
         tick: Duration,
+        guide: Arc<Guide>,
         settings: analysis::Settings,
     ) -> io::Result<Collector> {
-        let analysis = Analysis::new(Arc::clone(&store), settings)?;
+        let analysis = Analysis::new(Arc::clone(&store), guide, settings)?;
         let feed = analysis.feed();
         let (stop, stopped) = channel();
         let mut rounds = Rounds {
