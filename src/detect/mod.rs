@@ -131,7 +131,7 @@ impl Detector {
         let place = Place {
             index: joined.index,
             gap_ns,
-            after_pause: joined.pause == Pause::Soft,
+            after_pause: joined.pause != Pause::None,
             transaction: unit.transaction_ordinal(),
         };
         let bounds = self.bounds();

@@ -27,7 +27,9 @@ class Pair:
         return _told(finding) == (self.kind, self.parent_table, self.child_table)
 
     def explains(self, finding: dict[str, Any]) -> bool:
-        return self.is_told_by(finding) or _told(finding) == self.inside
+        """Whether it tells of this pair's loop, the parent left out where a pause cut it off."""
+        cut_off = (self.kind, None, self.child_table)
+        return self.is_told_by(finding) or _told(finding) in (self.inside, cut_off)
 
 
 def _told(finding: dict[str, Any]) -> tuple[str, str | None, str | None]:
