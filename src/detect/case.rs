@@ -92,6 +92,8 @@ impl<'a> FlowCase<'a> {
             .max_by_key(|case| {
                 (
                     case.relation.fit >= Fit::Formed,
+                    // A column that was run through rather than one that merely has the values, too.
+                    case.is_run(),
                     case.track.in_order,
                     // The child's own column rather than one of a table that it joins.
                     case.slot.column.table.as_deref() == case.facts.main_table.as_deref(),
