@@ -28,6 +28,8 @@ from .scoring import score, score_mixed, score_peer
 
 POSTGRES = 16
 MIXED_THREADS = 16
+LATEST = 60
+"""Findings looked at after each run: those that were seen last."""
 BETWEEN_RUNS_S = (0.055, 0.095)
 """A visitor's pause, as between other requests, above `unit_gap`."""
 UNITS_EVERY = 60
@@ -74,7 +76,7 @@ class Evaluation:
                 played = player.play(name, variant)
                 runs.setdefault(name, {})[variant] = played
                 ledger.played(Run(name, variant, played["started"], played["ended"], played["statements"]))
-                ledger.poll(proxy.items("findings"))
+                ledger.poll(proxy.api("findings", sort="last_seen", limit=LATEST)["items"])
                 if count % UNITS_EVERY == UNITS_EVERY - 1:
                     units |= {unit["id"]: unit for unit in proxy.items("units")}
             player.let_go()
