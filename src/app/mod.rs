@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::advise::Guide;
 use crate::aggregate::Store;
+use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::http::Access;
@@ -105,6 +107,7 @@ struct Running {
     proxy: Proxy,
     slow_log: Writer,
     access: Option<Access>,
+    guide: Arc<Guide>,
 }
 
 /// Runs the proxy until it is told to end.
@@ -124,6 +127,8 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let registry = Arc::new(Registry::new());
     let store = Store::new(&settings::aggregate(&config));
     let shared = settings::observer(&config);
+    let guide = Arc::new(Guide::default());
+    guide.set_models(Arc::clone(&config.advise.map));
     let slow_log = start_slow_log(&config, &shared, &store, clock)?;
     let admin_listener = admin::bind(config.admin.listen)?;
 
@@ -159,6 +164,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         admin_listener,
         settings::http(&config, &store, &registry, collector.feed(), clock),
     )?;
+    let catalog = start_catalog(&config, &guide, &store)?;
     ports::announce(&config, proxy.bound_addresses(), admin.address())?;
 
     let mut running = Running {
@@ -170,9 +176,11 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         proxy,
         slow_log,
         access: admin.access(),
+        guide,
     };
     runtime.block_on(running.until_told_to_end(&mut signals));
     admin.release();
+    drop(catalog);
     runtime.block_on(running.drain(&mut signals));
 
     let Running {
@@ -239,6 +247,21 @@ fn start_slow_log(
     })?;
     Writer::start(log, config.tick)
         .map_err(|error| AppError::internal("start the slow log")(error.into()))
+}
+
+/// The catalogue connection's thread, where the configuration names a database for it.
+fn start_catalog(
+    config: &Config,
+    guide: &Arc<Guide>,
+    store: &Arc<Store>,
+) -> Result<Option<Catalog>, AppError> {
+    let Some(address) = &config.advise.catalog else {
+        return Ok(None);
+    };
+    let settings = catalog::Settings::of(address.clone());
+    Catalog::start(settings, Arc::clone(guide), Arc::clone(store))
+        .map(Some)
+        .map_err(|error| AppError::internal("start the catalogue's thread")(error.into()))
 }
 
 /// What a signal asks for.

@@ -200,6 +200,98 @@ fn the_account_of_all_sessions_has_an_end() {
     assert_eq!(room.shared.session_bytes(), 0);
 }
 
+const ROWS: &[u8] = b"T\0\0\0\x1a\0\x01a\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0\
+    D\0\0\0\x0b\0\x01\0\0\0\x017";
+
+#[test]
+fn results_on_their_way_have_one_account_and_give_back_what_they_took() {
+    let room = room(1 << 20, u64::MAX);
+    room.shared.flow.bytes_max.store(400, Ordering::Relaxed);
+    let mut tap = room.observer.open(start(1));
+    tap.relayed(UPSTREAM, LOGIN, Moment(1));
+    for at in 2..6 {
+        tap.relayed(CLIENT, QUERY, Moment(at));
+        tap.relayed(UPSTREAM, &[ROWS, ANSWER].concat(), Moment(at));
+    }
+    let ring = room.observer.ring();
+    let mut results = 0;
+    let mut events = Vec::new();
+    while let Some(Observed::Query(event)) = ring.pop() {
+        let flow = event.flow.as_ref().expect("its constants at least");
+        assert_eq!(flow.constants.len(), 1);
+        results += usize::from(flow.result.is_some());
+        events.push(event);
+    }
+    assert_eq!((events.len(), results), (4, 2));
+    let dropped = room.store.health().events_dropped();
+    assert_eq!(
+        (dropped[0].reason, dropped[0].count, dropped.len()),
+        ("flow_full", 2, 1)
+    );
+    assert!(room.shared.flow.bytes.load(Ordering::Relaxed) > 0);
+    drop(events);
+    assert_eq!(room.shared.flow.bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_end_of_a_session_comes_last_and_says_how_many_queries_there_were() {
+    let room = room(1 << 20, u64::MAX);
+    for lost in [false, true] {
+        let mut tap = room.observer.open(start(1));
+        tap.relayed(UPSTREAM, LOGIN, Moment(1));
+        for at in 2..4 {
+            tap.relayed(CLIENT, QUERY, Moment(at));
+            tap.relayed(UPSTREAM, ANSWER, Moment(at));
+        }
+        if lost {
+            tap.relayed(UPSTREAM, b"\0garbage", Moment(4));
+        }
+        tap.closed(Moment(5));
+        let ring = room.observer.ring();
+        let told: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+        assert!(matches!(
+            &told[..],
+            [Observed::Query(first), Observed::Query(second), Observed::Closed(closed)]
+                if (first.sequence, second.sequence) == (0, 1)
+                    && (closed.queries, closed.at) == (2, Moment(5))
+        ));
+    }
+    // Nobody logged in: nothing was there to end.
+    room.observer.open(start(2)).closed(Moment(6));
+    assert!(room.observer.ring().is_empty());
+}
+
+#[test]
+fn events_are_dropped_on_purpose_as_often_as_was_asked_for() {
+    let room = room(1 << 20, u64::MAX);
+    room.shared
+        .drop_events_per_10000
+        .store(1000, Ordering::Relaxed);
+    let mut tap = room.observer.open(start(1));
+    tap.relayed(UPSTREAM, LOGIN, Moment(1));
+    let ring = room.observer.ring();
+    let mut sequences = Vec::new();
+    for at in 0..2000 {
+        tap.relayed(CLIENT, QUERY, Moment(at + 2));
+        tap.relayed(UPSTREAM, ANSWER, Moment(at + 2));
+        if let Some(Observed::Query(event)) = ring.pop() {
+            sequences.push(event.sequence);
+        }
+    }
+    let dropped = room.store.health().events_dropped();
+    assert_eq!((dropped.len(), dropped[0].reason), (1, "on_purpose"));
+    assert!(
+        (120..280).contains(&dropped[0].count),
+        "{}",
+        dropped[0].count
+    );
+    // What is missing shows as a gap.
+    assert_eq!(sequences.len() as u64 + dropped[0].count, 2000);
+    assert!(sequences.is_sorted());
+    room.store.collect(Moment(3000));
+    assert_eq!(room.store.summary().queries, 2000);
+}
+
 /// A tap with a fault: panics at the n-th call.
 struct Faulty(u32);
 
