@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
+use crate::analysis::Feed;
 use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -105,6 +106,7 @@ struct Running {
     store: Arc<Store>,
     shared: Arc<Shared>,
     proxy: Proxy,
+    feed: Arc<Feed>,
     slow_log: Writer,
     access: Option<Access>,
     guide: Arc<Guide>,
@@ -157,8 +159,15 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         StartError::Listen { .. } => AppError::Listen(error),
         _ => AppError::internal("start the proxy")(error.into()),
     })?;
-    let collector = Collector::start(Arc::clone(&store), rings, clock, config.tick)
-        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    let collector = Collector::start(
+        Arc::clone(&store),
+        rings,
+        clock,
+        config.tick,
+        Arc::clone(&guide),
+        settings::analysis(&config),
+    )
+    .map_err(|error| AppError::internal("start the collector")(error.into()))?;
     slow_log.watch(collector.feed());
     let admin = Admin::start(
         admin_listener,
@@ -174,6 +183,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         store,
         shared,
         proxy,
+        feed: collector.feed(),
         slow_log,
         access: admin.access(),
         guide,

@@ -260,13 +260,11 @@ impl Group {
         let flow = event.flow.as_deref()?;
         let mut found = None;
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            let (Some(source), Some(slot)) =
-                (sources.get(track.source), self.slots.get(track.slot))
-            else {
+            let Some(slot) = self.slots.get(track.slot) else {
                 continue;
             };
             let value = value(&flow.constants, slot);
-            if let (Step::InOrder, Some(row)) = track.take(source, value, event.requested_at)
+            if let (Step::InOrder, Some(row)) = track.take(sources, value, event.requested_at)
                 && found.is_none()
             {
                 found = Some((index, row));

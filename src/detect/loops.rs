@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::findings::Ran;
 use super::group::{Group, Member, TRACKS_MAX, Tallies, value};
-use super::knowledge::{Fit, Knowledge};
+use super::knowledge::{Fit, Knowledge, Named};
+use super::rules;
 use super::source::Source;
 use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
@@ -49,6 +50,8 @@ pub struct Loops {
     held_bytes: usize,
     cut: bool,
     pub(super) tallies: Tallies,
+    /// Statements that read PostgreSQL's own tables.
+    catalogue_reads: u64,
     /// Writes to each table so far.
     writes: HashMap<Box<str>, u64>,
     last_group: Option<usize>,
@@ -112,6 +115,9 @@ impl Loops {
         self.charge_gap(place.gap_ns);
         self.note_tags(event);
         let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        if facts.is_some_and(rules::reads_catalogue) {
+            self.catalogue_reads += 1;
+        }
         if facts.is_some_and(|facts| facts.lock == Lock::SkipLocked) {
             self.tallies.queue_reads += 1;
         }
@@ -145,6 +151,12 @@ impl Loops {
                 self.tags.push((Arc::from(key), Arc::from(value)));
             }
         }
+    }
+
+    /// Whether a tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
+    /// statement, and nobody waits for it.
+    pub(super) fn is_tool(&self) -> bool {
+        self.tallies.definitions > 0 || self.catalogue_reads > 0
     }
 
     /// The tags of the unit, and the line of code that sent the statements of a shape.
@@ -267,18 +279,28 @@ impl Loops {
         let mut found: Vec<(Rank, Track)> = Vec::new();
         for (slot_index, slot) in group.slots.iter().enumerate() {
             for (source_index, source) in self.sources.iter().enumerate() {
+                // No loop runs over a single row.
+                if source.end() < 2 {
+                    continue;
+                }
                 for key in source.key_columns() {
-                    let Some(track) = replay(group, source, source_index, key, slot_index) else {
+                    // Most columns have none of the values: that is told before anything is named.
+                    let mut first = group.history.iter().take(3);
+                    let shares = first.any(|past| {
+                        let value = past.values.get(slot_index).copied().flatten();
+                        value.is_some_and(|value| source.find(key, value, 0, u64::MAX).is_some())
+                    });
+                    if !shares {
+                        continue;
+                    }
+                    let parent = self.named(knowledge, database, source, key);
+                    let mut track = Track::new(source_index, key, slot_index);
+                    if parent.table.is_some() && parent.table == slot.column.table {
+                        track.own = self.own_column(group, &parent, knowledge, database);
+                    }
+                    let Some(track) = replay(group, &self.sources, track) else {
                         continue;
                     };
-                    let column = source
-                        .columns
-                        .keys
-                        .get(key)
-                        .map(|column| usize::from(*column))
-                        .unwrap_or_default();
-                    let facts = source.shape.as_deref().and_then(|shape| shape.facts());
-                    let parent = knowledge.column(database, facts, &source.columns, column);
                     let relation = knowledge.relation(&parent, &slot.column);
                     if relation.fit == Fit::Contradicted {
                         continue;
@@ -292,9 +314,10 @@ impl Loops {
                     let filtered = self.is_filtered_by(source, &parent);
                     found.push((
                         Rank {
+                            related: relation.fit >= Fit::Formed,
+                            in_order: track.in_order,
                             fit: relation.fit,
                             unfiltered: !filtered,
-                            in_order: track.in_order,
                             matched: track.matched,
                             latest: source
                                 .last_batch()
@@ -311,8 +334,45 @@ impl Loops {
         found.into_iter().map(|(_, track)| track).collect()
     }
 
+    fn named(
+        &self,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+        source: &Source,
+        key: usize,
+    ) -> Named {
+        let column = source
+            .columns
+            .keys
+            .get(key)
+            .map_or(0, |column| usize::from(*column));
+        let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+        knowledge.column(database, facts, &source.columns, column)
+    }
+
+    /// The column of that name in a group's own results.
+    fn own_column(
+        &self,
+        group: &Group,
+        column: &Named,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+    ) -> Option<(usize, usize)> {
+        let index = *self.source_by_shape.get(&group.fingerprint)?;
+        let source = self.sources.get(index)?;
+        // Its look-up key comes back with every row, and names no other one.
+        let is_key = |slot: &super::group::Slot| slot.column == *column;
+        if group.slots.iter().any(is_key) {
+            return None;
+        }
+        let key = source
+            .key_columns()
+            .find(|key| self.named(knowledge, database, source, *key) == *column)?;
+        Some((index, key))
+    }
+
     /// Whether a source's statement looks its rows up by that very column: then its values were known before.
-    pub(super) fn is_filtered_by(&self, source: &Source, column: &super::knowledge::Named) -> bool {
+    pub(super) fn is_filtered_by(&self, source: &Source, column: &Named) -> bool {
         self.group_of(source).is_some_and(|group| {
             group.slots.iter().any(|slot| {
                 slot.column == *column && slot.comparison != super::group::Comparison::Assigned
@@ -483,30 +543,21 @@ impl Loops {
 /// How good a column is as the source of a loop's values, best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
+    /// Whether names speak for it at all.
+    related: bool,
+    in_order: u64,
     fit: Fit,
     unfiltered: bool,
-    in_order: u64,
     matched: u64,
     latest: Moment,
 }
 
 /// Follows the first values of a group along one column; `None` when they do not run along it.
-fn replay(
-    group: &Group,
-    source: &Source,
-    source_index: usize,
-    key: usize,
-    slot: usize,
-) -> Option<Track> {
-    // No loop runs over a single row.
-    if source.end() < 2 {
-        return None;
-    }
-    let mut track = Track::new(source_index, key, slot);
+fn replay(group: &Group, sources: &[Source], mut track: Track) -> Option<Track> {
     let mut allowed = group.history.len() / 4;
     for past in group.history.iter() {
-        let value = past.values.get(slot).copied().flatten();
-        let (step, _) = track.take(source, value, past.requested_at);
+        let value = past.values.get(track.slot).copied().flatten();
+        let (step, _) = track.take(sources, value, past.requested_at);
         if step == Step::Missed {
             allowed = allowed.checked_sub(1)?;
         }

@@ -159,9 +159,9 @@ impl Detector {
         self.charge(&mut unit.payload);
     }
 
-    /// Judges a unit that is still open: what is found so far counts from now on.
-    pub fn grown(&mut self, unit: &mut Unit<Loops>) {
-        self.judge(unit);
+    /// Judges a unit that is still open: what is found so far counts from now on. The findings that it has.
+    pub fn grown(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+        self.judge(unit)
     }
 
     /// Judges a unit that ended; the findings that it has.

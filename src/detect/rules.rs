@@ -9,6 +9,11 @@ pub(super) fn is_user_table(table: &str) -> bool {
     !name.starts_with("pg_") && !schema.starts_with("pg_") && schema != "information_schema"
 }
 
+/// Whether a statement reads what tables there are.
+pub(super) fn reads_catalogue(facts: &Facts) -> bool {
+    facts.tables.iter().any(|table| !is_user_table(table))
+}
+
 /// Whether a statement reads tables at all, and none of PostgreSQL's own.
 pub(super) fn reads_user_tables(facts: &Facts) -> bool {
     !facts.tables.is_empty() && facts.tables.iter().all(|table| is_user_table(table))

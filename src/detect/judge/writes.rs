@@ -37,6 +37,9 @@ impl<'a> Court<'a> {
             let flow = flows
                 .iter()
                 .find(|case| case.group.fingerprint == group.fingerprint);
+            if flow.is_none() && self.loops.is_tool() {
+                continue;
+            }
             let mut price = Price::of(group, Price::remaining(Kind::WriteLoop, false));
             let mut queries = group.count;
             let parts = loops.iter().filter(|other| is_part_of(other, group));
