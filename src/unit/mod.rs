@@ -57,8 +57,6 @@ impl Default for Settings {
 pub enum Pause {
     /// Not so that it stands out.
     None,
-    /// Longer than its gaps mostly are, not longer than some of them: a busy machine's, or a person's.
-    Slow,
     /// It stands out from the connection's rhythm and could have separated two units, but did not.
     Soft,
 }

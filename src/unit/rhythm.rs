@@ -36,25 +36,14 @@ impl Rhythm {
             || (gap_ns >= PAUSE_MIN_NS && gap_ns >= TIMES.saturating_mul(self.p90_ns()))
     }
 
-    /// Whether a gap is slow for this connection. One such gap is nothing on a busy machine: of sixteen threads of one
-    /// interpreter, each hundredth gap inside a request is. One between each two statements of a loop is no loop.
-    pub(super) fn is_slow(&self, gap_ns: u64) -> bool {
-        gap_ns >= PAUSE_MIN_NS && gap_ns >= TIMES.saturating_mul(self.of_tenths_ns(5))
-    }
-
     fn p90_ns(&self) -> u64 {
-        self.of_tenths_ns(9)
-    }
-
-    /// The gap that so many tenths of the remembered ones do not exceed.
-    fn of_tenths_ns(&self, tenths: usize) -> u64 {
         let filled = usize::from(self.filled);
         let mut gaps = self.gaps_us;
         let Some(gaps) = gaps.get_mut(..filled) else {
             return 0;
         };
         gaps.sort_unstable();
-        gaps.get(filled * tenths / 10)
+        gaps.get(filled * 9 / 10)
             .map_or(0, |gap_us| u64::from(*gap_us) * 1_000)
     }
 }
@@ -88,16 +77,5 @@ mod tests {
             busy.stands_out(50 * MS, gap),
             "the setting has the last word"
         );
-    }
-
-    #[test]
-    fn a_gap_is_slow_beside_most_others_though_a_tenth_of_them_is_slow_too() {
-        let mut busy = Rhythm::default();
-        (0..GAPS).for_each(|n| busy.note(if n % 8 == 0 { 6 * MS } else { MS }));
-        assert!(!busy.stands_out(20 * MS, 50 * MS));
-        assert!(busy.is_slow(20 * MS));
-        assert!(!busy.is_slow(14 * MS), "shorter than anybody's think time");
-        (0..GAPS).for_each(|_| busy.note(6 * MS));
-        assert!(!busy.is_slow(20 * MS), "all of them are");
     }
 }

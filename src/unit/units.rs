@@ -375,11 +375,6 @@ impl<P: Default> Units<P> {
         let connection = self.connections.get_mut(&session)?;
         let class = self.classes.get(connection.class);
         let unit = self.open.get_mut(&id)?;
-        let outside = arrival.transaction.is_none();
-        let pause = match pause {
-            Pause::None if outside && connection.rhythm.is_slow(gap_ns) => Pause::Slow,
-            pause => pause,
-        };
         connection.bridged += u32::from(pause == Pause::Soft);
         let lost = std::mem::take(&mut connection.lost);
         if verdict == Verdict::Goes(Pause::None) && !before.paused && !lost {
