@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.error
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -27,10 +28,19 @@ def _tests_at(times: Times, begin: float, end: float) -> Iterator[str]:
     return (test for test, (started, stopped) in times.items() if started <= end and begin <= stopped)
 
 
-def _line(proxy: Pgprism, finding: dict[str, Any], times: Times) -> dict[str, Any]:
-    """A finding with the tests in which it was seen first and last, and the statements of its example."""
-    seen = [next(_tests_at(times, at, at), None) for at in map(_seconds, (finding["first_seen"], finding["last_seen"]))]
-    return finding | {"tests": seen}
+def _spread(proxy: Pgprism, finding: dict[str, Any], times: Times) -> dict[str, int]:
+    """How many of the example unit's children ran in which test; what no test ran is from `setUpTestData`."""
+    try:
+        unit = proxy.api(f"units/{finding['example_unit']}")
+    except urllib.error.HTTPError:
+        return {}
+    began = _seconds(unit["started_at"])
+    found: Counter[str] = Counter()
+    for statement in unit["timeline"]:
+        if statement["fingerprint"] == finding["fingerprint"]:
+            at = began + statement["at_ms"] / 1000
+            found[next(_tests_at(times, at, at), "outside of tests")] += 1
+    return dict(found)
 
 
 def test_the_slice_is_judged(servers, start_pgprism: Callable[..., Pgprism]) -> None:
@@ -43,7 +53,7 @@ def test_the_slice_is_judged(servers, start_pgprism: Callable[..., Pgprism]) -> 
     proxy.wait_no_sessions()
     wait_until(lambda: all(unit["state"] == "ended" for unit in proxy.items("units")), "every unit ended", every_s=0.1)
     times: Times = json.loads(times_file.read_text())
-    findings = [_line(proxy, finding, times) for finding in proxy.items("findings")]
+    findings = [one | {"tests": _spread(proxy, one, times)} for one in proxy.items("findings")]
     print(f"{len(times)} tests, {proxy.metrics().total('pgprism_queries_total'):.0f} queries, {len(findings)} findings: "
           f"{dict(Counter((one['kind'], one['confidence']) for one in findings))}")
     if folder := os.environ.get("PGPRISM_FINDINGS"):
