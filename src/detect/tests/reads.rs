@@ -309,3 +309,15 @@ fn a_unit_that_grows_is_counted_once() {
     assert_eq!(totals.len(), 1);
     assert_eq!(totals[0].2.queries, 20);
 }
+
+#[test]
+fn every_child_knows_its_parent() {
+    let mut story = Story::new();
+    orders(&mut story, &[(1, 71), (2, 72), (3, 73), (4, 74)]);
+    for customer in [71, 72, 73, 74] {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    let unit = story.units.open_mut().next().unwrap();
+    let parents: Vec<_> = unit.timeline().iter().map(|entry| entry.parent).collect();
+    assert_eq!(parents, [None, Some(0), Some(0), Some(0), Some(0)]);
+}
