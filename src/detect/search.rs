@@ -47,9 +47,6 @@ impl Loops {
                         continue;
                     };
                     let relation = knowledge.relation(&parent, &slot.column);
-                    if relation.fit == Fit::Contradicted {
-                        continue;
-                    }
                     if source.fingerprint == group.fingerprint
                         && parent.column == slot.column.column
                     {
