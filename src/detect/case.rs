@@ -92,6 +92,8 @@ impl<'a> FlowCase<'a> {
             .max_by_key(|case| {
                 (
                     case.relation.fit >= Fit::Formed,
+                    // A column that was run through rather than one that merely has the values, too.
+                    case.is_run(),
                     case.track.in_order,
                     // The child's own column rather than one of a table that it joins.
                     case.slot.column.table.as_deref() == case.facts.main_table.as_deref(),
@@ -115,14 +117,26 @@ impl<'a> FlowCase<'a> {
         let distinctive = self.group.is_distinctive(self.slot_index);
         let in_order = track.in_order * 10 >= count * MATCHED_TENTHS;
         match self.relation.fit {
-            Fit::Contradicted => false,
+            // The name is a role that another table happens to be called by: `author_id` of users, beside authors.
+            Fit::Contradicted => self.repeats_in_order(),
             // Small numbers agree by chance; so only values that do not are a relation's proof by themselves.
-            Fit::Weak => distinctive && distinct >= settings.n_plus_one_min,
+            Fit::Weak => {
+                (distinctive && distinct >= settings.n_plus_one_min) || self.repeats_in_order()
+            }
             // One value again and again is in many columns: only a relation known by name tells it from a duplicate.
             // And a set of small numbers is in many columns: only their order tells it from others.
             Fit::Formed => distinct >= 2 && (distinctive || in_order || track.chained > 0),
             Fit::Strong => true,
         }
+    }
+
+    /// Whether the children repeat values as the column repeats them, row by row: no loop over constants does that.
+    fn repeats_in_order(&self) -> bool {
+        let distinct = self.group.distinct(self.slot_index);
+        self.is_run()
+            && self.track.covered * 10 >= self.rows.all * COVERED_TENTHS
+            && distinct >= 3
+            && distinct < self.track.covered
     }
 
     /// Whether a run of the column's values, in order, with a child for nearly every row or for every row so far.

@@ -132,6 +132,8 @@ struct Repeats {
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
+    /// Its number among the unit's statements.
+    pub index: u32,
     pub transaction: Option<u32>,
     pub tallies: Tallies,
     /// Writes to its tables so far in the unit.
@@ -228,6 +230,7 @@ impl Group {
             }
         }
         self.history.push(Past {
+            index: member.index,
             requested_at: event.requested_at,
             values,
         });

@@ -132,7 +132,9 @@ impl<'a> Court<'a> {
         let statements = chatty_unit::statements(self.loops.groups.iter(), |group| {
             explained.contains(&group.fingerprint)
         });
-        if !chatty_unit::is(statements, self.settings) || self.loops.is_tool() {
+        // With a pause inside, and nothing but pauses around it, it may be several requests.
+        let is_one = self.scene.evidence.is_hard() || self.loops.tallies.pauses == 0;
+        if !chatty_unit::is(statements, self.settings) || self.loops.is_tool() || !is_one {
             return;
         }
         let Some(first) = self.loops.groups.first() else {

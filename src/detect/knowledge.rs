@@ -278,6 +278,15 @@ impl Knowledge {
         if target_table.is_some_and(|table| is_called(stem, table)) {
             return Fit::Strong;
         }
+        // `category_id` of product categories, beside another app's categories.
+        let ends_so = |table: &str| {
+            let stem = calling(stem);
+            let table = table.to_ascii_lowercase();
+            stem.len() >= 4 && (table.ends_with(&stem) || table.ends_with(&format!("{stem}s")))
+        };
+        if target_table.is_some_and(ends_so) {
+            return Fit::Formed;
+        }
         // `category_id` is no supplier's id. `parent_id` within one table is that table's own.
         let same_table = key.table.is_some() && key.table == target.table;
         if !same_table && self.names_another(stem, target_table) {
@@ -414,6 +423,10 @@ mod tests {
         assert_eq!(
             fits(("geo_country", "code"), order("country_id")),
             (Fit::Strong, Way::Reverse)
+        );
+        assert_eq!(
+            fits(order("customer_id"), ("crm_keycustomer", "id")),
+            (Fit::Formed, Way::Forward)
         );
         assert_eq!(
             fits(("shop_product", "supplier_code"), ("shop_supplier", "code")),

@@ -214,6 +214,8 @@ pub(super) struct History {
 /// One child: when it was asked for, and the values of its slots.
 #[derive(Debug, Clone)]
 pub(super) struct Past {
+    /// Its number among the unit's statements.
+    pub index: u32,
     pub requested_at: Moment,
     pub values: Box<[Option<ValueHash>]>,
 }

@@ -25,7 +25,7 @@ impl<'a> Court<'a> {
             .loops
             .groups
             .iter()
-            .filter(|group| write_loop::is(group, self.settings))
+            .filter(|group| write_loop::is(group, self.scene, self.settings))
             .collect();
         for group in &loops {
             explained.insert(group.fingerprint);
