@@ -23,6 +23,7 @@ pub mod aggregate;
 pub mod unit;
 pub mod detect;
 pub mod advise;
+pub mod catalog;
 pub mod analysis;
 pub mod clock;
 pub mod observer;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use pgprism::aggregate::{Settings, Store};
-use pgprism::analysis::Analysis;
+use pgprism::analysis::{Analysis, Settings as AnalysisSettings};
 use pgprism::event::{Exchange, Moment, Phases, Protocol, SessionFacts, SessionId, Statement};
 use pgprism::sql::{Fingerprint, Verb};
 use pgprism::wire::{SqlState, TransactionStatus};
@@ -104,7 +104,12 @@ fn ten_thousand_shapes_and_eight_workers() {
     }
     store.collect(now);
     // What the shapes touch is part of their memory.
-    let mut analysis = Analysis::new(Arc::clone(&store)).unwrap();
+    let mut analysis = Analysis::new(
+        Arc::clone(&store),
+        Arc::default(),
+        AnalysisSettings::default(),
+    )
+    .unwrap();
     let last = store.shapes_from(SHAPES as usize - 1, 1).remove(0);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(100);
     while last.facts.get().is_none() {

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("unit", Imports::Above),
     ("detect", Imports::Above),
     ("advise", Imports::Above),
+    ("catalog", Imports::Only(&["advise", "aggregate"])),
     ("analysis", Imports::Above),
     ("clock", Imports::Above),
     ("observer", Imports::Above),
@@ -43,7 +44,7 @@ const ROOMS: &[(&str, Imports)] = &[
 const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
-const APP: [&str; 15] = [
+const APP: [&str; 16] = [
     "wire",
     "sql",
     "event",
@@ -52,6 +53,7 @@ const APP: [&str; 15] = [
     "unit",
     "detect",
     "advise",
+    "catalog",
     "analysis",
     "clock",
     "observer",
@@ -65,8 +67,15 @@ const APP: [&str; 15] = [
 const CRATES: &[(&str, &[&str])] = &[
     (
         "tokio",
-        &["src/proxy", "src/export", "src/app", "src/main.rs"],
+        &[
+            "src/proxy",
+            "src/export",
+            "src/app",
+            "src/catalog",
+            "src/main.rs",
+        ],
     ),
+    ("tokio_postgres", &["src/catalog"]),
     ("tokio_stream", &["src/proxy", "src/export", "src/app"]),
     ("axum", &["src/export"]),
     ("hyper", &["src/export"]),

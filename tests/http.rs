@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgprism::aggregate::{Settings as StoreSettings, Store};
-use pgprism::analysis::{Analysis, Snapshot};
+use pgprism::analysis::{Analysis, Settings as AnalysisSettings, Snapshot};
 use pgprism::clock::Clock;
 use pgprism::event::{
     Direction, Exchange, Observed, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
@@ -51,7 +51,12 @@ impl Admin {
     fn start(wanted: Wanted) -> Admin {
         let clock = Clock::start();
         let store = Store::new(&StoreSettings::default());
-        let analysis = Analysis::new(Arc::clone(&store)).unwrap();
+        let analysis = Analysis::new(
+            Arc::clone(&store),
+            Arc::default(),
+            AnalysisSettings::default(),
+        )
+        .unwrap();
         let registry = Arc::new(Registry::new());
         let listener = registry.add_listener("default".into(), "127.0.0.1:6433".into(), 1);
         listener.set_upstream_address("127.0.0.1:5432".into());

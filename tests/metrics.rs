@@ -168,6 +168,7 @@ impl Fixture {
         health.event_dropped("ring_full");
         health.session_unobserved("panic");
         health.slow_log_dropped("rate_limit");
+        health.catalog_failed("connect");
         let worker = store.worker();
         for (id, database) in [(1, "shop"), (2, HOSTILE)] {
             let facts = Arc::new(SessionFacts {

@@ -7,6 +7,7 @@
 
 mod case;
 mod conventions;
+mod guide;
 mod line;
 mod models;
 mod path;
@@ -15,6 +16,7 @@ mod relations;
 mod writes;
 
 pub use case::{Case, Condition, Figures, FirstRows, From, Generic, Operation, Place, Write};
+pub use guide::{Guide, TABLES_MAX, has_sibling};
 pub use models::{
     FILE_BYTES_MAX, Field, Model, Models, ModelsError, Parent, Relation, RelationKind, Through,
     VERSION,

@@ -40,7 +40,7 @@ pub enum ModelsError {
 }
 
 /// The models of a project. Empty where no map was given.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Models {
     models: Vec<Model>,
     by_table: HashMap<String, Vec<usize>>,

@@ -16,6 +16,7 @@ pub struct Health {
     events_dropped: Reasons,
     sessions_unobserved: Reasons,
     slow_log_dropped: Reasons,
+    catalog_failures: Reasons,
 }
 
 /// One reason and how often it applied since the start.
@@ -46,6 +47,16 @@ impl Health {
     /// A slow query did not reach the slow log.
     pub fn slow_log_dropped(&self, reason: &'static str) {
         self.slow_log_dropped.count(reason);
+    }
+
+    /// The catalogue connection gave no answer.
+    pub fn catalog_failed(&self, reason: &'static str) {
+        self.catalog_failures.count(reason);
+    }
+
+    /// Times that the catalogue connection gave no answer, by reason.
+    pub fn catalog_failures(&self) -> Vec<HealthCount> {
+        self.catalog_failures.read()
     }
 
     /// Messages that could not be decoded, by reason.

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Moment, Phases, Shape};
+use crate::sql::Fingerprint;
 
 pub use delta::Worker;
 pub use health::{Health, HealthCount};
@@ -188,6 +189,11 @@ impl Store {
         self.shapes.from(from, max)
     }
 
+    /// The shape of `fingerprint`, if it is known.
+    pub fn shape(&self, fingerprint: Fingerprint) -> Option<Arc<Shape>> {
+        self.shapes.get(fingerprint)
+    }
+
     /// Merges `delta` and leaves it empty.
     fn merge(&self, delta: &mut Delta, now: Moment) {
         if !delta.is_empty() {
@@ -241,6 +247,11 @@ fn merge_into(figures: &mut Figures, delta: &Delta, now: Moment) {
 /// Index into [`Buckets`] of a duration.
 fn bucket(duration_us: u32) -> usize {
     BOUNDS_US.partition_point(|bound| *bound < duration_us)
+}
+
+/// Index into [`Buckets`] of a duration in nanoseconds.
+pub fn bucket_of(duration_ns: u64) -> usize {
+    bucket(u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX))
 }
 
 /// Adds phases to phases.

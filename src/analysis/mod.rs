@@ -1,33 +1,80 @@
-//! `observe(event)`, `tick(now)`, `snapshot()` over the detectors; synchronous, owned by one thread.
+//! `observe(event)`, `tick(now)`, `snapshot()` over `unit`, `detect` and `advise`; synchronous, owned by one thread.
+//!
+//! ```text
+//!  Observed ─► waiting.rs ─► unit::Units ─┬─► detect::Detector ─► found.rs ─┐
+//!              (for the facts             │                                 ├─► Snapshot ─► feed.rs ─► export
+//!               of new shapes)            └─► kept.rs, growing.rs, routes.rs┘
+//! ```
 //!
 //! *Architecture invariant:* no runtime, no clock, no socket; what others read of it they read through [`Feed`].
 
+mod feed;
+mod found;
+mod growing;
+mod kept;
+mod routes;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
+use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::detect::{FindingId, Status};
+use crate::detect::{self, Detector, Loops};
 use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
+use crate::unit::{self, Unit, Units};
 
+pub use feed::{Feed, FeedPart};
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
 
-/// Events kept for those who watch the stream; who reads slower than that misses some, and is told how many.
-const FEED_EVENTS_MAX: usize = 1024;
+use feed::FEED_EVENTS_MAX;
+use found::{Found, Haste};
+use growing::Growing;
+use kept::Kept;
+use routes::Routes;
+use waiting::{Facts, Next, Waiting};
 
 /// Texts that wait for the parser.
 const PARSER_QUEUE_MAX: usize = 256;
+
+/// Limits of the analysis, and what it looks for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How units are told apart.
+    pub units: unit::Settings,
+    /// What is looked for in them.
+    pub detect: detect::Settings,
+    /// Units that ended and are kept, and as many open ones that are shown.
+    pub units_max: usize,
+    /// Routes with figures of their own.
+    pub routes_max: usize,
+    /// Bytes that the statements of all units may take, those of open units included.
+    pub timeline_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            units: unit::Settings::default(),
+            detect: detect::Settings::default(),
+            units_max: 1_000,
+            routes_max: 100,
+            timeline_bytes_max: 32 << 20,
+        }
+    }
+}
 
 /// Turns events into what is known about the application. One thread owns it, feeds it and ticks it.
 #[derive(Debug)]
 pub struct Analysis {
     store: Arc<Store>,
+    guide: Arc<Guide>,
     parser: FactsWorker,
     /// How many of the store's shapes were handed to the parser.
     shapes_parsed: usize,
@@ -35,38 +82,150 @@ pub struct Analysis {
     /// Events since the last tick, newest last; only so many as the feed would keep.
     fresh: VecDeque<QueryEvent>,
     observed: u64,
+    /// The last tick.
+    now: Moment,
+    waiting: Waiting,
+    units: Units<Loops>,
+    results: Results,
+    /// What the last snapshot was made of.
+    published: Published,
+}
+
+/// What comes of the units.
+#[derive(Debug)]
+struct Results {
+    detector: Detector,
+    growing: Growing,
+    kept: Kept,
+    units_max: usize,
+    routes: Routes,
+    found: Found,
+    /// Statements that were put into units.
+    statements: u64,
+    /// Units that ended, and open ones that were looked at.
+    units: u64,
+}
+
+/// What a snapshot shows changes with one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Published {
+    statements: u64,
+    units: u64,
+    open: usize,
 }
 
 impl Analysis {
     /// An analysis that has seen nothing; starts the thread on which new shapes are parsed.
-    pub fn new(store: Arc<Store>) -> std::io::Result<Analysis> {
+    pub fn new(
+        store: Arc<Store>,
+        guide: Arc<Guide>,
+        settings: Settings,
+    ) -> std::io::Result<Analysis> {
+        // What is open is there twice, as it grows and as it is shown; what ended has the other half.
+        let open = unit::Settings {
+            timeline_bytes_max: settings.timeline_bytes_max / 4,
+            ..settings.units
+        };
         Ok(Analysis {
             store,
+            guide,
             parser: FactsWorker::start(PARSER_QUEUE_MAX)?,
             shapes_parsed: 0,
             feed: Arc::default(),
             fresh: VecDeque::new(),
             observed: 0,
+            now: Moment::default(),
+            waiting: Waiting::default(),
+            units: Units::new(open),
+            results: Results {
+                detector: Detector::new(settings.detect),
+                growing: Growing::default(),
+                kept: Kept::new(settings.units_max, settings.timeline_bytes_max / 2),
+                units_max: settings.units_max,
+                routes: Routes::new(settings.routes_max),
+                found: Found::default(),
+                statements: 0,
+                units: 0,
+            },
+            published: Published::default(),
         })
     }
 
     /// Takes what happened next on some session.
-    pub fn observe(&mut self, observed: Observed) {
-        let Observed::Query(mut event) = observed else {
-            return;
-        };
-        event.flow = None;
-        self.observed += 1;
-        if self.fresh.len() == FEED_EVENTS_MAX {
-            self.fresh.pop_front();
+    pub fn observe(&mut self, mut observed: Observed) {
+        if let Observed::Query(event) = &mut observed {
+            // The values are for the detectors alone.
+            let flow = event.flow.take();
+            let shown = event.clone();
+            event.flow = flow;
+            self.observed += 1;
+            if self.fresh.len() == FEED_EVENTS_MAX {
+                self.fresh.pop_front();
+            }
+            self.fresh.push_back(shown);
         }
-        self.fresh.push_back(event);
+        self.waiting.push(observed, self.now);
     }
 
-    /// Has new shapes parsed, and publishes the events since the last tick.
-    pub fn tick(&mut self, _now: Moment) {
+    /// Has new shapes parsed, takes the events whose facts are known, and publishes what came of them.
+    pub fn tick(&mut self, now: Moment) {
+        self.now = now;
+        if let Some(rules) = self.feed.take_ignore_rules() {
+            self.results.detector.set_ignore_rules(rules);
+        }
         self.parse_new_shapes();
-        self.feed.publish(&mut self.fresh, self.observed);
+        while let Some(Next { event, facts }) = self.waiting.next(now) {
+            if facts == Facts::Late {
+                self.store.health().event_dropped("facts_late");
+            }
+            self.take(&event);
+        }
+        // For units it is no later than the events that they have seen.
+        let seen = self.waiting.since().map_or(now, |since| since.min(now));
+        let results = &mut self.results;
+        self.units.tick(seen, &mut |unit| results.ended(unit));
+        for id in results.growing.grown() {
+            if let Some(unit) = self.units.get_mut(id) {
+                results.look(unit, now);
+            }
+        }
+        results.detector.tick(now);
+        self.publish(now);
+    }
+
+    /// Where others read from; it stays the same.
+    pub fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
+    }
+
+    fn take(&mut self, event: &Observed) {
+        let results = &mut self.results;
+        let mut ended = Vec::new();
+        match event {
+            Observed::Query(event) => {
+                let detector = &results.detector;
+                let continues =
+                    |unit: &Unit<Loops>, event: &QueryEvent| detector.continues(unit, event);
+                let joined = self
+                    .units
+                    .query(event, continues, &mut |unit| ended.push(unit));
+                ended.into_iter().for_each(|unit| results.ended(unit));
+                if let Some((unit, joined)) = joined {
+                    results.statements += u64::from(!joined.housekeeping);
+                    results.growing.touched(unit.id(), self.now);
+                    results.detector.query(unit, event, &joined);
+                }
+            }
+            Observed::Rows(event) => {
+                let unit = self.units.rows(event, &mut |unit| ended.push(unit));
+                ended.into_iter().for_each(|unit| results.ended(unit));
+                if let Some(unit) = unit {
+                    results.growing.touched(unit.id(), self.now);
+                    results.detector.rows(unit, event);
+                }
+            }
+            Observed::Closed(event) => self.units.closed(event, &mut |unit| results.ended(unit)),
+        }
     }
 
     /// Hands shapes to the parser, each once: the store knows all of them, those whose events were dropped included.
@@ -85,190 +244,65 @@ impl Analysis {
         }
     }
 
-    /// Where others read the events from; it stays the same.
-    pub fn feed(&self) -> Arc<Feed> {
-        Arc::clone(&self.feed)
-    }
-}
-
-/// The latest events, for any number of readers, each at its own pace.
-#[derive(Debug, Default)]
-pub struct Feed {
-    recent: Mutex<Recent>,
-    snapshot: ArcSwap<Snapshot>,
-    /// What somebody does not want to hear of.
-    muted: Mutex<BTreeSet<FindingId>>,
-}
-
-#[derive(Debug, Default)]
-struct Recent {
-    events: VecDeque<QueryEvent>,
-    /// Events published since the start: the number that the next one gets.
-    published: u64,
-}
-
-/// What a reader of the [`Feed`] gets.
-#[derive(Debug)]
-pub struct FeedPart {
-    /// Events in the order they were observed.
-    pub events: Vec<QueryEvent>,
-    /// Where to go on from.
-    pub next: u64,
-    /// Events that were gone already.
-    pub missed: u64,
-}
-
-impl Feed {
-    /// What the analysis knew at its last tick.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
-    }
-
-    /// Makes `snapshot` what readers get from now on.
-    pub fn publish_snapshot(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
-    }
-
-    /// Mutes a finding, or not any more; every snapshot from now on shows it.
-    pub fn set_muted(&self, finding: FindingId, muted: bool) {
-        // Held until the snapshot is changed, so that two of these calls do not cross.
-        let mut all = self.muted.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = if muted {
-            all.insert(finding);
-            Status::Muted
+    fn publish(&mut self, now: Moment) {
+        self.feed.publish(&mut self.fresh, self.observed);
+        let results = &mut self.results;
+        let muted = self.feed.muted();
+        let before = results.detector.revision();
+        results.detector.set_muted(&muted);
+        let haste = if results.detector.revision() == before {
+            Haste::None
         } else {
-            all.remove(&finding);
-            Status::Open
+            Haste::Now
         };
-        self.snapshot
-            .rcu(|snapshot| snapshot.with_status(finding, status));
-    }
-
-    /// Events observed since the start: a reader that begins here gets only new ones.
-    pub fn position(&self) -> u64 {
-        self.lock().published
-    }
-
-    /// At most `max` events from number `from` on.
-    pub fn read(&self, from: u64, max: usize) -> FeedPart {
-        let recent = self.lock();
-        let oldest = recent.published - recent.events.len() as u64;
-        let start = from.clamp(oldest, recent.published);
-        let events: Vec<QueryEvent> = recent
-            .events
-            .iter()
-            .skip((start - oldest) as usize)
-            .take(max)
-            .cloned()
-            .collect();
-        FeedPart {
-            next: start + events.len() as u64,
-            missed: start.saturating_sub(from),
-            events,
+        let found =
+            results
+                .found
+                .refresh(&results.detector, now, haste, (&self.guide, &self.store));
+        let state = Published {
+            statements: results.statements,
+            units: results.units,
+            open: self.units.open_count(),
+        };
+        if !found && state == self.published {
+            return;
         }
-    }
-
-    fn publish(&self, fresh: &mut VecDeque<QueryEvent>, published: u64) {
-        let mut recent = self.lock();
-        let surplus = (recent.events.len() + fresh.len()).saturating_sub(FEED_EVENTS_MAX);
-        let gone = surplus.min(recent.events.len());
-        recent.events.drain(..gone);
-        recent.events.append(fresh);
-        recent.published = published;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published = state;
+        self.feed.publish_snapshot(Snapshot {
+            findings: results.found.list.clone(),
+            units: results.kept.list(),
+            units_open: state.open as u64,
+            open: results.growing.list(results.units_max),
+            statements: state.statements,
+            routes: results.routes.list(),
+            totals: results.found.totals.clone(),
+            ignore_rules: results.found.ignore_rules.clone(),
+        });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::aggregate::Settings;
-    use crate::event::{Phases, Protocol, SessionFacts, SessionId};
-    use crate::sql::{Fingerprint, Verb};
-    use crate::wire::TransactionStatus;
-
-    fn event(sequence: u64) -> QueryEvent {
-        QueryEvent {
-            facts: Arc::new(SessionFacts {
-                id: SessionId(1),
-                listener: "default".into(),
-                client: "127.0.0.1".into(),
-                user: "shop".into(),
-                database: "shop".into(),
-                application: "web".into(),
-                backend_pid: 1,
-            }),
-            sequence,
-            fingerprint: Fingerprint(1),
-            verb: Verb::Select,
-            shape: None,
-            protocol: Protocol::Simple,
-            requested_at: Moment(sequence),
-            completed_at: Moment(sequence),
-            phases: Phases::default(),
-            rows: 0,
-            sqlstate: None,
-            transaction_before: TransactionStatus::Idle,
-            transaction_after: TransactionStatus::Idle,
-            round_trips: 1,
-            pipeline_index: 0,
-            tags: None,
-            cursor: None,
-            flow: None,
-        }
+impl Results {
+    /// A unit is over: it is judged, counted and kept.
+    fn ended(&mut self, mut unit: Unit<Loops>) {
+        let findings = self.detector.ended(&mut unit);
+        self.growing.ended(unit.id());
+        let duration_ns = unit.ended_at().since(unit.started_at());
+        self.routes.count(unit.route(), unit.queries(), duration_ns);
+        let mut record = unit.into_record();
+        record.findings = findings;
+        self.kept.push(record);
+        self.units += 1;
     }
 
-    fn sequences(part: &FeedPart) -> Vec<u64> {
-        part.events.iter().map(|event| event.sequence).collect()
-    }
-
-    #[test]
-    fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
-        let mut analysis = Analysis::new(Store::new(&Settings::default())).unwrap();
-        let feed = analysis.feed();
-        (0..5).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
-        assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
-        analysis.tick(Moment(0));
-        let first = feed.read(0, 3);
-        assert_eq!(
-            (sequences(&first), first.next, first.missed),
-            (vec![0, 1, 2], 3, 0)
-        );
-        let second = feed.read(first.next, 9);
-        assert_eq!((sequences(&second), second.next), (vec![3, 4], 5));
-
-        let many = FEED_EVENTS_MAX as u64 + 10;
-        (5..5 + many).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
-        analysis.tick(Moment(0));
-        let part = feed.read(second.next, 2);
-        assert_eq!((sequences(&part), part.missed), (vec![15, 16], 10));
-        assert_eq!(feed.position(), 5 + many);
-        assert_eq!(feed.read(feed.position(), 9).events.len(), 0);
-    }
-
-    #[test]
-    fn every_shape_is_parsed_also_those_without_events() {
-        let store = Store::new(&Settings::default());
-        let worker = store.worker();
-        let count = 3 * PARSER_QUEUE_MAX as u64;
-        let shapes: Vec<_> = (0..count)
-            .map(|n| {
-                let text = || format!("SELECT a FROM shop_order_{n} WHERE id = $1");
-                worker.shape(Fingerprint(n), Verb::Select, text).unwrap()
-            })
-            .collect();
-        let mut analysis = Analysis::new(store).unwrap();
-        // Each tick hands over what fits; dropping the analysis waits for the parser.
-        while analysis.shapes_parsed < shapes.len() {
-            analysis.tick(Moment(0));
-            std::thread::yield_now();
+    /// A unit goes on: it is judged and shown as it is by now, if it is time for that.
+    fn look(&mut self, unit: &mut Unit<Loops>, now: Moment) {
+        if !self.growing.is_due(unit.id(), unit.queries(), now) {
+            return;
         }
-        drop(analysis);
-        for (n, shape) in shapes.iter().enumerate() {
-            assert_eq!(shape.facts().unwrap().tables, [format!("shop_order_{n}")]);
-        }
+        let findings = self.detector.grown(unit);
+        let mut record = unit.record();
+        record.findings = findings;
+        self.growing.looked(unit.id(), record, now);
+        self.units += 1;
     }
 }

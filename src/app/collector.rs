@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::analysis::{Analysis, Feed};
+use crate::analysis::{self, Analysis, Feed};
 use crate::clock::Clock;
 use crate::event::Observed;
 
@@ -28,8 +29,10 @@ impl Collector {
         rings: Vec<Arc<ArrayQueue<Observed>>>,
         clock: Clock,
         tick: Duration,
+        guide: Arc<Guide>,
+        settings: analysis::Settings,
     ) -> io::Result<Collector> {
-        let analysis = Analysis::new(Arc::clone(&store))?;
+        let analysis = Analysis::new(Arc::clone(&store), guide, settings)?;
         let feed = analysis.feed();
         let (stop, stopped) = channel();
         let mut rounds = Rounds {

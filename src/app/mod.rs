@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::advise::Guide;
 use crate::aggregate::Store;
+use crate::analysis::Feed;
+use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::http::Access;
@@ -103,8 +106,10 @@ struct Running {
     store: Arc<Store>,
     shared: Arc<Shared>,
     proxy: Proxy,
+    feed: Arc<Feed>,
     slow_log: Writer,
     access: Option<Access>,
+    guide: Arc<Guide>,
 }
 
 /// Runs the proxy until it is told to end.
@@ -124,6 +129,8 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let registry = Arc::new(Registry::new());
     let store = Store::new(&settings::aggregate(&config));
     let shared = settings::observer(&config);
+    let guide = Arc::new(Guide::default());
+    guide.set_models(Arc::clone(&config.advise.map));
     let slow_log = start_slow_log(&config, &shared, &store, clock)?;
     let admin_listener = admin::bind(config.admin.listen)?;
 
@@ -152,13 +159,21 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         StartError::Listen { .. } => AppError::Listen(error),
         _ => AppError::internal("start the proxy")(error.into()),
     })?;
-    let collector = Collector::start(Arc::clone(&store), rings, clock, config.tick)
-        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    let collector = Collector::start(
+        Arc::clone(&store),
+        rings,
+        clock,
+        config.tick,
+        Arc::clone(&guide),
+        settings::analysis(&config),
+    )
+    .map_err(|error| AppError::internal("start the collector")(error.into()))?;
     slow_log.watch(collector.feed());
     let admin = Admin::start(
         admin_listener,
         settings::http(&config, &store, &registry, collector.feed(), clock),
     )?;
+    let catalog = start_catalog(&config, &guide, &store)?;
     ports::announce(&config, proxy.bound_addresses(), admin.address())?;
 
     let mut running = Running {
@@ -168,11 +183,14 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         store,
         shared,
         proxy,
+        feed: collector.feed(),
         slow_log,
         access: admin.access(),
+        guide,
     };
     runtime.block_on(running.until_told_to_end(&mut signals));
     admin.release();
+    drop(catalog);
     runtime.block_on(running.drain(&mut signals));
 
     let Running {
@@ -239,6 +257,21 @@ fn start_slow_log(
     })?;
     Writer::start(log, config.tick)
         .map_err(|error| AppError::internal("start the slow log")(error.into()))
+}
+
+/// The catalogue connection's thread, where the configuration names a database for it.
+fn start_catalog(
+    config: &Config,
+    guide: &Arc<Guide>,
+    store: &Arc<Store>,
+) -> Result<Option<Catalog>, AppError> {
+    let Some(address) = &config.advise.catalog else {
+        return Ok(None);
+    };
+    let settings = catalog::Settings::of(address.clone());
+    Catalog::start(settings, Arc::clone(guide), Arc::clone(store))
+        .map(Some)
+        .map_err(|error| AppError::internal("start the catalogue's thread")(error.into()))
 }
 
 /// What a signal asks for.

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::aggregate::{self, Store};
-use crate::analysis::Feed;
+use crate::analysis::{self, Feed};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Tls};
+use crate::detect;
 use crate::export::http;
 use crate::export::slow_log::{self, Destination};
 use crate::observer::Shared;
@@ -16,6 +17,7 @@ use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
 use crate::registry::Registry;
 use crate::session::{self, Literals};
 use crate::sql::value::ValueKey;
+use crate::unit;
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -37,6 +39,46 @@ pub(super) fn aggregate(config: &Config) -> aggregate::Settings {
         texts_bytes_max: bytes(config.limits.texts_bytes_max),
         slow_threshold_ns: nanoseconds(config.slow_log.threshold),
     }
+}
+
+pub(super) fn analysis(config: &Config) -> analysis::Settings {
+    let defaults = analysis::Settings::default();
+    let unit_gap_ns = nanoseconds(config.units.unit_gap);
+    analysis::Settings {
+        units: unit::Settings {
+            unit_gap_ns,
+            statements_max: config.units.statements_max,
+            open_max: config.limits.connections_max,
+            ..defaults.units
+        },
+        detect: detect::Settings {
+            n_plus_one_min: config.units.n_plus_one_min as u64,
+            queries_max: config.units.queries_max as u64,
+            findings_max: config.limits.findings_max,
+            gap_ns_max: unit_gap_ns,
+            ignore: ignore_rules(config),
+            ..defaults.detect
+        },
+        units_max: config.limits.units_max,
+        ..defaults
+    }
+}
+
+/// What nobody wants to hear of.
+pub(super) fn ignore_rules(config: &Config) -> Vec<detect::IgnoreRule> {
+    let rules = config.ignore.iter().map(|rule| detect::IgnoreRule {
+        finding: rule.finding,
+        kind: rule.kind,
+        fingerprint: rule.fingerprint,
+        table: rule.table.as_deref().map(Arc::from),
+        route: rule.route.as_deref().map(Arc::from),
+        tag: rule
+            .tag
+            .as_ref()
+            .map(|(key, value)| (key.as_str().into(), value.as_str().into())),
+        text: rule.to_string().into(),
+    });
+    rules.collect()
 }
 
 pub(super) fn session(config: &Config) -> session::Settings {

@@ -160,6 +160,10 @@ pub enum Reason {
     AdminOpen(String),
     #[error("cannot read the token from {path}: {message}")]
     TokenUnreadable { path: String, message: String },
+    #[error("cannot be used: {0}")]
+    Models(String),
+    #[error("{0}")]
+    Catalog(#[from] crate::catalog::AddressError),
     #[error("the token in {0} is empty or not one line of visible ASCII characters")]
     TokenUnusable(String),
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -10,6 +11,7 @@ use super::error::{ConfigError, Place, Reason};
 use super::keys::{Field, KEYS, Key};
 use super::value::Raw;
 use super::{Config, IgnoreRule, Listener, Token};
+use crate::advise::Models;
 
 /// Where settings come from, remembered so that a reload reads the same again.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -174,6 +176,7 @@ impl Config {
     fn finish(mut self, places: &Places<'_>) -> Result<Config, ConfigError> {
         self.check(places)?;
         self.read_token(places)?;
+        self.read_models(places)?;
         Ok(self)
     }
 
@@ -235,6 +238,17 @@ impl Config {
                 reason,
             })?;
         }
+        Ok(())
+    }
+
+    fn read_models(&mut self, places: &Places<'_>) -> Result<(), ConfigError> {
+        let Some(path) = &self.advise.models else {
+            return Ok(());
+        };
+        let models = Models::read(path).map_err(|error| {
+            places.refuse("advise.models", 0, Reason::Models(error.to_string()))
+        })?;
+        self.advise.map = Arc::new(models);
         Ok(())
     }
 

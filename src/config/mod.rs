@@ -10,8 +10,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::advise::Models;
+use crate::catalog;
 use crate::export::slow_log::{Destination, Format};
 
 mod check;
@@ -62,6 +65,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[units]`.
     pub units: Units,
+    /// `[advise]`.
+    pub advise: Advise,
     /// `[debug]`.
     pub debug: Debugging,
     /// `[[ignore]]`, in the order of the file.
@@ -220,6 +225,17 @@ pub struct Debugging {
     pub drop_events_per_10000: usize,
 }
 
+/// What names and constraints advice is drawn from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advise {
+    /// The file that `python -m django_pgprism models` wrote.
+    pub models: Option<PathBuf>,
+    /// What that file held.
+    pub map: Arc<Models>,
+    /// The database that is asked for keys and constraints; `None` asks nobody.
+    pub catalog: Option<catalog::Address>,
+}
+
 /// How much of pgprism's own log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the usual words")]
@@ -318,6 +334,11 @@ impl Default for Config {
                 statements_max: 2000,
                 queries_max: 100,
                 value_flow: true,
+            },
+            advise: Advise {
+                models: None,
+                map: Arc::default(),
+                catalog: None,
             },
             debug: Debugging::default(),
             ignore: Vec::new(),

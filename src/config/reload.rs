@@ -55,6 +55,10 @@ impl Config {
                 }
             }
         }
+        let catalog = "advise.catalog".to_owned();
+        if self.advise.catalog != new.advise.catalog && !at_start.contains(&catalog) {
+            at_start.push(catalog);
+        }
         if !at_start.is_empty() {
             return Err(ReloadError::NeedsRestart(at_start));
         }
@@ -65,6 +69,10 @@ impl Config {
         let token_file = "admin.token_file".to_owned();
         if self.admin.token != new.admin.token && !at_once.contains(&token_file) {
             at_once.push(token_file);
+        }
+        let models = "advise.models".to_owned();
+        if self.advise.map != new.advise.map && !at_once.contains(&models) {
+            at_once.push(models);
         }
         Ok(Changes { keys: at_once })
     }
@@ -161,5 +169,56 @@ mod tests {
         );
         std::fs::write(&file, "[slow_log]\nthreshold = 1").unwrap();
         assert!(config.reread().is_err());
+    }
+
+    #[test]
+    fn a_reload_reads_the_model_map_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let map = folder.path().join("models.json");
+        let file = folder.path().join("pgprism.toml");
+        std::fs::write(&file, "").unwrap();
+        std::fs::write(&map, r#"{"version": 1, "models": []}"#).unwrap();
+        let flags = [("models".to_owned(), map.display().to_string())];
+        let config = Config::load(Sources::new(Some(file), &flags, |_| None)).unwrap();
+        assert_eq!(
+            config.reload(&config.reread().unwrap()).unwrap().keys,
+            Vec::<String>::new()
+        );
+        let model = r#"{"label": "a.B", "db_schema": null, "db_table": "a_b", "pk_columns": ["id"], "proxy_for": null,
+            "parents": [], "managed": true, "auto_created_by": null, "swapped_by": null, "manager": "objects",
+            "fields": []}"#;
+        std::fs::write(&map, format!(r#"{{"version": 1, "models": [{model}]}}"#)).unwrap();
+        let new = config.reread().unwrap();
+        assert_eq!(config.reload(&new).unwrap().keys, ["advise.models"]);
+        assert!(new.advise.map.of_table("a_b", None).is_some());
+        std::fs::write(&map, r#"{"version": 1, "models": [{}]}"#).unwrap();
+        let error = config.reread().unwrap_err().to_string();
+        assert!(
+            error.starts_with("--models: advise.models: cannot be used: "),
+            "{error}"
+        );
+        assert!(
+            error.contains("models.json: models[0]: missing field `label`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_new_password_of_the_catalogue_needs_a_restart_and_is_not_shown() {
+        let with = |password: &str| {
+            format!("[advise]\ncatalog = \"postgres://reader:{password}@db/shop\"")
+        };
+        let error = reload(&with("sesame1"), &with("sesame2")).unwrap_err();
+        assert!(error.starts_with("advise.catalog cannot change"), "{error}");
+        let config = parse(&with("sesame1")).unwrap();
+        let key = KEYS
+            .iter()
+            .find(|key| key.name == "advise.catalog")
+            .unwrap();
+        assert_eq!(
+            key.show(&config, 0).unwrap(),
+            "\"postgres://reader@db:5432/shop\""
+        );
+        assert!(!format!("{config:?}").contains("sesame"));
     }
 }

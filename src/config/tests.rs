@@ -68,6 +68,9 @@ fn every_key_can_be_set_in_the_file_and_by_its_variable() {
             "ports_file" => "\"ports\"".to_owned(),
             // Needs a file that exists; the token's own test has one.
             "admin.token_file" => continue,
+            // The same, in tests of the reload.
+            "advise.models" => continue,
+            "advise.catalog" => "\"postgres://reader:secret@db:7/shop\"".to_owned(),
             "admin.hosts" => "[\"pgprism:9433\"]".to_owned(),
             "admin.listen" => "\"127.0.0.1:1\"".to_owned(),
             "listeners.name" => "\"replica\"".to_owned(),
@@ -171,12 +174,20 @@ fn errors_name_the_key_and_the_place() {
     refused(
         "[limit]\nconnections_max = 1",
         "a.toml:1: unknown key `limit`; observe, log_literals, log_level, workers, tick, reuse_port, ports_file, \
-         [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [debug], [[ignore]] are known here",
+         [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [debug], [[ignore]] are known here",
     );
     refused(
         "\"slow_log.path\" = \"-\"",
         "a.toml:1: unknown key `slow_log.path`; observe, log_literals, log_level, workers, tick, reuse_port, \
-         ports_file, [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [debug], [[ignore]] are known here",
+         ports_file, [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [debug], [[ignore]] are known here",
+    );
+    refused(
+        "[advise]\ncatalog = \"postgres://reader:secret@db\"",
+        "a.toml:2: advise.catalog: it names no database; constraints are the database's own",
+    );
+    refused(
+        "[advise]\n\nmodels = \"no/such.json\"",
+        "a.toml:3: advise.models: cannot be used: no/such.json: No such file or directory (os error 2)",
     );
     refused("[slow_log\n", "a.toml:1: unclosed table, expected `]`");
     refused(

@@ -292,6 +292,24 @@ impl Setting for Option<SocketAddr> {
     }
 }
 
+/// A connection string, or `off`. What is shown has no password: a change of that alone is seen by other means.
+impl Setting for Option<crate::catalog::Address> {
+    fn set(&mut self, raw: Raw<'_>) -> Result<(), Reason> {
+        *self = match raw.text("a connection string, or \"off\"")? {
+            "off" | "" => None,
+            text => Some(crate::catalog::Address::parse(text)?),
+        };
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Some(address) => quoted(&address.to_string()),
+            None => quoted("off"),
+        }
+    }
+}
+
 /// Implements [`Setting`] for an enum whose values are words.
 macro_rules! words {
     ($type:ty, $($word:literal => $variant:path),+ $(,)?) => {

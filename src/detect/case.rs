@@ -33,6 +33,7 @@ pub(super) struct FlowCase<'a> {
     pub rows: Rows,
     /// The loop whose results are the parent rows, where they come from more than one result.
     pub outer: Option<&'a Group>,
+    knowledge: &'a Knowledge,
 }
 
 /// Children out of ten whose values have to come in the parent's order: a template that sorts a few rows otherwise
@@ -84,13 +85,19 @@ impl<'a> FlowCase<'a> {
                     relation,
                     rows: track.rows(source),
                     outer,
+                    knowledge,
                 };
                 case.flows(settings).then_some(case)
             })
             .max_by_key(|case| {
                 (
-                    case.relation.fit,
+                    case.relation.fit >= Fit::Formed,
+                    // A column that was run through rather than one that merely has the values, too.
+                    case.is_run(),
                     case.track.in_order,
+                    // The child's own column rather than one of a table that it joins.
+                    case.slot.column.table.as_deref() == case.facts.main_table.as_deref(),
+                    case.relation.fit,
                     case.track.matched,
                     case.slot.comparison == Comparison::Equal,
                 )
@@ -100,23 +107,36 @@ impl<'a> FlowCase<'a> {
     /// Whether the values come from the column, chance left out.
     fn flows(&self, settings: &Settings) -> bool {
         let (track, count) = (self.track, self.group.count);
-        if track.matched * 10 < count * MATCHED_TENTHS
-            || track.covered * CHILDREN_A_ROW_MAX < count
+        let distinct = self.group.distinct(self.slot_index);
+        if (track.matched + track.chained) * 10 < count * MATCHED_TENTHS
+            || track.covered.max(distinct) * CHILDREN_A_ROW_MAX < count
             || self.rows.all < 2
         {
             return false;
         }
-        let distinct = self.group.distinct(self.slot_index);
+        let distinctive = self.group.is_distinctive(self.slot_index);
+        let in_order = track.in_order * 10 >= count * MATCHED_TENTHS;
         match self.relation.fit {
-            Fit::Contradicted => false,
+            // The name is a role that another table happens to be called by: `author_id` of users, beside authors.
+            Fit::Contradicted => self.repeats_in_order(),
             // Small numbers agree by chance; so only values that do not are a relation's proof by themselves.
             Fit::Weak => {
-                self.group.is_distinctive(self.slot_index) && distinct >= settings.n_plus_one_min
+                (distinctive && distinct >= settings.n_plus_one_min) || self.repeats_in_order()
             }
             // One value again and again is in many columns: only a relation known by name tells it from a duplicate.
-            Fit::Formed => distinct >= 2,
+            // And a set of small numbers is in many columns: only their order tells it from others.
+            Fit::Formed => distinct >= 2 && (distinctive || in_order || track.chained > 0),
             Fit::Strong => true,
         }
+    }
+
+    /// Whether the children repeat values as the column repeats them, row by row: no loop over constants does that.
+    fn repeats_in_order(&self) -> bool {
+        let distinct = self.group.distinct(self.slot_index);
+        self.is_run()
+            && self.track.covered * 10 >= self.rows.all * COVERED_TENTHS
+            && distinct >= 3
+            && distinct < self.track.covered
     }
 
     /// Whether a run of the column's values, in order, with a child for nearly every row or for every row so far.
@@ -180,20 +200,25 @@ impl<'a> FlowCase<'a> {
         }
     }
 
-    /// The child's outputs are aggregates or constants only: it returns a figure, no row.
+    /// The aggregate functions that the child returns, if it returns figures and no row of a table.
     pub(super) fn figures(&self) -> Option<Vec<String>> {
         let outputs = &self.facts.outputs;
-        if outputs.is_empty() || self.facts.grouped {
-            return None;
-        }
         let mut names = Vec::new();
         for output in outputs {
             match output {
                 Output::Aggregate(name) => names.push(name.clone()),
                 Output::Constant => {}
+                // `values("status").annotate(n=Count("id"))`: groups, as long as a group is no row.
+                Output::Column(column)
+                    if self.facts.grouped
+                        && column.name
+                            != self
+                                .knowledge
+                                .primary_key(column.table.as_deref().unwrap_or_default()) => {}
                 Output::Column(_) | Output::All | Output::Expression => return None,
             }
         }
-        Some(names)
+        let groups = self.facts.grouped && names.is_empty();
+        (!outputs.is_empty() && !groups).then_some(names)
     }
 }

@@ -132,6 +132,8 @@ struct Repeats {
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
+    /// Its number among the unit's statements.
+    pub index: u32,
     pub transaction: Option<u32>,
     pub tallies: Tallies,
     /// Writes to its tables so far in the unit.
@@ -228,6 +230,7 @@ impl Group {
             }
         }
         self.history.push(Past {
+            index: member.index,
             requested_at: event.requested_at,
             values,
         });
@@ -260,13 +263,11 @@ impl Group {
         let flow = event.flow.as_deref()?;
         let mut found = None;
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            let (Some(source), Some(slot)) =
-                (sources.get(track.source), self.slots.get(track.slot))
-            else {
+            let Some(slot) = self.slots.get(track.slot) else {
                 continue;
             };
             let value = value(&flow.constants, slot);
-            if let (Step::InOrder, Some(row)) = track.take(source, value, event.requested_at)
+            if let (Step::InOrder, Some(row)) = track.take(sources, value, event.requested_at)
                 && found.is_none()
             {
                 found = Some((index, row));

@@ -89,16 +89,16 @@ impl<'a> Court<'a> {
     }
 
     fn duplicates(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+        if self.loops.is_tool() {
+            return;
+        }
         for group in &self.loops.groups {
             if explained.contains(&group.fingerprint) || !duplicate::is(group, self.settings) {
                 continue;
             }
             explained.insert(group.fingerprint);
-            let confidence = if self.scene.evidence.is_hard() {
-                Confidence::Proved
-            } else {
-                Confidence::Likely
-            };
+            // Somebody who waits for another to write asks the same again, too: no repetition proves waste.
+            let confidence = Confidence::Likely;
             let remaining = group.count - group.repeated.min(group.count);
             found.push(self.alone(
                 group,
@@ -111,8 +111,7 @@ impl<'a> Court<'a> {
     }
 
     fn query_loops(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
-        if self.loops.tallies.definitions > 0 {
-            // A migration reads as it goes; that is no request.
+        if self.loops.is_tool() {
             return;
         }
         for group in &self.loops.groups {
@@ -133,7 +132,9 @@ impl<'a> Court<'a> {
         let statements = chatty_unit::statements(self.loops.groups.iter(), |group| {
             explained.contains(&group.fingerprint)
         });
-        if !chatty_unit::is(statements, self.settings) || self.loops.tallies.definitions > 0 {
+        // With a pause inside, and nothing but pauses around it, it may be several requests.
+        let is_one = self.scene.evidence.is_hard() || self.loops.tallies.pauses == 0;
+        if !chatty_unit::is(statements, self.settings) || self.loops.is_tool() || !is_one {
             return;
         }
         let Some(first) = self.loops.groups.first() else {

@@ -230,6 +230,7 @@ impl Knowledge {
         }
         let forward = self.fit(parent, child);
         let reverse = self.fit(child, parent);
+        let joined = self.joined.contains(&(parent.clone(), child.clone()));
         let (fit, way) = match (parent_is_key, child_is_key) {
             (false, true) => (forward, Way::Forward),
             (true, false) => (reverse, Way::Reverse),
@@ -251,23 +252,40 @@ impl Knowledge {
                     Some(_) => Way::Reverse,
                     None => Way::Forward,
                 };
-                (forward.min(reverse).min(Fit::Weak), way)
+                let contradicted = forward.min(reverse) == Fit::Contradicted;
+                let fit = if contradicted {
+                    Fit::Contradicted
+                } else {
+                    Fit::Weak
+                };
+                (fit, way)
             }
         };
+        // The way is the names' to tell, whatever is joined by then: a finding stays what it is.
+        let fit = if joined { Fit::Strong } else { fit };
         Relation { fit, way }
     }
 
     /// How well `key` does for a foreign key that refers to `target`.
     fn fit(&self, key: &Named, target: &Named) -> Fit {
         let target_table = target.table.as_deref();
-        if self.joined.contains(&(key.clone(), target.clone())) {
-            return Fit::Strong;
-        }
         let Some(stem) = refers(&key.column) else {
-            return Fit::Weak;
+            return match target_table {
+                Some(table) => unsuffixed(&key.column, table, &target.column),
+                None => Fit::Weak,
+            };
         };
         if target_table.is_some_and(|table| is_called(stem, table)) {
             return Fit::Strong;
+        }
+        // `category_id` of product categories, beside another app's categories.
+        let ends_so = |table: &str| {
+            let stem = calling(stem);
+            let table = table.to_ascii_lowercase();
+            stem.len() >= 4 && (table.ends_with(&stem) || table.ends_with(&format!("{stem}s")))
+        };
+        if target_table.is_some_and(ends_so) {
+            return Fit::Formed;
         }
         // `category_id` is no supplier's id. `parent_id` within one table is that table's own.
         let same_table = key.table.is_some() && key.table == target.table;
@@ -285,6 +303,22 @@ pub(super) fn refers(column: &str) -> Option<&str> {
     // Model inheritance: `place_ptr_id` is the primary key of the child and names the parent.
     let stem = stem.strip_suffix("_ptr").unwrap_or(stem);
     (!stem.is_empty()).then_some(stem)
+}
+
+/// How well a column without `_id` does for a foreign key that refers to `column` of `table`: `supplier_code` names the
+/// supplier's `code`; `current_ward` has a word in common with `hospital_ward_register`.
+fn unsuffixed(key: &str, table: &str, column: &str) -> Fit {
+    let stem = key
+        .strip_suffix(column)
+        .and_then(|rest| rest.strip_suffix('_'));
+    if stem.is_some_and(|stem| is_called(stem, table)) || is_called(key, table) {
+        return Fit::Strong;
+    }
+    let table = table.rsplit('.').next().unwrap_or(table);
+    // The first word of Django's table names is the app's: it says nothing. A shorter word is no name.
+    let mut words = table.split('_').skip(usize::from(table.contains('_')));
+    let shares = words.any(|word| word.len() >= 4 && key.split('_').any(|part| part == word));
+    if shares { Fit::Formed } else { Fit::Weak }
 }
 
 /// Whether `table` is what `stem` calls it: `shop_orderitem` for `order_item`, `customers` for `customer`.
@@ -389,6 +423,28 @@ mod tests {
         assert_eq!(
             fits(("geo_country", "code"), order("country_id")),
             (Fit::Strong, Way::Reverse)
+        );
+        assert_eq!(
+            fits(order("customer_id"), ("crm_keycustomer", "id")),
+            (Fit::Formed, Way::Forward)
+        );
+        assert_eq!(
+            fits(("shop_product", "supplier_code"), ("shop_supplier", "code")),
+            (Fit::Strong, Way::Forward)
+        );
+        assert_eq!(
+            fits(
+                ("clinic_patient", "current_ward"),
+                ("hospital_ward_register", "id")
+            ),
+            (Fit::Formed, Way::Forward)
+        );
+        assert_eq!(
+            fits(
+                ("hospital_ward_register", "id"),
+                ("clinic_patient", "current_ward")
+            ),
+            (Fit::Formed, Way::Reverse)
         );
         assert_eq!(
             fits(("a_place", "id"), ("a_bar", "place_ptr_id")).0,

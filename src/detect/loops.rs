@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::findings::Ran;
-use super::group::{Group, Member, TRACKS_MAX, Tallies, value};
+use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge};
 use super::source::Source;
-use super::track::{Step, Track};
+use super::track::Step;
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
 use crate::sql::{Fingerprint, Verb, VerbClass};
@@ -41,7 +41,7 @@ pub struct Loops {
     pub(super) groups: Vec<Group>,
     by_fingerprint: HashMap<Fingerprint, usize>,
     pub(super) sources: Vec<Source>,
-    source_by_shape: HashMap<Fingerprint, usize>,
+    pub(super) source_by_shape: HashMap<Fingerprint, usize>,
     hashes: usize,
     batches: usize,
     /// What it holds, as its detector was told last.
@@ -49,6 +49,9 @@ pub struct Loops {
     held_bytes: usize,
     cut: bool,
     pub(super) tallies: Tallies,
+    /// A tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
+    /// statement, and nobody waits for it.
+    by_tool: bool,
     /// Writes to each table so far.
     writes: HashMap<Box<str>, u64>,
     last_group: Option<usize>,
@@ -95,14 +98,16 @@ impl Loops {
         self.groups.get(*self.by_fingerprint.get(&fingerprint)?)
     }
 
-    /// Takes a statement that is no housekeeping. Says which earlier statement gave it its value.
+    /// Takes a statement that is no housekeeping. Tells `link` which statement had its value from which earlier one:
+    /// of the first ones of a loop as soon as the source is known.
     pub(super) fn statement(
         &mut self,
         event: &QueryEvent,
         place: Place,
         knowledge: &Knowledge,
         bounds: Bounds,
-    ) -> Option<u32> {
+        link: &mut dyn FnMut(u32, u32),
+    ) {
         self.statements += 1;
         self.tallies.pauses += u64::from(place.after_pause);
         self.tallies.failures += u64::from(event.sqlstate.is_some());
@@ -115,7 +120,7 @@ impl Loops {
         if facts.is_some_and(|facts| facts.lock == Lock::SkipLocked) {
             self.tallies.queue_reads += 1;
         }
-        let parent = self.member(event, place, facts, knowledge, bounds);
+        self.member(event, place, facts, knowledge, bounds, link);
         if let Some(facts) = facts
             && matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
             && let Some(table) = &facts.main_table
@@ -132,7 +137,6 @@ impl Loops {
             }
             (None, None) => {}
         }
-        parent
     }
 
     fn note_tags(&mut self, event: &QueryEvent) {
@@ -145,6 +149,15 @@ impl Loops {
                 self.tags.push((Arc::from(key), Arc::from(value)));
             }
         }
+    }
+
+    /// Whether a tool is at work.
+    pub(super) fn is_tool(&self) -> bool {
+        self.by_tool
+    }
+
+    pub(super) fn work_of_tool(&mut self) {
+        self.by_tool = true;
     }
 
     /// The tags of the unit, and the line of code that sent the statements of a shape.
@@ -207,7 +220,8 @@ impl Loops {
         facts: Option<&Facts>,
         knowledge: &Knowledge,
         bounds: Bounds,
-    ) -> Option<u32> {
+        link: &mut dyn FnMut(u32, u32),
+    ) -> Option<()> {
         let index = match self.by_fingerprint.get(&event.fingerprint) {
             Some(index) => *index,
             None if self.groups.len() >= GROUPS_MAX || bounds.room == Room::Full => {
@@ -236,88 +250,34 @@ impl Loops {
         group.add(
             event,
             Member {
+                index: place.index,
                 transaction: place.transaction,
                 tallies: self.tallies,
                 writes,
             },
         );
         self.held_bytes += group.held_bytes().saturating_sub(before);
-        let mut found = group.follow(&self.sources, event);
+        let found = group.follow(&self.sources, event);
         if group.wants_search(bounds.least) {
-            let tracks = self.search(index, knowledge, &event.facts.database);
-            let group = self.groups.get_mut(index)?;
-            group.searched(tracks);
-            found = group
-                .tracks
-                .iter()
-                .enumerate()
-                .find_map(|(index, track)| Some((index, track.row()?)));
-        }
-        let (track, row) = found?;
-        let track = self.groups.get(index)?.tracks.get(track)?;
-        let batch = self.sources.get(track.source)?.batch_of(row)?;
-        Some(batch.index)
-    }
-
-    /// The columns along which the first values of a group may run, best first.
-    fn search(&self, index: usize, knowledge: &Knowledge, database: &Arc<str>) -> Vec<Track> {
-        let Some(group) = self.groups.get(index) else {
-            return Vec::new();
-        };
-        let mut found: Vec<(Rank, Track)> = Vec::new();
-        for (slot_index, slot) in group.slots.iter().enumerate() {
-            for (source_index, source) in self.sources.iter().enumerate() {
-                for key in source.key_columns() {
-                    let Some(track) = replay(group, source, source_index, key, slot_index) else {
-                        continue;
-                    };
-                    let column = source
-                        .columns
-                        .keys
-                        .get(key)
-                        .map(|column| usize::from(*column))
-                        .unwrap_or_default();
-                    let facts = source.shape.as_deref().and_then(|shape| shape.facts());
-                    let parent = knowledge.column(database, facts, &source.columns, column);
-                    let relation = knowledge.relation(&parent, &slot.column);
-                    if relation.fit == Fit::Contradicted {
-                        continue;
-                    }
-                    if source.fingerprint == group.fingerprint
-                        && parent.column == slot.column.column
-                    {
-                        // Its own look-up key comes back with every row.
-                        continue;
-                    }
-                    let filtered = self.is_filtered_by(source, &parent);
-                    found.push((
-                        Rank {
-                            fit: relation.fit,
-                            unfiltered: !filtered,
-                            in_order: track.in_order,
-                            matched: track.matched,
-                            latest: source
-                                .last_batch()
-                                .map(|batch| batch.at)
-                                .unwrap_or_default(),
-                        },
-                        track,
-                    ));
+            let (tracks, rows) = self.search(index, knowledge, &event.facts.database);
+            let source = tracks.first().map(|track| track.source);
+            self.groups.get_mut(index)?.searched(tracks);
+            let group = self.groups.get(index)?;
+            for (past, row) in group.history.iter().zip(rows) {
+                if let Some(batch) = self.batch(source?, row) {
+                    link(past.index, batch);
                 }
             }
+        } else if let Some((track, row)) = found {
+            let source = self.groups.get(index)?.tracks.get(track)?.source;
+            link(place.index, self.batch(source, Some(row))?);
         }
-        found.sort_by(|(left, _), (right, _)| right.cmp(left));
-        found.truncate(TRACKS_MAX);
-        found.into_iter().map(|(_, track)| track).collect()
+        Some(())
     }
 
-    /// Whether a source's statement looks its rows up by that very column: then its values were known before.
-    pub(super) fn is_filtered_by(&self, source: &Source, column: &super::knowledge::Named) -> bool {
-        self.group_of(source).is_some_and(|group| {
-            group.slots.iter().any(|slot| {
-                slot.column == *column && slot.comparison != super::group::Comparison::Assigned
-            })
-        })
+    /// The statement whose result has a row.
+    fn batch(&self, source: usize, row: Option<u64>) -> Option<u32> {
+        Some(self.sources.get(source)?.batch_of(row?)?.index)
     }
 
     /// Rows of a cursor that stays open.
@@ -478,38 +438,4 @@ impl Loops {
             })
         })
     }
-}
-
-/// How good a column is as the source of a loop's values, best last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    fit: Fit,
-    unfiltered: bool,
-    in_order: u64,
-    matched: u64,
-    latest: Moment,
-}
-
-/// Follows the first values of a group along one column; `None` when they do not run along it.
-fn replay(
-    group: &Group,
-    source: &Source,
-    source_index: usize,
-    key: usize,
-    slot: usize,
-) -> Option<Track> {
-    // No loop runs over a single row.
-    if source.end() < 2 {
-        return None;
-    }
-    let mut track = Track::new(source_index, key, slot);
-    let mut allowed = group.history.len() / 4;
-    for past in group.history.iter() {
-        let value = past.values.get(slot).copied().flatten();
-        let (step, _) = track.take(source, value, past.requested_at);
-        if step == Step::Missed {
-            allowed = allowed.checked_sub(1)?;
-        }
-    }
-    (track.matched >= 2).then_some(track)
 }

@@ -26,9 +26,14 @@ pub(super) fn through<'a>(facts: &Facts, table: Option<&'a str>, column: &str) -
     if facts.main_table.as_deref() == Some(table) {
         return None;
     }
-    refers(column)?;
+    // A row of the table between is found by one of its references, and refers to the other side by another: its own
+    // `id` is neither.
+    let is_reference = |name: &str| name != "id";
+    if !is_reference(column) {
+        return None;
+    }
     let is_other_key = |side: &Column| {
-        side.table.as_deref() == Some(table) && side.name != column && refers(&side.name).is_some()
+        side.table.as_deref() == Some(table) && side.name != column && is_reference(&side.name)
     };
     let is_row = |side: &Column| refers(&side.name).is_none();
     facts

@@ -1,7 +1,7 @@
 //! What the values that flow through a unit prove: N+1s and their kin, one file a detector.
 //!
 //! ```text
-//!  QueryEvent ─► loops.rs ─┬─► source.rs  rows that came: keys by shape and column
+//!  QueryEvent ─► loops.rs ─┬─► source.rs  rows that came: keys by shape and column (search.rs finds a loop's)
 //!   (a unit's)             └─► group.rs   statements of one shape; track.rs follows their values along a column
 //!                                 │            knowledge.rs: is that a relation of the schema?
 //!  unit ended, or grew ─► judge.rs ─► case.rs ─► aggregate, deferred, many_to_many, forward, reverse
@@ -31,7 +31,9 @@ mod price;
 mod query_loop;
 mod reverse;
 mod rules;
+mod search;
 mod source;
+mod tools;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -55,6 +57,7 @@ use case::Scene;
 use findings::{Findings, Where};
 use knowledge::Knowledge;
 use loops::{Bounds, Place, Room};
+use tools::Tools;
 
 /// What is looked for, and within which limits.
 #[derive(Debug, Clone)]
@@ -90,12 +93,18 @@ impl Default for Settings {
     }
 }
 
+/// A pause as between two requests, whatever the connection's rhythm: on a machine under load requests and loops have
+/// one pace, and then a loop that pauses each time may be requests that follow each other. Inside loops on a quiet
+/// machine the 99th percentile is 5 to 7 ms.
+const PAUSE_NS: u64 = 15_000_000;
+
 /// Looks at units as they grow and end, and keeps what it finds.
 #[derive(Debug)]
 pub struct Detector {
     settings: Settings,
     knowledge: Knowledge,
     findings: Findings,
+    tools: Tools,
     /// Bytes that the memories of all open units hold.
     held_bytes: usize,
     /// Units that ended cut.
@@ -108,6 +117,7 @@ impl Detector {
         Detector {
             findings: Findings::new(settings.findings_max, settings.ignore.clone()),
             knowledge: Knowledge::default(),
+            tools: Tools::default(),
             settings,
             held_bytes: 0,
             cut: 0,
@@ -128,19 +138,25 @@ impl Detector {
             return;
         }
         self.knowledge.learn(event);
+        if self.tools.are_at_work(event) {
+            unit.payload.work_of_tool();
+        }
         let place = Place {
             index: joined.index,
             gap_ns,
-            after_pause: joined.pause == Pause::Soft,
+            after_pause: joined.pause == Pause::Soft || joined.gap_ns >= PAUSE_NS,
             transaction: unit.transaction_ordinal(),
         };
         let bounds = self.bounds();
-        let parent = unit
-            .payload
-            .statement(event, place, &self.knowledge, bounds);
+        let mut links = Vec::new();
+        let link = &mut |child, parent| links.push((child, parent));
+        unit.payload
+            .statement(event, place, &self.knowledge, bounds, link);
         self.charge(&mut unit.payload);
-        if let Some(entry) = unit.timeline_mut().get_mut(joined.index as usize) {
-            entry.parent = parent;
+        for (child, parent) in links {
+            if let Some(entry) = unit.timeline_mut().get_mut(child as usize) {
+                entry.parent = Some(parent);
+            }
         }
     }
 
@@ -159,9 +175,9 @@ impl Detector {
         self.charge(&mut unit.payload);
     }
 
-    /// Judges a unit that is still open: what is found so far counts from now on.
-    pub fn grown(&mut self, unit: &mut Unit<Loops>) {
-        self.judge(unit);
+    /// Judges a unit that is still open: what is found so far counts from now on. The findings that it has.
+    pub fn grown(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+        self.judge(unit)
     }
 
     /// Judges a unit that ended; the findings that it has.

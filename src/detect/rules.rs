@@ -9,6 +9,17 @@ pub(super) fn is_user_table(table: &str) -> bool {
     !name.starts_with("pg_") && !schema.starts_with("pg_") && schema != "information_schema"
 }
 
+/// The tables of PostgreSQL's catalogue that say which tables and columns there are; types are looked up by drivers.
+const CATALOGUE: [&str; 4] = ["pg_class", "pg_attribute", "pg_constraint", "pg_index"];
+
+/// Whether a statement reads what tables there are.
+pub(super) fn reads_catalogue(facts: &Facts) -> bool {
+    facts.tables.iter().any(|table| {
+        let name = table.rsplit('.').next().unwrap_or(table);
+        CATALOGUE.contains(&name)
+    })
+}
+
 /// Whether a statement reads tables at all, and none of PostgreSQL's own.
 pub(super) fn reads_user_tables(facts: &Facts) -> bool {
     !facts.tables.is_empty() && facts.tables.iter().all(|table| is_user_table(table))
@@ -31,7 +42,12 @@ pub(super) fn reads_in_parts(facts: &Facts) -> bool {
 }
 
 /// Whether something lies between its members that speaks against one loop: a pause each time (a poller, a worker,
-/// one request after the other), a definition each time (a migration), a failure each time (a retry).
+/// one request after the other), or what breaks it.
 pub(super) fn is_interrupted(group: &Group) -> bool {
-    group.is_paced() || group.mostly(group.between.defined) || group.mostly(group.between.failed)
+    group.is_paced() || is_broken(group)
+}
+
+/// Whether something breaks it: a definition each time (a migration), a failure each time (a retry).
+pub(super) fn is_broken(group: &Group) -> bool {
+    group.mostly(group.between.defined) || group.mostly(group.between.failed)
 }

@@ -24,6 +24,9 @@ pub(super) struct Track {
     pub key: usize,
     /// Which compared column of the child it is.
     pub slot: usize,
+    /// The same column in the children's own results, where each row of a table refers to another one of it: the
+    /// child's row may name the next child.
+    pub own: Option<(usize, usize)>,
     /// The row whose value came last.
     row: Option<u64>,
     /// The first row of the first result that a value came from.
@@ -31,6 +34,8 @@ pub(super) struct Track {
     pub matched: u64,
     pub in_order: u64,
     pub missed: u64,
+    /// Children whose value an earlier child's own row named.
+    pub chained: u64,
     /// Rows whose value came, each counted once as long as they come in order.
     pub covered: u64,
     /// Rows with a value, and rows with NULL, from the first row up to the present one.
@@ -45,11 +50,13 @@ impl Track {
             source,
             key,
             slot,
+            own: None,
             row: None,
             first_row: 0,
             matched: 0,
             in_order: 0,
             missed: 0,
+            chained: 0,
             covered: 0,
             passed: (0, 0),
             enclosed: 0,
@@ -68,10 +75,13 @@ impl Track {
     /// Takes the next value; says which row gave it.
     pub(super) fn take(
         &mut self,
-        source: &Source,
+        sources: &[Source],
         value: Option<ValueHash>,
         requested_at: Moment,
     ) -> (Step, Option<u64>) {
+        let Some(source) = sources.get(self.source) else {
+            return (Step::Missed, None);
+        };
         let place = value.and_then(|value| self.place(source, value));
         let place = match place {
             // Over several connections events may come out of order: no child is older than its parent.
@@ -114,11 +124,24 @@ impl Track {
                 self.matched += 1;
                 (Step::OutOfOrder, None)
             }
+            None if value.is_some_and(|value| self.is_chained(sources, value)) => {
+                self.chained += 1;
+                (Step::OutOfOrder, None)
+            }
             None => {
                 self.missed += 1;
                 (Step::Missed, None)
             }
         }
+    }
+
+    /// Whether an earlier child's own row names the value.
+    fn is_chained(&self, sources: &[Source], value: ValueHash) -> bool {
+        self.own.is_some_and(|(own, key)| {
+            sources
+                .get(own)
+                .is_some_and(|own| own.find(key, value, 0, u64::MAX).is_some())
+        })
     }
 
     fn place(&self, source: &Source, value: ValueHash) -> Option<Place> {
@@ -191,6 +214,8 @@ pub(super) struct History {
 /// One child: when it was asked for, and the values of its slots.
 #[derive(Debug, Clone)]
 pub(super) struct Past {
+    /// Its number among the unit's statements.
+    pub index: u32,
     pub requested_at: Moment,
     pub values: Box<[Option<ValueHash>]>,
 }

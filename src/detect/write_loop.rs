@@ -1,12 +1,16 @@
 //! `write_loop`: INSERT, UPDATE or DELETE one row at a time.
 
 use super::Settings;
+use super::case::Scene;
 use super::group::Group;
 use super::rules;
 use crate::sql::Verb;
 
 /// Whether a group writes row by row what one statement could write.
-pub(super) fn is(group: &Group, settings: &Settings) -> bool {
+///
+/// Where only pauses hold a unit together, writes with a pause between any two are requests; in one that has a hard
+/// boundary they are a loop that takes its time.
+pub(super) fn is(group: &Group, scene: &Scene, settings: &Settings) -> bool {
     let Some(facts) = group.facts() else {
         return false;
     };
@@ -15,7 +19,8 @@ pub(super) fn is(group: &Group, settings: &Settings) -> bool {
         && group.many_rows * 5 <= group.count
         && group.several * 5 <= group.count
         && facts.main_table.as_deref().is_some_and(rules::is_user_table)
-        && !rules::is_interrupted(group)
+        && (scene.evidence.is_hard() || !group.is_paced())
+        && !rules::is_broken(group)
         // One job a round, taken with SKIP LOCKED: a queue's worker.
         && !group.mostly(group.between.queued)
 }

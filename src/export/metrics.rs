@@ -93,6 +93,7 @@ pub const FAMILIES: &[Family] = &[
     EVENTS_DROPPED,
     UNOBSERVED_SESSIONS,
     SLOW_LOG_DROPPED,
+    CATALOG_FAILURES,
     BUILD_INFO,
 ];
 
@@ -120,6 +121,13 @@ const UNOBSERVED_SESSIONS: Family = Family {
 const SLOW_LOG_DROPPED: Family = Family {
     name: "pgprism_slow_log_dropped_total",
     help: "Slow queries, and findings, that were not written to the slow-query log.",
+    kind: Kind::Counter,
+    labels: &["reason"],
+};
+
+const CATALOG_FAILURES: Family = Family {
+    name: "pgprism_catalog_failures_total",
+    help: "Times that the database named by advise.catalog gave no answer; advice goes by names meanwhile.",
     kind: Kind::Counter,
     labels: &["reason"],
 };
@@ -223,6 +231,7 @@ impl HealthCollector {
             &EVENTS_DROPPED,
             &UNOBSERVED_SESSIONS,
             &SLOW_LOG_DROPPED,
+            &CATALOG_FAILURES,
             &BUILD_INFO,
         ];
         HealthCollector {
@@ -267,6 +276,7 @@ impl Collector for HealthCollector {
             by_reason(&EVENTS_DROPPED, health.events_dropped()),
             unobserved_sessions.family(),
             by_reason(&SLOW_LOG_DROPPED, health.slow_log_drops()),
+            by_reason(&CATALOG_FAILURES, health.catalog_failures()),
             build_info.family(),
         ]
     }

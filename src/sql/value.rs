@@ -168,8 +168,10 @@ impl ContentReader {
 /// Integers up to this, either side of zero, agree by chance: page sizes, flags, ids of small tables.
 const SMALL_INT: u64 = 10_000;
 
-/// Texts shorter than this agree by chance: codes, flags, states.
-const SMALL_TEXT_BYTES: usize = 8;
+/// Texts shorter than this agree by chance (states, names, cities), unless they have a digit: then they are somebody's
+/// key from [`SHORT_KEY_BYTES`] on.
+const SMALL_TEXT_BYTES: usize = 12;
+const SHORT_KEY_BYTES: usize = 5;
 
 /// The keyed hash of a value. Equal values have equal hashes within this process and no other.
 ///
@@ -293,7 +295,9 @@ impl ValueKey {
             return Some(self.uuid(value));
         }
         let hash = self.bits(text);
-        Some(ValueHash::new(hash, text.len() >= SMALL_TEXT_BYTES))
+        let distinctive = text.len() >= SMALL_TEXT_BYTES
+            || (text.len() >= SHORT_KEY_BYTES && text.iter().any(u8::is_ascii_digit));
+        Some(ValueHash::new(hash, distinctive))
     }
 }
 
@@ -466,7 +470,12 @@ mod tests {
         assert!(key.uuid(7).is_distinctive());
         assert!(!key.text(b"de").is_some_and(ValueHash::is_distinctive));
         assert!(
-            key.text(b"a-long-slug")
+            !key.text(b"cancelled")
+                .is_some_and(ValueHash::is_distinctive)
+        );
+        assert!(key.text(b"A-104").is_some_and(ValueHash::is_distinctive));
+        assert!(
+            key.text(b"a-rather-long-slug")
                 .is_some_and(ValueHash::is_distinctive)
         );
     }

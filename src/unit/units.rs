@@ -281,6 +281,11 @@ impl<P: Default> Units<P> {
         self.open.values_mut()
     }
 
+    /// One of them.
+    pub fn get_mut(&mut self, id: UnitId) -> Option<&mut Unit<P>> {
+        self.open.get_mut(&id)
+    }
+
     /// How many units are open.
     pub fn open_count(&self) -> usize {
         self.open.len()

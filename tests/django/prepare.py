@@ -15,6 +15,8 @@ def main() -> None:
         call_command("migrate", database=alias, verbosity=0)
         call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
     data.fill()
+    # The content types and permissions that the data's own ids left to be made.
+    call_command("migrate", verbosity=0)
 
 
 if __name__ == "__main__":

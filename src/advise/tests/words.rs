@@ -70,3 +70,28 @@ fn titles_say_what_to_do() {
         assert_eq!(advice.title, expected);
     }
 }
+
+#[test]
+fn every_kind_has_its_page_and_says_how_to_silence_it() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/findings");
+    let read = |name: &str| std::fs::read_to_string(docs.join(name)).unwrap();
+    let overview = read("README.md");
+    for kind in Kind::ALL {
+        let word = kind.as_str();
+        let page = read(&format!("{word}.md"));
+        assert!(page.starts_with(&format!("# {word}\n")), "{word}");
+        for part in [
+            "## How it is proved",
+            "## What it is not",
+            "## The fix",
+            "## How to silence it",
+            "[[ignore]]",
+        ] {
+            assert!(page.contains(part), "{word}: {part}");
+        }
+        assert!(
+            overview.contains(&format!("| [`{word}`]({word}.md) |")),
+            "{word}"
+        );
+    }
+}

@@ -135,7 +135,10 @@ impl<'a> Court<'a> {
                 .iter()
                 .map(|outer| link(outer, kind_of(outer).unwrap_or(kind)))
                 .collect(),
-            proof: Some(proof(case, covered)),
+            proof: Some(Proof {
+                pattern: also(proof(case, covered).pattern, &detail.further_tables),
+                ..proof(case, covered)
+            }),
             detail,
             queries,
             price,
@@ -245,6 +248,15 @@ fn link(case: &FlowCase<'_>, kind: Kind) -> Link {
         child_column: Some(Arc::clone(&case.slot.column.column)),
         kind,
     }
+}
+
+/// A pattern, with the other tables that the same column leads to.
+fn also(mut pattern: String, tables: &[Arc<str>]) -> String {
+    for table in tables {
+        pattern.push_str(", also to ");
+        pattern.push_str(table);
+    }
+    pattern
 }
 
 pub(super) fn proof(case: &FlowCase<'_>, covered: u64) -> Proof {

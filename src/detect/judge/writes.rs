@@ -25,7 +25,7 @@ impl<'a> Court<'a> {
             .loops
             .groups
             .iter()
-            .filter(|group| write_loop::is(group, self.settings))
+            .filter(|group| write_loop::is(group, self.scene, self.settings))
             .collect();
         for group in &loops {
             explained.insert(group.fingerprint);
@@ -37,6 +37,9 @@ impl<'a> Court<'a> {
             let flow = flows
                 .iter()
                 .find(|case| case.group.fingerprint == group.fingerprint);
+            if flow.is_none() && self.loops.is_tool() {
+                continue;
+            }
             let mut price = Price::of(group, Price::remaining(Kind::WriteLoop, false));
             let mut queries = group.count;
             let parts = loops.iter().filter(|other| is_part_of(other, group));

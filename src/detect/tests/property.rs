@@ -60,7 +60,9 @@ fn play(story: &mut Story, acts: &[Act]) {
                 let Story {
                     detector, units, ..
                 } = &mut *story;
-                units.open_mut().for_each(|unit| detector.grown(unit));
+                for unit in units.open_mut() {
+                    detector.grown(unit);
+                }
             }
         }
     }

@@ -309,3 +309,45 @@ fn a_unit_that_grows_is_counted_once() {
     assert_eq!(totals.len(), 1);
     assert_eq!(totals[0].2.queries, 20);
 }
+
+#[test]
+fn every_child_knows_its_parent() {
+    let mut story = Story::new();
+    orders(&mut story, &[(1, 71), (2, 72), (3, 73), (4, 74)]);
+    for customer in [71, 72, 73, 74] {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    let unit = story.units.open_mut().next().unwrap();
+    let parents: Vec<_> = unit.timeline().iter().map(|entry| entry.parent).collect();
+    assert_eq!(parents, [None, Some(0), Some(0), Some(0), Some(0)]);
+}
+
+#[test]
+fn a_role_that_another_table_is_called_by() {
+    let posts = r#"SELECT "blog_post"."id", "blog_post"."author_id" FROM "blog_post""#;
+    let user = r#"SELECT "auth_user"."id" FROM "auth_user" WHERE "auth_user"."id" = $1 LIMIT $2"#;
+    let mut story = Story::new();
+    story.run(
+        r#"SELECT "blog_author"."id" FROM "blog_author""#,
+        &[],
+        &column(&[901]),
+    );
+    let authors = [3, 7, 3, 5, 7];
+    let rows: Vec<_> = (40..)
+        .zip(authors)
+        .map(|(id, author)| ints(&[id, author]))
+        .collect();
+    story.run(posts, &[], &rows);
+    for author in authors {
+        story.run(user, &ints(&[author, 21]), &column(&[author]));
+    }
+    story.close();
+    assert_eq!(
+        summary(story.only()),
+        (
+            Kind::NPlusOneForward,
+            Confidence::Likely,
+            "blog_post.author_id -> auth_user.id".to_owned()
+        )
+    );
+}

@@ -96,7 +96,7 @@ fn the_same_again_is_a_duplicate() {
     let finding = story.only();
     assert_eq!(
         (finding.kind, finding.confidence),
-        (Kind::Duplicate, Confidence::Proved)
+        (Kind::Duplicate, Confidence::Likely)
     );
     assert_eq!((finding.queries_before, finding.queries_after), (4, 1));
 }

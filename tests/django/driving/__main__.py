@@ -36,6 +36,8 @@ from .server import AsyncServer, ServerThread  # noqa: E402
 
 THREADS = 16
 SHAPES_TOLD = 6
+CROWD_PATIENCE = 4
+"""Among many visitors each thinks so much longer: their threads share one interpreter, and loops are slower."""
 
 
 class Statements:
@@ -76,6 +78,7 @@ class Player:
         rng = random.Random(f"{self.seed} {name} {variant}")
         self.statements.take()
         self.peer.take()
+        _backstage(scenario.before)
         started = time.time()
         try:
             shown = self._run(scenario, variant, rng)
@@ -86,7 +89,7 @@ class Player:
         if scenario.where is Where.ASGI:
             # A request's thread has ended and its connections with it, once they are collected.
             gc.collect()
-        self._restore(scenario)
+        _backstage(scenario.restore)
         statements = self.statements.take()
         counts = collections.Counter(sql for _, sql in statements)
         return {
@@ -102,7 +105,12 @@ class Player:
         }
 
     def _run(
-        self, scenario: Scenario, variant: str, rng: random.Random, threads: list[ServerThread] | None = None
+        self,
+        scenario: Scenario,
+        variant: str,
+        rng: random.Random,
+        threads: list[ServerThread] | None = None,
+        patience: float = 1.0,
     ) -> list[str]:
         if scenario.where is Where.COMMAND:
             job = Job(rng)
@@ -112,7 +120,7 @@ class Player:
                     return scenario.steps[variant, "page"](job)
 
             return [json.dumps(in_command(work), default=str)]
-        browser = Browser(scenario, variant, threads or self.threads, self.asgi, rng, SESSION)
+        browser = Browser(scenario, variant, threads or self.threads, self.asgi, rng, SESSION, patience)
         if scenario.drive is None:
             browser.get()
         else:
@@ -125,7 +133,11 @@ class Player:
             (scenario, variant)
             for scenario in self.scenarios.values()
             for variant in scenario.variants
-            if not scenario.restore and scenario.label.value in labels and scenario.where is not Where.ASGI
+            if scenario.label.value in labels
+            and not scenario.before
+            and not scenario.restore
+            and not scenario.crowd
+            and scenario.where is not Where.ASGI
         ]
         end = time.monotonic() + seconds
         played = 0
@@ -139,11 +151,11 @@ class Player:
             while time.monotonic() < end and not failed:
                 scenario, variant = rng.choice(eligible)
                 try:
-                    self._run(scenario, variant, rng, threads)
+                    self._run(scenario, variant, rng, threads, CROWD_PATIENCE)
                 except Exception:
                     failed.append(f"{scenario.name}: {traceback.format_exc()}")
                 played += 1
-                time.sleep(rng.uniform(*THINK_S))
+                time.sleep(CROWD_PATIENCE * rng.uniform(*THINK_S))
 
         visitors = [threading.Thread(target=visitor, args=(index,)) for index in range(thread_count)]
         for one in visitors:
@@ -151,11 +163,6 @@ class Player:
         for one in visitors:
             one.join()
         return {"runs": played, "statements": len(self.statements.take()), "error": "\n".join(failed)}
-
-    def _restore(self, scenario: Scenario) -> None:
-        if scenario.restore:
-            with connections["backstage"].cursor() as cursor:
-                cursor.execute(scenario.restore)
 
     def let_go(self) -> None:
         """Closes every connection; the threads stay."""
@@ -167,6 +174,12 @@ class Player:
             close_pool = getattr(connections[alias], "close_pool", None)
             if close_pool is not None:
                 close_pool()
+
+
+def _backstage(sql: str) -> None:
+    if sql:
+        with connections["backstage"].cursor() as cursor:
+            cursor.execute(sql)
 
 
 def describe(scenario: Scenario) -> dict[str, Any]:

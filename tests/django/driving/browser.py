@@ -37,12 +37,14 @@ class Browser:
         asgi: AsyncServer,
         rng: random.Random,
         session: str,
+        patience: float = 1.0,
     ) -> None:
         self._scenario = scenario
         self._variant = variant
         self._threads = threads
         self._asgi = asgi
         self._rng = rng
+        self._patience = patience
         self._cookie = f"{settings.SESSION_COOKIE_NAME}={session}" if scenario.login else ""
         self._visited = threading.local()
         self.shown: list[str] = []
@@ -52,7 +54,7 @@ class Browser:
         return len(self._threads)
 
     def think(self, low_s: float = THINK_S[0], high_s: float = THINK_S[1]) -> None:
-        time.sleep(self._rng.uniform(low_s, high_s))
+        time.sleep(self._patience * self._rng.uniform(low_s, high_s))
 
     def get(self, step: str = "page", thread: int = 0, hurry: bool = False, **query: Any) -> Any:
         """One request, after a pause when it is not the visitor's first; `hurry` leaves the pause out."""

@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import time
+import urllib.error
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from support.proxy import Pgprism, command
 from support.waiting import wait_until
 
 from . import report, wire
-from .attribution import Ledger, Run, spanning
+from .attribution import CLOCK_S, Ledger, Run, seconds, spanning
 from .configurations import SMOKE, Configuration, Driver, Keep, selected
 from .order import shuffled
 from .player import Databases, Failed, Player, environment, model_map
@@ -28,7 +29,9 @@ from .scoring import score, score_mixed, score_peer
 
 POSTGRES = 16
 MIXED_THREADS = 16
-BETWEEN_RUNS_S = (0.055, 0.095)
+LATEST = 60
+"""Findings looked at after each run: those that were seen last."""
+BETWEEN_RUNS_S = (0.055, 0.08)
 """A visitor's pause, as between other requests, above `unit_gap`."""
 UNITS_EVERY = 60
 """Runs after which the units are looked at: the proxy keeps the last thousand."""
@@ -74,7 +77,7 @@ class Evaluation:
                 played = player.play(name, variant)
                 runs.setdefault(name, {})[variant] = played
                 ledger.played(Run(name, variant, played["started"], played["ended"], played["statements"]))
-                ledger.poll(proxy.items("findings"))
+                ledger.poll(proxy.api("findings", sort="last_seen", limit=LATEST)["items"])
                 if count % UNITS_EVERY == UNITS_EVERY - 1:
                     units |= {unit["id"]: unit for unit in proxy.items("units")}
             player.let_go()
@@ -82,16 +85,11 @@ class Evaluation:
             findings = proxy.items("findings")
             ledger.poll(findings)
             units |= {unit["id"]: unit for unit in proxy.items("units")}
+            marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
+            scored = score(scenarios, ledger, marked=marked)
+            timelines = self._timelines(proxy, ledger, list(units.values()), scored.doubtful())
             if self.options.mixed:
-                player.mix(MIXED_THREADS, self.options.mixed, list(set(one["label"] for one in scenarios)))
-                player.let_go()
-                _settle(proxy)
-                known = {finding["id"]: finding for finding in findings}
-                mixed = [
-                    finding
-                    for finding in proxy.items("findings")
-                    if finding["occurrences"] > known.get(finding["id"], finding | {"occurrences": 0})["occurrences"]
-                ]
+                score_mixed(scored, scenarios, self._mixed(proxy, player, scenarios, findings))
             player.end()
         doubts = [
             f"{scenario['name']}: {words}"
@@ -100,10 +98,6 @@ class Evaluation:
         ]
         if doubts := doubts + wire.shared_with_hard(scenarios, runs):
             raise Failed("scenarios that are not what they say: " + "; ".join(doubts))
-        marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
-        scored = score(scenarios, ledger, marked=marked)
-        if self.options.mixed:
-            score_mixed(scored, mixed)
         result = report.Result(
             configuration=configuration.name,
             score=scored,
@@ -125,10 +119,37 @@ class Evaluation:
                 }
                 for one in ledger.sightings.values()
             ],
+            "timelines": timelines,
             "runs": [vars(run) for run in ledger.runs],
             "units": list(units.values()),
         }
         return result, raw
+
+    def _mixed(
+        self, proxy: Pgprism, player: Player, scenarios: list[dict[str, Any]], before: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Findings that grew while many threads played at once."""
+        player.mix(MIXED_THREADS, self.options.mixed, sorted({one["label"] for one in scenarios}))
+        player.let_go()
+        _settle(proxy)
+        known = {finding["id"]: finding["occurrences"] for finding in before}
+        return [one for one in proxy.items("findings") if one["occurrences"] > known.get(one["id"], 0)]
+
+    def _timelines(
+        self, proxy: Pgprism, ledger: Ledger, units: list[dict[str, Any]], names: set[str]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The statements of each run of those scenarios, as far as the proxy still has them."""
+        if not self.options.raw:
+            return {}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for run in ledger.runs:
+            if run.name not in names:
+                continue
+            for unit in units:
+                if run.started - CLOCK_S <= seconds(unit["started_at"]) <= run.ended + CLOCK_S:
+                    with contextlib.suppress(urllib.error.HTTPError):
+                        found.setdefault(f"{run.name}/{run.variant}", []).append(proxy.api(f"units/{unit['id']}"))
+        return found
 
     def _models(self, configuration: Configuration, names: tuple[str, str]) -> dict[str, str]:
         """The variable that gives the proxy the project's model map.
@@ -172,7 +193,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("configurations", nargs="*", help="names, beginnings or parts of them; all when none is given")
     parser.add_argument("--smoke", action="store_true", help="one configuration, no other tools")
     parser.add_argument("--seed", type=int, default=0, help="order and pauses; drawn when it is not given")
-    parser.add_argument("--mixed", type=float, default=5, help="seconds of mixed traffic on 16 threads at the end")
+    parser.add_argument("--mixed", type=float, default=4, help="seconds of mixed traffic on 16 threads at the end")
     parser.add_argument("--only", action="append", help="scenarios of that name, family or label")
     parser.add_argument("--no-models", dest="models", action="store_false", help="advice without the model map")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="the proxy alone")

@@ -88,6 +88,13 @@ class Score:
     wrong_advice: list[str] = field(default_factory=list)
     """With another relation's name: never allowed."""
 
+    def doubtful(self) -> set[str]:
+        """Scenarios of which something is to be looked at."""
+        words = [*self.hard, *self.not_removed]
+        for figures in self.groups.values():
+            words += [*figures.false, *figures.missed, *figures.wrong]
+        return {re.split(r"[: ]", one, maxsplit=1)[0] for one in words}
+
     def failures(self, with_models: bool) -> list[str]:
         """Which promises are broken, with the names."""
         broken = []
@@ -149,19 +156,20 @@ def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting],
     group = scenario["group"]
     figures = result.groups[group]
     matched: list[dict[str, Any]] = []
-    reported: set[str] = set()
+    reported: set[tuple[str, str | None]] = set()
     for sighting in sorted(sightings, key=lambda one: -one.queries):
         finding = sighting.finding
         expected = _match(scenario, finding)
         if expected is None:
             _unexpected(result, scenario, sighting, "problem")
             continue
-        if finding["fingerprint"] in reported:
+        pair = (finding["fingerprint"], finding.get("parent_fingerprint"))
+        if pair in reported:
             # One finding for each cause: the same loop is not told twice.
             figures.precision.add(False)
             figures.false.append(f"{scenario['name']}: told twice, {describe(finding)}")
             continue
-        reported.add(finding["fingerprint"])
+        reported.add(pair)
         matched.append(expected)
         result.right_ids.add(finding["id"])
         figures.precision.add(True)
@@ -216,14 +224,25 @@ def _tables(finding: dict[str, Any]) -> set[str]:
     return set(re.findall(r"\w+", finding.get("query", "")))
 
 
-def score_mixed(result: Score, findings: list[dict[str, Any]]) -> None:
-    """Takes note of findings that were not right, hard or apart in any run of its own."""
+def score_mixed(result: Score, scenarios: list[dict[str, Any]], findings: list[dict[str, Any]]) -> None:
+    """Takes note of findings that were not right, hard or apart in any run of its own, nor expected of any."""
     for finding in findings:
         if finding["id"] in result.right_ids | result.apart_ids | result.hard_ids:
             continue
         if finding["kind"] in ("query_loop", "chatty_unit") and finding["confidence"] == "suspected":
             continue
+        if any(_is_just(one, finding) for one in scenarios if one["label"] == "problem"):
+            continue
         result.mixed.append(describe(finding))
+
+
+def _is_just(scenario: dict[str, Any], finding: dict[str, Any]) -> bool:
+    """Whether the finding is all that was expected of the scenario, kind and parent too."""
+    expected = _match(scenario, finding)
+    if expected is None or finding["kind"] not in expected["kinds"]:
+        return False
+    parent = [finding.get("parent_table"), finding.get("parent_column")]
+    return not expected["parents"] or parent in [list(one) for one in expected["parents"]]
 
 
 def _stands_apart(sighting: Sighting) -> bool:

@@ -21,7 +21,7 @@ FAMILIES = {
     "look_alike": "polling same_page list_then_details typing paging chance chunks cursor batches delete "
     "savepoints dashboard warming minimum one_row queue worker writes retry housekeeping migrations",
     "clean": "page admin raw write",
-    "hard": "list_then_details two_databases threads chain waiting",
+    "hard": "list_then_details two_databases threads chain waiting migrations",
 }
 
 

@@ -196,9 +196,9 @@ def test_mixed_traffic_brings_nothing_new() -> None:
     played = ledger("a")
     played.poll([finding(0.5)])
     scored = score([scenario("a")], played)
-    score_mixed(scored, [finding(9, occurrences=5)])
+    score_mixed(scored, [scenario("a")], [finding(9, occurrences=5), finding(9, id="late")])
     assert scored.mixed == []
-    score_mixed(scored, [finding(9, id="other")])
+    score_mixed(scored, [scenario("a")], [finding(9, id="other", parent_column="id")])
     assert len(scored.mixed) == 1 and scored.failures(with_models=False)
 
 

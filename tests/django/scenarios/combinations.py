@@ -117,11 +117,11 @@ def _(request: Any) -> Any:
 
 @problem(
     "aggregate",
-    aggregate("shop_customer.id", "shop_order.customer_id", "orders"),
+    aggregate("shop_customer.id", "shop_order.customer_id", "orders", also=("n_plus_one_reverse",)),
     children=12,
 )
 def grouped_for_each(request: Any) -> Any:
-    """A GROUP BY for each row."""
+    """A GROUP BY for each row: rows come back, and they are counts."""
     customers = Customer.objects.order_by("-id")[:12]
     return [
         [[row["status"], row["n"]] for row in one.orders.values("status").annotate(n=Count("id")).order_by("status")]

@@ -78,12 +78,12 @@ def at_once(count: int, times: int = 1) -> Any:
     return drive
 
 
-@look_alike("polling", drive=again(14))
+@look_alike("polling", drive=again(10))
 def poll_one_status(request: Any) -> Any:
     return Order.objects.only("status").get(pk=31005).status
 
 
-@look_alike("polling", drive=again(14))
+@look_alike("polling", drive=again(10))
 def poll_many_orders(request: Any) -> Any:
     """Each time another key, in the order of the table, from the browser's side."""
     order = Order.objects.only("status", "number").get(pk=31001 + int(request.GET["n"]))
@@ -100,13 +100,13 @@ def poll_a_list(request: Any) -> Any:
     return list(OutboxMessage.objects.filter(state="failed").order_by("id")[:5])
 
 
-@look_alike("same_page", drive=at_once(8, 2))
+@look_alike("same_page", drive=at_once(8, 2), crowd=True)
 def many_people_one_page(request: Any) -> Any:
     order = Order.objects.select_related("customer").get(pk=31001 + int(request.GET["n"]))
     return [order.customer.name, [line.quantity for line in order.lines.all()]]
 
 
-@look_alike("same_page", drive=at_once(8, 2), login=True)
+@look_alike("same_page", drive=at_once(8, 2), crowd=True, login=True)
 def many_users_one_page(request: Any) -> Any:
     return [one.title for one in Ward.objects.order_by("number")[:8]]
 
@@ -132,7 +132,7 @@ def _(request: Any) -> Any:
     return product.name
 
 
-@look_alike("list_then_details", drive=list_then_details(8, 0.12, 0.2))
+@look_alike("list_then_details", drive=list_then_details(6, 0.12, 0.2))
 def customers_then_each_slowly(request: Any) -> Any:
     return [customer.pk for customer in Customer.objects.only("name").order_by("id")[:8]]
 

@@ -84,8 +84,8 @@ def deferred(parent: str, *fields: str) -> Expected:
     return _one("n_plus_one_deferred", parent, parent, *fields)
 
 
-def aggregate(parent: str, child: str, *relations: str) -> Expected:
-    return _one("n_plus_one_aggregate", parent, child, *relations)
+def aggregate(parent: str, child: str, *relations: str, also: tuple[str, ...] = ()) -> Expected:
+    return _one("n_plus_one_aggregate", parent, child, *relations, also=also)
 
 
 def query_loop(table: str) -> Expected:
@@ -122,6 +122,10 @@ class Scenario:
     """Statements of the repeated shape that one run sends, at least; 0: not asserted."""
     login: bool
     drive: Drive | None
+    crowd: bool
+    """Its drive needs several server threads."""
+    before: str
+    """SQL that makes the tables ready for a run, sent past the proxy."""
     restore: str
     """SQL that puts the tables back after a run, sent past the proxy."""
     every: bool
@@ -169,6 +173,8 @@ def _register(
             children=options.pop("children", 0),
             login=options.pop("login", False),
             drive=options.pop("drive", None),
+            crowd=options.pop("crowd", False),
+            before=options.pop("before", ""),
             restore=options.pop("restore", ""),
             every=options.pop("every", False),
             marks_decide=options.pop("marks_decide", False),

@@ -304,7 +304,6 @@ def _(request: Any) -> Any:
     forward("shop_note.object_id", "shop_product.id", "subject"),
     forward("shop_note.object_id", "shop_order.id", "subject"),
     children=8,
-    every=True,
 )
 def subjects_of_notes(request: Any) -> Any:
     """A generic foreign key: the values of one column, split over two tables."""

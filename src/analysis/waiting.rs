@@ -1,0 +1,69 @@
+//! Events whose shapes are being parsed: units and detectors need the facts, and all events behind wait with them.
+
+use std::collections::VecDeque;
+
+use crate::event::{Moment, Observed, Shape};
+
+/// Events that wait; a fuller queue goes on without the facts.
+const EVENTS_MAX: usize = 16_384;
+
+/// So long an event waits at most, nanoseconds: parsing a shape takes a millisecond, a queue of new ones some more.
+const WAIT_MAX_NS: u64 = 2_000_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// With the tick in which each came.
+    events: VecDeque<(Observed, Moment)>,
+}
+
+/// An event whose turn it is.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub event: Observed,
+    pub facts: Facts,
+}
+
+/// Whether what an event's shape touches is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Facts {
+    /// As far as it ever will be.
+    Known,
+    /// Not in time.
+    Late,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, event: Observed, at: Moment) {
+        self.events.push_back((event, at));
+    }
+
+    /// The next event in order, unless it has to wait.
+    pub(super) fn next(&mut self, now: Moment) -> Option<Next> {
+        let (event, since) = self.events.front()?;
+        let known = shape(event).is_none_or(|shape| shape.facts.get().is_some());
+        let full = self.events.len() > EVENTS_MAX;
+        if !known && !full && now.since(*since) < WAIT_MAX_NS {
+            return None;
+        }
+        let (event, _) = self.events.pop_front()?;
+        let facts = if known { Facts::Known } else { Facts::Late };
+        Some(Next { event, facts })
+    }
+
+    /// When the event that waits longest happened: for whoever reads the events in order, it is no later yet.
+    pub(super) fn since(&self) -> Option<Moment> {
+        self.events.front().map(|(event, _)| match event {
+            Observed::Query(event) => event.completed_at,
+            Observed::Rows(event) => event.completed_at,
+            Observed::Closed(event) => event.at,
+        })
+    }
+}
+
+fn shape(event: &Observed) -> Option<&Shape> {
+    match event {
+        Observed::Query(event) => event.shape.as_deref(),
+        Observed::Rows(event) => event.shape.as_deref(),
+        Observed::Closed(_) => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! Where a loop's values may come from: all columns of a unit's results, tried with the loop's first values.
+
+use std::sync::Arc;
+
+use super::group::{Comparison, Group, Slot, TRACKS_MAX};
+use super::knowledge::{Fit, Knowledge, Named};
+use super::loops::Loops;
+use super::source::Source;
+use super::track::{Step, Track};
+use crate::event::Moment;
+
+impl Loops {
+    /// The columns along which the first values of a group may run, best first, and the rows of the best one that the
+    /// values come from.
+    pub(super) fn search(
+        &self,
+        index: usize,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+    ) -> (Vec<Track>, Vec<Option<u64>>) {
+        let Some(group) = self.groups.get(index) else {
+            return (Vec::new(), Vec::new());
+        };
+        let mut found: Vec<(Rank, Track, Vec<Option<u64>>)> = Vec::new();
+        for (slot_index, slot) in group.slots.iter().enumerate() {
+            for (source_index, source) in self.sources.iter().enumerate() {
+                // No loop runs over a single row.
+                if source.end() < 2 {
+                    continue;
+                }
+                for key in source.key_columns() {
+                    // Most columns have none of the values: that is told before anything is named.
+                    let mut first = group.history.iter().take(3);
+                    let shares = first.any(|past| {
+                        let value = past.values.get(slot_index).copied().flatten();
+                        value.is_some_and(|value| source.find(key, value, 0, u64::MAX).is_some())
+                    });
+                    if !shares {
+                        continue;
+                    }
+                    let parent = self.named(knowledge, database, source, key);
+                    let mut track = Track::new(source_index, key, slot_index);
+                    if parent.table.is_some() && parent.table == slot.column.table {
+                        track.own = self.own_column(group, &parent, knowledge, database);
+                    }
+                    let Some((track, rows)) = replay(group, &self.sources, track) else {
+                        continue;
+                    };
+                    let relation = knowledge.relation(&parent, &slot.column);
+                    if source.fingerprint == group.fingerprint
+                        && parent.column == slot.column.column
+                    {
+                        // Its own look-up key comes back with every row.
+                        continue;
+                    }
+                    let filtered = self.is_filtered_by(source, &parent);
+                    found.push((
+                        Rank {
+                            related: relation.fit >= Fit::Formed,
+                            in_order: track.in_order,
+                            fit: relation.fit,
+                            unfiltered: !filtered,
+                            matched: track.matched,
+                            latest: source
+                                .last_batch()
+                                .map(|batch| batch.at)
+                                .unwrap_or_default(),
+                        },
+                        track,
+                        rows,
+                    ));
+                }
+            }
+        }
+        found.sort_by(|(left, ..), (right, ..)| right.cmp(left));
+        found.truncate(TRACKS_MAX);
+        let rows = found
+            .first_mut()
+            .map(|(_, _, rows)| std::mem::take(rows))
+            .unwrap_or_default();
+        let tracks = found.into_iter().map(|(_, track, _)| track).collect();
+        (tracks, rows)
+    }
+
+    pub(super) fn named(
+        &self,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+        source: &Source,
+        key: usize,
+    ) -> Named {
+        let column = source
+            .columns
+            .keys
+            .get(key)
+            .map_or(0, |column| usize::from(*column));
+        let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+        knowledge.column(database, facts, &source.columns, column)
+    }
+
+    /// The column of that name in a group's own results.
+    fn own_column(
+        &self,
+        group: &Group,
+        column: &Named,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+    ) -> Option<(usize, usize)> {
+        let index = *self.source_by_shape.get(&group.fingerprint)?;
+        let source = self.sources.get(index)?;
+        // Its look-up key comes back with every row, and names no other one.
+        let is_key = |slot: &Slot| slot.column == *column;
+        if group.slots.iter().any(is_key) {
+            return None;
+        }
+        let key = source
+            .key_columns()
+            .find(|key| self.named(knowledge, database, source, *key) == *column)?;
+        Some((index, key))
+    }
+
+    /// Whether a source's statement looks its rows up by that very column: then its values were known before.
+    pub(super) fn is_filtered_by(&self, source: &Source, column: &Named) -> bool {
+        self.group_of(source).is_some_and(|group| {
+            group
+                .slots
+                .iter()
+                .any(|slot| slot.column == *column && slot.comparison != Comparison::Assigned)
+        })
+    }
+}
+
+/// How good a column is as the source of a loop's values, best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// Whether names speak for it at all.
+    related: bool,
+    in_order: u64,
+    fit: Fit,
+    unfiltered: bool,
+    matched: u64,
+    latest: Moment,
+}
+
+/// Follows the first values of a group along one column: the track, and the row of each value. `None` when they do not
+/// run along it.
+fn replay(
+    group: &Group,
+    sources: &[Source],
+    mut track: Track,
+) -> Option<(Track, Vec<Option<u64>>)> {
+    let mut allowed = group.history.len() / 4;
+    let mut rows = Vec::with_capacity(group.history.len());
+    for past in group.history.iter() {
+        let value = past.values.get(track.slot).copied().flatten();
+        let (step, row) = track.take(sources, value, past.requested_at);
+        rows.push(row);
+        if step == Step::Missed {
+            allowed = allowed.checked_sub(1)?;
+        }
+    }
+    (track.matched >= 2).then_some((track, rows))
+}

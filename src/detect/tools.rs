@@ -1,0 +1,42 @@
+//! Connections on which a tool is at work: `migrate`, `inspectdb`, whatever defines tables or looks them up.
+//!
+//! Such a tool goes statement by statement and pauses as it likes, so its units are cut anywhere: what it does right
+//! behind its last look at the catalogue (Django fills its content types and permissions then) is its work, too.
+
+use std::collections::BTreeMap;
+
+use super::rules;
+use crate::event::{Moment, QueryEvent, SessionId};
+use crate::sql::VerbClass;
+
+/// How long a connection stays a tool's: `migrate` computes between two steps, a request does not follow so soon.
+const LASTS_NS: u64 = 1_000_000_000;
+/// Connections remembered.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// The connections of tools, with the last time that showed it.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    seen: BTreeMap<SessionId, Moment>,
+}
+
+impl Tools {
+    /// Takes a statement; whether it is a tool's.
+    pub(super) fn are_at_work(&mut self, event: &QueryEvent) -> bool {
+        let session = event.facts.id;
+        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        let shows = event.verb.class() == VerbClass::Definition
+            || facts.is_some_and(rules::reads_catalogue);
+        if shows {
+            self.seen.insert(session, event.completed_at);
+            if self.seen.len() > CONNECTIONS_MAX {
+                // The oldest connection.
+                self.seen.pop_first();
+            }
+            return true;
+        }
+        self.seen
+            .get(&session)
+            .is_some_and(|last| event.requested_at.since(*last) <= LASTS_NS)
+    }
+}
