@@ -228,7 +228,7 @@ impl Case {
             child: child_place.filter(|place| {
                 let is_compared = child.is_none_or(|facts| {
                     let mut compared = facts.predicates.iter();
-                    compared.any(|predicate| predicate.column.name == place.column)
+                    compared.any(|predicate| *predicate.column.name == *place.column)
                 });
                 finding.kind != Kind::WriteLoop || is_compared
             }),
@@ -254,7 +254,7 @@ impl Case {
 
 impl From {
     fn of(facts: Option<&Facts>) -> From {
-        let place = |column: &Column| Some(Place::new(column.table.clone()?, &*column.name));
+        let place = |column: &Column| Some(Place::new(&**column.table.as_ref()?, &*column.name));
         From {
             table: facts.and_then(|facts| facts.main_table.clone()),
             joins: facts
@@ -353,7 +353,7 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
                 return false;
             }
             let is_own = own.is_some_and(|(table, column)| {
-                predicate.column.name == column
+                &*predicate.column.name == column
                     && predicate
                         .column
                         .table
@@ -367,8 +367,8 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
             !is_own
         })
         .map(|predicate| Condition {
-            table: predicate.column.table.clone(),
-            column: predicate.column.name.clone(),
+            table: predicate.column.table.as_deref().map(str::to_owned),
+            column: predicate.column.name.to_string(),
             operator: predicate.operator.clone(),
         })
         .collect()

@@ -21,8 +21,8 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn of(column: &Column) -> Named {
         Named {
-            table: column.table.as_deref().map(Arc::from),
-            column: Arc::from(column.name.as_str()),
+            table: column.table.clone(),
+            column: Arc::clone(&column.name),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Knowledge {
             }
             let (table, name) = match facts.outputs.get(index) {
                 Some(Output::Column(named)) if whole => {
-                    (named.table.as_deref().or(only), named.name.as_str())
+                    (named.table.as_deref().or(only), &*named.name)
                 }
                 _ => (only, &*column.name),
             };
