@@ -10,6 +10,7 @@ use super::ignore::{Asked, IgnoreRule};
 use super::judge::Judged;
 use super::price::Price;
 use crate::event::Moment;
+use crate::sql::Fingerprint;
 use crate::unit::{FindingId, UnitId};
 
 /// Values kept of one tag of a finding.
@@ -48,6 +49,8 @@ pub(super) struct Where {
 pub(super) struct Ran {
     /// Main tables of reads that returned so many rows that a loop over them would have shown.
     pub parents: BTreeSet<Arc<str>>,
+    /// Shapes that did, writes with RETURNING among them.
+    pub shapes: BTreeSet<Fingerprint>,
     /// Main tables of all statements.
     pub tables: BTreeSet<Arc<str>>,
     pub routes: BTreeSet<Arc<str>>,
@@ -118,6 +121,10 @@ impl Findings {
             forgotten: BTreeMap::new(),
             revision: 0,
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Finding> {
@@ -453,12 +460,13 @@ fn could_have(finding: &Finding, ran: &Ran) -> bool {
     if !ran.routes.is_empty() && routes.peek().is_some() {
         return routes.any(|route| ran.routes.contains(route));
     }
-    match finding
-        .parent
-        .as_ref()
-        .and_then(|parent| parent.table.as_ref())
-    {
-        Some(parent) => ran.parents.contains(parent),
+    match &finding.parent {
+        // The fix may have changed the parent's text; what only writes to its table is another page.
+        Some(parent) => {
+            let read = parent.table.as_ref();
+            read.is_some_and(|table| ran.parents.contains(table))
+                || ran.shapes.contains(&parent.fingerprint)
+        }
         None => finding
             .child
             .table

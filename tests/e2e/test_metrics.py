@@ -78,8 +78,6 @@ _WHEN_THERE_ARE_ANY = {
     "pgprism_finding_queries_total",
     "pgprism_finding_cost_seconds_total",
     "pgprism_ignored_findings_total",
-    "pgprism_unit_queries",
-    "pgprism_unit_duration_seconds",
 }
 
 

@@ -156,8 +156,13 @@ def test_json(postgres, start_pgprism, database):
     mixed_traffic(database.at(proxy.endpoint))
     proxy.quiet()
     calls = sum(item["calls"] for item in proxy.queries().values())
-    wait_until(lambda: len(proxy.slow_log.read_text().splitlines()) >= calls, "all is logged")
-    lines = [json.loads(line) for line in proxy.slow_log.read_text().splitlines()]
+
+    def queries() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in proxy.slow_log.read_text().splitlines()]
+        return [line for line in lines if "finding" not in line["pgprism"]]
+
+    wait_until(lambda: len(queries()) >= calls, "all is logged")
+    lines = queries()
     assert len(lines) == calls
     by_shape = proxy.queries()
     for line in lines:
@@ -223,6 +228,7 @@ def test_a_full_disk_costs_lines_not_traffic(postgres, start_pgprism, database):
     with psycopg.connect(database.at(proxy.endpoint).conninfo(), autocommit=True) as connection:
         for n in range(200):
             assert connection.execute("SELECT %s::int", [n]).fetchone() == (n,)
+    # A finding may be among them.
     wait_until(
-        lambda: proxy.metrics().total("pgprism_slow_log_dropped_total") == 200, "every lost line is counted"
+        lambda: proxy.metrics().total("pgprism_slow_log_dropped_total") >= 200, "every lost line is counted"
     )

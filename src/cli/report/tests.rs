@@ -156,7 +156,7 @@ fn finding(id: &str, kind: &str, cost_ms: f64) -> Finding {
         tags: std::collections::BTreeMap::new(),
         advice: Advice {
             title: "Write all rows at once".to_owned(),
-            django: "objects = [...]\nAudit.objects.bulk_create(objects)".to_owned(),
+            django: "objects = [...]  # all of them\nAudit.objects.bulk_create(objects)".to_owned(),
             saves_ms: cost_ms / 2.0,
         },
         queries_before: 0,
@@ -243,7 +243,7 @@ FINDINGS, most costly first                                2 open, 872 ms in all
      30 ms  write_loop, suspected                           12 queries in 1 unit
     INSERT INTO shop_audit (note) VALUES ($1)
     Write all rows at once:
-      objects = [...]
+      objects = [...]  # all of them
       Audit.objects.bulk_create(objects)
     saves 15 ms
     id 00000000000000f1

@@ -315,13 +315,19 @@ pub(super) fn visible(text: &str) -> String {
         match c {
             '\n' | '\t' | ' ' if visible.ends_with(' ') => {}
             '\n' | '\t' => visible.push(' '),
-            c if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                visible.push('?');
-            }
-            c => visible.push(c),
+            c => visible.push(harmless(c)),
         }
     }
     visible
+}
+
+/// A line of code: as [`visible`], with its spaces.
+fn visible_code(line: &str) -> String {
+    line.chars().map(harmless).collect()
+}
+
+fn harmless(c: char) -> char {
+    let commands = c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if commands { '?' } else { c }
 }

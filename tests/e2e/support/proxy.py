@@ -51,7 +51,8 @@ class Listener:
 class Pgprism:
     """`pgprism serve` in front of `upstream`.
 
-    Keyword arguments are sections of the configuration file (`timeouts={"drain_timeout": "2s"}`) or its plain keys.
+    Keyword arguments are sections of the configuration file (`timeouts={"drain_timeout": "2s"}`), lists of repeated
+    sections (`ignore=[{"kind": "duplicate"}]`) or its plain keys.
     At its end it must have exited with 0 on SIGTERM in time, without a panic in its log, without a decode error,
     a dropped event or an open session, unless `expect` says otherwise.
     """
@@ -89,7 +90,12 @@ class Pgprism:
         """Writes the configuration file anew, with these sections or plain keys changed; SIGHUP makes it count."""
         for name, change in changes.items():
             self.sections[name] = self.sections.get(name, {}) | change if isinstance(change, dict) else change
-        plain = {name: value for name, value in self.sections.items() if not isinstance(value, dict)}
+        repeated = {name: value for name, value in self.sections.items() if _is_repeated(value)}
+        plain = {
+            name: value
+            for name, value in self.sections.items()
+            if not isinstance(value, dict) and name not in repeated
+        }
         sections: dict[str, Options] = {"admin": {"listen": "127.0.0.1:0"}}
         sections |= {name: table for name, table in self.sections.items() if isinstance(table, dict)}
         # Off unless a test reads it: a threshold nobody reaches.
@@ -97,6 +103,9 @@ class Pgprism:
         lines = _toml(plain)
         for one in self.listeners:
             lines += ["[[listeners]]", *_toml(one.table(self._listen[one.name]))]
+        for name, tables in repeated.items():
+            for table in tables:
+                lines += [f"[[{name}]]", *_toml(table)]
         for name, table in sections.items():
             lines += [f"[{name}]", *_toml(table)]
         self.config.write_text("\n".join(lines) + "\n")
@@ -133,6 +142,14 @@ class Pgprism:
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
         with urllib.request.urlopen(f"http://{self.admin[0]}:{self.admin[1]}{path}{query}", timeout=10) as answer:
             return answer.read()
+
+    def post(self, path: str) -> int:
+        host, port = self.admin
+        request = urllib.request.Request(
+            f"http://{host}:{port}/api/v1/{path}", method="POST", headers={"X-Pgprism": "1"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
 
     def status_of(self, path: str) -> int:
         try:
@@ -258,6 +275,11 @@ class Pgprism:
         else:
             print(self._child.tail())
             self.abandon()
+
+
+def _is_repeated(value: object) -> bool:
+    """Whether it is a list of `[[sections]]`."""
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value) and bool(value)
 
 
 def _toml(table: Options) -> list[str]:

@@ -3,7 +3,7 @@
 use super::super::api::Finding;
 use super::super::figures;
 use super::super::relation::{levels, places, relation};
-use super::{Page, Report, visible};
+use super::{Page, Report, visible, visible_code};
 
 /// Fixed findings shown.
 const FIXED_MAX: usize = 5;
@@ -93,7 +93,7 @@ impl Page {
             self.line(&format!("    {}:", visible(&advice.title)));
         }
         for line in advice.django.lines() {
-            self.whole(GREEN, &format!("      {}", visible(line)));
+            self.whole(GREEN, &format!("      {}", visible_code(line)));
         }
         let mut saves = format!("    saves {}", figures::duration(advice.saves_ms));
         if finding.queries_before > finding.queries_after {
