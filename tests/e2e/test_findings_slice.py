@@ -46,7 +46,8 @@ def _spread(proxy: Pgprism, finding: dict[str, Any], times: Times) -> dict[str, 
 def test_the_slice_is_judged(servers, start_pgprism: Callable[..., Pgprism]) -> None:
     """No finding is surer than what Django's tests do; PGPRISM_FINDINGS=FOLDER keeps all of them as JSON lines."""
     server = servers(16)
-    proxy = start_pgprism(server.address.endpoint)
+    # Each test class is a unit: all of them are kept, to be looked at.
+    proxy = start_pgprism(server.address.endpoint, limits={"units_max": 20_000})
     times_file = scratch_folder("times") / "times.json"
     outcomes = run_slice(server.address.at(proxy.endpoint), Driver.PSYCOPG3, SLICE, times=times_file)
     assert Counter(outcomes.values())["passed"] > 10 * len(SLICE)
