@@ -24,6 +24,9 @@ const UNIT_TAGS: [&str; 2] = ["route", "controller"];
 /// Values of them that are kept of one unit.
 const TAGS_MAX: usize = 8;
 
+/// How far behind its parent a loop may begin after a pause: a look-up or two may lie between, no other loop.
+const BEHIND_PARENT_MAX: u64 = 3;
+
 /// Where a statement stands in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -402,7 +405,7 @@ impl Loops {
                         .is_some_and(|value| track.peek(source, value) == Step::InOrder)
                 });
         }
-        // The first child: a page that rendered before it asked.
+        // The first child: a page that rendered before it asked, right behind its parent.
         let child = Group::new(event);
         let latest = self
             .sources
@@ -413,6 +416,9 @@ impl Loops {
         else {
             return false;
         };
+        if self.statements.saturating_sub(u64::from(batch.index)) > BEHIND_PARENT_MAX {
+            return false;
+        }
         child.slots.iter().any(|slot| {
             let Some(value) = value(&flow.constants, slot) else {
                 return false;
