@@ -110,7 +110,11 @@ def _shop() -> None:
         shop.Supplier,
         211,
         (
-            {"code": f"SUP-{n * 37 % 100:03}", "name": f"Supplier {n}", "country": ("de", "fr", "it")[n % 3]}
+            {
+                "code": f"SUP-{n * 37 % 100:03}" + ("", "'s", "\\", "ß")[n % 4],
+                "name": f"Supplier {n}",
+                "country": ("de", "fr", "it")[n % 3],
+            }
             for n in range(15)
         ),
     )
@@ -328,7 +332,7 @@ def _clinic() -> None:
 
 
 def _archive() -> None:
-    batches = _fill(clinic.LabBatch, 701, ({"title": f"Batch {n}"} for n in range(15)), "archive")
+    batches = _fill(clinic.LabBatch, 5_000_000_701, ({"title": f"Batch {n}"} for n in range(15)), "archive")
     _fill(
         clinic.LabResult,
         81001,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from support.postgres import Postgres
-from support.proxy import Pgprism, command
+from support.proxy import Pgprism
 from support.waiting import wait_until
 
 from . import report, wire
@@ -62,7 +62,7 @@ class Evaluation:
         names = self.databases.copy(configuration.django)
         models = self._models(configuration, names)
         with contextlib.ExitStack() as stack:
-            proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, environment=models))
+            proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, **models))
             through = self.postgres.address.at(proxy.endpoint)
             env = environment(through, self.postgres.port, names, configuration.mode())
             player = Player(configuration, env, self.options.seed)
@@ -105,6 +105,7 @@ class Evaluation:
             runs=len(ledger.runs),
             merged_units=spanning(ledger.runs, list(units.values())),
             units=len(units),
+            with_models=bool(models),
             failures=scored.failures(with_models=bool(models)),
         )
         raw = {
@@ -151,16 +152,14 @@ class Evaluation:
                         found.setdefault(f"{run.name}/{run.variant}", []).append(proxy.api(f"units/{unit['id']}"))
         return found
 
-    def _models(self, configuration: Configuration, names: tuple[str, str]) -> dict[str, str]:
-        """The variable that gives the proxy the project's model map.
+    def _models(self, configuration: Configuration, names: tuple[str, str]) -> dict[str, Any]:
+        """The section that gives the proxy the project's model map.
 
         With psycopg2 there is none, so that both ways are measured.
         """
         if not self.options.models or configuration.driver is Driver.PSYCOPG2:
             return {}
-        if "--models" not in command("serve", "--help").stdout:
-            return {}
-        return {"PGPRISM_MODELS": str(model_map(configuration.django, names, self.postgres.address))}
+        return {"advise": {"models": str(model_map(configuration.django, names, self.postgres.address))}}
 
     def peer(self, tool: str, configuration: Configuration) -> Any:
         names = self.databases.copy(configuration.django)

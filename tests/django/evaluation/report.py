@@ -18,6 +18,7 @@ class Result:
     runs: int
     merged_units: int
     units: int
+    with_models: bool
     failures: list[str]
 
 
@@ -110,7 +111,8 @@ def details(result: Result) -> str:
     lines += [f"  hard: {words}" for words in result.score.hard]
     lines += [f"  mixed: {words}" for words in result.score.mixed]
     lines += [f"  not removed: {words}" for words in result.score.not_removed]
-    lines += [f"  advice: {words}" for words in result.score.bad_advice]
+    if result.with_models:
+        lines += [f"  advice: {words}" for words in result.score.bad_advice]
     lines += [f"  wrong advice: {words}" for words in result.score.wrong_advice]
     return "\n".join(lines)
 

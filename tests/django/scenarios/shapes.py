@@ -114,7 +114,7 @@ def _(request: Any) -> Any:
     return {one.title: one.n for one in Department.objects.annotate(n=Count("staff")).order_by("title")}
 
 
-@problem("exists", aggregate("shop_customer.id", "shop_order.customer_id", "orders"), children=15)
+@problem("exists", aggregate("shop_customer.id", "shop_order.customer_id", "orders", "Order.objects"), children=15)
 def exists_in_a_loop(request: Any) -> Any:
     return [customer.orders.exists() for customer in Customer.objects.order_by("id")[:15]]
 
@@ -125,7 +125,11 @@ def _(request: Any) -> Any:
     return [customer.buys for customer in Customer.objects.annotate(buys=buys).order_by("id")[:15]]
 
 
-@problem("exists", aggregate("clinic_patient.id", "clinic_measurement.patient_id", "measurements"), children=12)
+@problem(
+    "exists",
+    aggregate("clinic_patient.id", "clinic_measurement.patient_id", "measurements", "Measurement.objects"),
+    children=12,
+)
 def exists_narrowed(request: Any) -> Any:
     patients = Patient.objects.order_by("name")[:12]
     return [patient.measurements.filter(value__gt=100).exists() for patient in patients]

@@ -14,7 +14,9 @@ from shop.models import (
     Customer,
     Order,
     OutboxMessage,
+    Product,
     Profile,
+    Region,
     Setting,
     Shelf,
     StockRecord,
@@ -267,3 +269,37 @@ def wait_for_a_row(job: Any) -> Any:
         job.pause(0.008, 0.012)
         shelf.refresh_from_db(fields=["capacity"])
     return shelf.capacity
+
+
+@look_alike("read_write_read", restore=EMPTY)
+def asked_again_after_each_write(request: Any) -> Any:
+    """Equal to the byte, and each time something was written to that table in between."""
+    found = [AuditEntry.objects.count()]
+    entry = AuditEntry.objects.create(kind="first")
+    found.append(AuditEntry.objects.count())
+    AuditEntry.objects.bulk_create([AuditEntry(kind="more") for _ in range(3)])
+    found.append(AuditEntry.objects.count())
+    entry.delete()
+    found.append(AuditEntry.objects.count())
+    return found
+
+
+def _clicked(browser: Any) -> None:
+    key = 0
+    for _ in range(6):
+        below = browser.get(key=key)
+        key = below[-1] if below else 0
+
+
+@look_alike("list_then_details", drive=_clicked)
+def down_the_tree(request: Any) -> Any:
+    """Each click opens a branch that the page before listed."""
+    regions = Region.objects.filter(parent_id=int(request.GET["key"]) or None).only("id", "name").order_by("id")
+    return [region.pk for region in regions]
+
+
+@hard("featured")
+def constants_that_were_listed(request: Any) -> Any:
+    """Four look-ups by keys in the settings, whose rows the page has just read."""
+    products = [product.sku for product in Product.objects.only("sku").order_by("id")[:20]]
+    return products + [Product.objects.only("sku", "manual").get(pk=n).sku for n in (12011, 12002, 12017, 12007)]
