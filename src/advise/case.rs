@@ -224,13 +224,20 @@ impl Case {
                 .map(|column| column.to_string())
                 .collect(),
             write: write(finding, child),
-            // What get_or_create looks up by, its INSERT does not say.
+            // What get_or_create looks up by, its INSERT does not say, nor does the UPDATE by the primary key that follows.
             child: child_place.filter(|place| {
-                let is_compared = child.is_none_or(|facts| {
+                let compares = |facts: &Facts| {
                     let mut compared = facts.predicates.iter();
                     compared.any(|predicate| *predicate.column.name == *place.column)
-                });
-                finding.kind != Kind::WriteLoop || is_compared
+                };
+                let is_lookup = |facts: &Facts| facts.summary.starts_with("SELECT");
+                match finding.detail.operation {
+                    _ if finding.kind != Kind::WriteLoop => true,
+                    detect::Operation::GetOrCreate | detect::Operation::UpdateOrCreate => {
+                        child.is_some_and(|facts| is_lookup(facts) && compares(facts))
+                    }
+                    _ => child.is_none_or(compares),
+                }
             }),
             // A chain with a gap leads nowhere from its start.
             chain: if chain.len() == finding.chain.len() {
