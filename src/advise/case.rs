@@ -224,13 +224,20 @@ impl Case {
                 .map(|column| column.to_string())
                 .collect(),
             write: write(finding, child),
-            // What get_or_create looks up by, its INSERT does not say.
+            // What get_or_create looks up by, its INSERT does not say, nor does the UPDATE by the primary key that follows.
             child: child_place.filter(|place| {
-                let is_compared = child.is_none_or(|facts| {
+                let compares = |facts: &Facts| {
                     let mut compared = facts.predicates.iter();
-                    compared.any(|predicate| predicate.column.name == place.column)
-                });
-                finding.kind != Kind::WriteLoop || is_compared
+                    compared.any(|predicate| *predicate.column.name == *place.column)
+                };
+                let is_lookup = |facts: &Facts| facts.summary.starts_with("SELECT");
+                match finding.detail.operation {
+                    _ if finding.kind != Kind::WriteLoop => true,
+                    detect::Operation::GetOrCreate | detect::Operation::UpdateOrCreate => {
+                        child.is_some_and(|facts| is_lookup(facts) && compares(facts))
+                    }
+                    _ => child.is_none_or(compares),
+                }
             }),
             // A chain with a gap leads nowhere from its start.
             chain: if chain.len() == finding.chain.len() {
@@ -254,7 +261,7 @@ impl Case {
 
 impl From {
     fn of(facts: Option<&Facts>) -> From {
-        let place = |column: &Column| Some(Place::new(column.table.clone()?, &*column.name));
+        let place = |column: &Column| Some(Place::new(&**column.table.as_ref()?, &*column.name));
         From {
             table: facts.and_then(|facts| facts.main_table.clone()),
             joins: facts
@@ -353,7 +360,7 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
                 return false;
             }
             let is_own = own.is_some_and(|(table, column)| {
-                predicate.column.name == column
+                &*predicate.column.name == column
                     && predicate
                         .column
                         .table
@@ -367,8 +374,8 @@ fn conditions(facts: Option<&Facts>, child: Option<&Place>) -> Vec<Condition> {
             !is_own
         })
         .map(|predicate| Condition {
-            table: predicate.column.table.clone(),
-            column: predicate.column.name.clone(),
+            table: predicate.column.table.as_deref().map(str::to_owned),
+            column: predicate.column.name.to_string(),
             operator: predicate.operator.clone(),
         })
         .collect()

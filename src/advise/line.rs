@@ -1,7 +1,7 @@
 //! The pieces that a Django line is put together from, and whether all their names are known.
 
 use super::path::{Name, Sources, Step};
-use super::{Condition, Place};
+use super::{Condition, From, Place};
 
 /// Puts a line together, and remembers whether a name in it was open.
 #[derive(Debug)]
@@ -157,20 +157,29 @@ impl<'s> Line<'s> {
     }
 
     /// `stars__gte=..., author=...`, each with `before` in front; the values are the loop's own.
+    ///
+    /// `from` is the loop's query, and `table` the one that the look-ups begin at.
     pub(super) fn conditions(
         &mut self,
         conditions: &[&Condition],
+        from: &From,
         table: &str,
         before: &str,
     ) -> String {
         let words: Vec<String> = conditions
             .iter()
-            .map(|condition| self.condition(condition, table, before))
+            .map(|condition| self.condition(condition, from, table, before))
             .collect();
         words.join(", ")
     }
 
-    fn condition(&mut self, condition: &Condition, table: &str, before: &str) -> String {
+    fn condition(
+        &mut self,
+        condition: &Condition,
+        from: &From,
+        table: &str,
+        before: &str,
+    ) -> String {
         let at = condition.table.as_deref().unwrap_or(table);
         let place = Place::new(at, &*condition.column);
         let suffix = match &*condition.operator {
@@ -186,8 +195,14 @@ impl<'s> Line<'s> {
             // LIKE is contains, startswith and others; <> is an exclude(): the loop's code knows.
             _ => None,
         };
-        match suffix {
-            Some(suffix) if at == table => format!("{before}{}{suffix}", self.lookup(&place)),
+        // On a table that the query joins: over the relations that lead there.
+        let way = self.sources.joined(table, at, &from.joins);
+        match (suffix, way) {
+            (Some(suffix), Some(way)) => {
+                let names: Vec<String> = way.iter().map(|step| self.name(&step.query)).collect();
+                let way: String = names.iter().map(|name| format!("{name}__")).collect();
+                format!("{before}{way}{}{suffix}", self.lookup(&place))
+            }
             _ => self.name(&Name::Open(format!("the loop's condition on {place}"))),
         }
     }

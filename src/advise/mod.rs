@@ -52,7 +52,7 @@ pub struct Advice {
 ///     ..Case::of_kind(Kind::NPlusOneForward)
 /// };
 /// let advice = advise(&case, &Models::default(), &Relations::default());
-/// assert_eq!(advice.django, "select_related(\"customer\")  # on the queryset that reads shop_order");
+/// assert!(advice.django.starts_with("select_related(\"customer\")  # on the queryset that reads shop_order"));
 /// assert!(advice.complete);
 /// ```
 pub fn advise(case: &Case, models: &Models, relations: &Relations) -> Advice {

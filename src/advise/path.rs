@@ -209,7 +209,12 @@ impl<'s> Sources<'s> {
     }
 
     /// The steps that a query's joins make from its first table to `to`; `None` where they cannot be named.
-    fn joined(self, from: &str, to: &str, joins: &[(Place, Place)]) -> Option<Vec<Step>> {
+    pub(super) fn joined(
+        self,
+        from: &str,
+        to: &str,
+        joins: &[(Place, Place)],
+    ) -> Option<Vec<Step>> {
         // Breadth first, by table; each table once, so it ends.
         let mut reached: Vec<(String, Vec<Step>)> = vec![(from.to_owned(), Vec::new())];
         let mut index = 0;

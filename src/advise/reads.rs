@@ -141,7 +141,7 @@ fn annotation(
         let back = path.last.last().map(|step| step.back.clone());
         let back = back.map_or_else(|| "pk".to_owned(), |back| line.name(&back));
         let outer = outer_reference(case, line, before);
-        let own = line.conditions(&all, &target, "");
+        let own = line.conditions(&all, &case.child_from, &target, "");
         let and = if own.is_empty() { "" } else { ", " };
         let queryset = line.queryset(&target);
         let rows = format!("{queryset}.filter({back}=OuterRef(\"{outer}\"){and}{own})");
@@ -174,7 +174,7 @@ fn annotation(
     if !conditions.is_empty() {
         let path = line.path(names(), Use::Query);
         let before = format!("{}__", path.trim_matches('"'));
-        let conditions = line.conditions(&conditions, &target, &before);
+        let conditions = line.conditions(&conditions, &case.child_from, &target, &before);
         arguments.push_str(&format!(", filter=Q({conditions})"));
     }
     if case.siblings && is_count {
@@ -277,7 +277,7 @@ pub(super) fn lookups(case: &Case, line: &mut Line<'_>) -> Words {
     let called = line.called(table);
     let name = line.lookup(child);
     let own: Vec<&Condition> = case.conditions.iter().collect();
-    let conditions = line.conditions(&own, table, "");
+    let conditions = line.conditions(&own, &case.child_from, table, "");
     let and = if conditions.is_empty() { "" } else { ", " };
     let in_table = child.table == table;
     let method = if !in_table {
@@ -311,7 +311,7 @@ fn grouped(case: &Case, line: &mut Line<'_>) -> Words {
     let called = line.called(table);
     let name = line.lookup(child);
     let own: Vec<&Condition> = case.conditions.iter().collect();
-    let conditions = line.conditions(&own, table, "");
+    let conditions = line.conditions(&own, &case.child_from, table, "");
     let and = if conditions.is_empty() { "" } else { ", " };
     let figure = match &case.operation {
         Operation::Aggregate(function, Some(column)) => {
@@ -409,7 +409,7 @@ fn narrowing<'c>(case: &'c Case, path: &Path) -> Vec<&'c Condition> {
 fn narrowed(case: &Case, line: &mut Line<'_>, table: &str, conditions: &[&Condition]) -> String {
     let mut queryset = line.queryset(table);
     if !conditions.is_empty() {
-        let conditions = line.conditions(conditions, table, "");
+        let conditions = line.conditions(conditions, &case.child_from, table, "");
         queryset.push_str(&format!(".filter({conditions})"));
     }
     if let Operation::First { ordering, rows } = &case.operation {

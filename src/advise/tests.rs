@@ -141,7 +141,7 @@ fn detail(
         columns: columns
             .filter_map(|output| match output {
                 Output::Column(column) if column.table.as_deref() == Some(table) => {
-                    (column.name != key).then(|| Arc::from(&*column.name))
+                    (*column.name != *key).then(|| Arc::from(&*column.name))
                 }
                 _ => None,
             })

@@ -208,7 +208,7 @@ fn rows(case: &Case, line: &mut Line<'_>, table: &str) -> String {
     if conditions.is_empty() {
         return format!("{key}__in=[...]");
     }
-    let conditions = line.conditions(&conditions, table, "");
+    let conditions = line.conditions(&conditions, &case.child_from, table, "");
     format!("{key}__in=[...], {conditions}")
 }
 

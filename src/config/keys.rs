@@ -213,7 +213,7 @@ pub static KEYS: &[Key] = &[
     Key { name: "units.value_flow", flag: flag("value-flow", ""), environment: Some("PGPRISM_UNITS_VALUE_FLOW"), range: None, reload: AtStart, field: Once(|c| &mut c.units.value_flow),
         summary: "Compare the values of results and of later queries, as keyed hashes; without it nothing is proved" },
 
-    Key { name: "advise.models", flag: flag("models", "FILE"), environment: Some("PGPRISM_ADVISE_MODELS"), range: None, reload: AtOnce, field: Once(|c| &mut c.advise.models),
+    Key { name: "advise.models", flag: flag("models", "FILE"), environment: Some("PGPRISM_MODELS"), range: None, reload: AtOnce, field: Once(|c| &mut c.advise.models),
         summary: "Map of the project's models, from python -m django_pgprism models; advice takes its names from it" },
     Key { name: "advise.catalog", flag: None, environment: Some("PGPRISM_ADVISE_CATALOG"), range: None, reload: AtStart, field: Once(|c| &mut c.advise.catalog),
         summary: "Database to ask for keys and constraints, postgres://user:password@host/database, or off" },

@@ -211,8 +211,8 @@ impl<'a> FlowCase<'a> {
                 // `values("status").annotate(n=Count("id"))`: groups, as long as a group is no row.
                 Output::Column(column)
                     if self.facts.grouped
-                        && column.name
-                            != self
+                        && *column.name
+                            != *self
                                 .knowledge
                                 .primary_key(column.table.as_deref().unwrap_or_default()) => {}
                 Output::Column(_) | Output::All | Output::Expression => return None,

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::event::{QueryEvent, RowColumns};
 use crate::sql::Fingerprint;
 use crate::sql::facts::{Column, Facts, Output};
@@ -21,8 +23,8 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn of(column: &Column) -> Named {
         Named {
-            table: column.table.as_deref().map(Arc::from),
-            column: Arc::from(column.name.as_str()),
+            table: column.table.clone(),
+            column: Arc::clone(&column.name),
         }
     }
 }
@@ -71,7 +73,7 @@ pub(super) struct Knowledge {
     /// Tables by what a foreign key's name would call them.
     called: HashMap<String, Vec<Arc<str>>>,
     tables_named: HashSet<Arc<str>>,
-    learned: HashMap<Fingerprint, Learned>,
+    learned: HashMap<Fingerprint, Learned, RandomState>,
 }
 
 /// How much a shape could teach.
@@ -144,7 +146,7 @@ impl Knowledge {
             }
             let (table, name) = match facts.outputs.get(index) {
                 Some(Output::Column(named)) if whole => {
-                    (named.table.as_deref().or(only), named.name.as_str())
+                    (named.table.as_deref().or(only), &*named.name)
                 }
                 _ => (only, &*column.name),
             };

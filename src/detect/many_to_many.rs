@@ -33,7 +33,7 @@ pub(super) fn through<'a>(facts: &Facts, table: Option<&'a str>, column: &str) -
         return None;
     }
     let is_other_key = |side: &Column| {
-        side.table.as_deref() == Some(table) && side.name != column && is_reference(&side.name)
+        side.table.as_deref() == Some(table) && &*side.name != column && is_reference(&side.name)
     };
     let is_row = |side: &Column| refers(&side.name).is_none();
     facts

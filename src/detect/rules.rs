@@ -37,7 +37,7 @@ pub(super) fn reads_in_parts(facts: &Facts) -> bool {
                 && facts
                     .ordering
                     .iter()
-                    .any(|ordering| ordering.contains(predicate.column.name.as_str()))
+                    .any(|ordering| ordering.contains(&*predicate.column.name))
         })
 }
 

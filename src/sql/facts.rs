@@ -5,12 +5,15 @@
 //! ([`FactsWorker`]).
 
 mod budget;
+mod names;
 mod read;
 mod relations;
 mod results;
 mod worker;
 
 pub use worker::{FactsWorker, QueueFull};
+
+use std::sync::Arc;
 
 use super::Verb;
 
@@ -56,9 +59,9 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Column {
     /// Its table, aliases resolved; `None` where an unqualified name could be of several.
-    pub table: Option<String>,
+    pub table: Option<Arc<str>>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// A column that is compared.

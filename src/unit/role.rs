@@ -143,5 +143,5 @@ fn compares(facts: &Facts, column: &str, operator: &str) -> bool {
     facts
         .predicates
         .iter()
-        .any(|predicate| predicate.column.name == column && predicate.operator == operator)
+        .any(|predicate| &*predicate.column.name == column && predicate.operator == operator)
 }

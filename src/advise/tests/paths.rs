@@ -531,3 +531,21 @@ fn a_slice_is_no_single_row() {
         r#"Product.objects.prefetch_related(Prefetch("reviews", queryset=Review.objects.all()[:...], to_attr="first_of_reviews"))"#
     );
 }
+
+#[test]
+fn a_condition_on_a_joined_table_goes_over_its_relation() {
+    check(
+        &flat(
+            Kind::NPlusOneReverse,
+            ("shop_product.id", PRODUCTS),
+            (
+                "shop_review.product_id",
+                r#"SELECT "shop_review"."id" FROM "shop_review" INNER JOIN "shop_customer" ON ("shop_review"."author_id" = "shop_customer"."id") WHERE ("shop_review"."product_id" = $1 AND "shop_customer"."country_id" = $2)"#,
+            ),
+        )
+        .case(),
+        r#"Product.objects.prefetch_related(Prefetch("reviews", queryset=Review.objects.filter(author__country=...), to_attr="some_reviews"))"#,
+        r#"prefetch_related(Prefetch(<the reverse accessor of the foreign key shop_review.product_id; review_set unless related_name says otherwise>, queryset=<the model of shop_review>.objects.filter(author__country_id=...), to_attr="some_of_them"))  # on the queryset that reads shop_product; by convention from shop_review.author_id, shop_customer.country_id"#,
+        false,
+    );
+}

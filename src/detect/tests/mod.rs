@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Confidence, Detector, Finding, Kind, Loops, Settings};
 use crate::event::{
-    ClosedEvent, Constant, ConstantCount, Flow, Held, Moment, Phases, Protocol, QueryEvent,
-    RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape,
+    ClosedEvent, Constant, ConstantCount, Constants, Flow, Held, Moment, Phases, Protocol,
+    QueryEvent, RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape,
 };
 use crate::sql::facts::{Output, extract};
 use crate::sql::value::ValueKey;
@@ -51,7 +51,7 @@ struct Story {
     now: u64,
     transaction: TransactionStatus,
     shapes: HashMap<String, (Arc<Shape>, Arc<RowColumns>)>,
-    tables: HashMap<String, u32>,
+    tables: HashMap<Arc<str>, u32>,
 }
 
 impl Story {
@@ -120,7 +120,7 @@ impl Story {
             columns: Arc::clone(&columns),
             held: Held::default(),
         });
-        let constants: Box<[Constant]> = constants
+        let constants: Constants = constants
             .iter()
             .map(|value| Constant {
                 value: self.hash(*value),
@@ -230,17 +230,17 @@ impl Story {
         for output in facts.iter().flat_map(|facts| &facts.outputs) {
             let (table, name) = match output {
                 Output::Column(column) => (column.table.clone(), column.name.clone()),
-                _ => (None, "?column?".to_owned()),
+                _ => (None, "?column?".into()),
             };
             let next = 1_000 + self.tables.len() as u32;
             let table_oid = table.map_or(0, |table| *self.tables.entry(table).or_insert(next));
             all.push(RowColumn {
                 // `id` is the first column of every table here, the others follow in any order.
-                attribute: match name.as_str() {
+                attribute: match &*name {
                     "id" => 1,
                     name => 2 + (name.len() % 40) as i16,
                 },
-                name: name.into(),
+                name: (*name).into(),
                 table_oid,
                 type_oid: 20,
             });

@@ -11,6 +11,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
+use super::names::shared;
 use super::relations::{Relations, cut, name_of, table_name};
 use super::{Column, FACTS_MAX, Facts, Join, JoinKind, Operand, Predicate, SUMMARY_BYTES_MAX};
 
@@ -415,15 +416,16 @@ impl Reader {
     pub(super) fn column(&self, expr: &Expr) -> Option<Column> {
         match expr {
             Expr::Identifier(ident) => Some(Column {
-                table: self.only.clone(),
-                name: name_of(ident),
+                table: self.only.as_deref().map(shared),
+                name: shared(&name_of(ident)),
             }),
             Expr::CompoundIdentifier(idents) => {
                 let (name, qualifier) = idents.split_last()?;
                 let table = qualifier.iter().map(name_of).collect::<Vec<_>>().join(".");
+                let table = self.aliases.get(&table).unwrap_or(&table);
                 Some(Column {
-                    table: Some(self.aliases.get(&table).cloned().unwrap_or(table)),
-                    name: name_of(name),
+                    table: Some(shared(table)),
+                    name: shared(&name_of(name)),
                 })
             }
             Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => self.column(inner),

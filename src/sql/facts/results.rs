@@ -52,6 +52,7 @@ impl Reader {
             };
             self.facts.outputs.push(output);
         }
+        self.facts.outputs.shrink_to_fit();
     }
 
     fn output(&self, expr: &Expr) -> Output {

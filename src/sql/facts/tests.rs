@@ -11,8 +11,8 @@ fn facts(text: &str) -> Facts {
 
 fn column(table: &str, name: &str) -> Column {
     Column {
-        table: Some(table.to_owned()),
-        name: name.to_owned(),
+        table: Some(table.into()),
+        name: name.into(),
     }
 }
 
@@ -58,7 +58,7 @@ fn of_a_django_select() {
         .map(|p| {
             (
                 p.column.table.as_deref().unwrap_or(""),
-                p.column.name.as_str(),
+                &*p.column.name,
                 p.operator.as_str(),
             )
         })
