@@ -88,6 +88,8 @@ def selected(words: list[str]) -> list[Configuration]:
     everything = all_configurations()
     if not words:
         return everything
+    exact = {one.name for one in everything} & set(words)
+    words = [word for word in words if word not in exact]
     chosen = [
         one for one in everything if any(one.name.startswith(word) or f"-{word}-" in f"-{one.name}-" for word in words)
     ]
