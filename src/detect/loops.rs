@@ -24,6 +24,9 @@ const UNIT_TAGS: [&str; 2] = ["route", "controller"];
 /// Values of them that are kept of one unit.
 const TAGS_MAX: usize = 8;
 
+/// How far behind its parent a loop may begin after a pause: a look-up or two may lie between, no other loop.
+const BEHIND_PARENT_MAX: u64 = 3;
+
 /// Where a statement stands in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -179,23 +182,33 @@ impl Loops {
                 .and_then(|facts| facts.main_table.as_deref())
                 .map(Arc::from)
         };
-        let parents = || {
-            self.sources
+        Ran {
+            parents: self
+                .sources
                 .iter()
                 .filter(|source| u64::from(source.rows_at_most()) >= least)
-        };
-        Ran {
-            parents: parents()
-                .filter_map(|source| source.shape.as_deref())
-                .filter(|shape| shape.verb == Verb::Select)
-                .filter_map(|shape| main_table(shape.facts()))
+                .filter_map(|source| {
+                    main_table(source.shape.as_deref().and_then(|shape| shape.facts()))
+                })
                 .collect(),
-            shapes: parents().map(|source| source.fingerprint).collect(),
             tables: self
                 .groups
                 .iter()
+                .filter_map(Group::facts)
+                .flat_map(|facts| facts.tables.iter().map(|table| Arc::from(table.as_str())))
+                .collect(),
+            written: self
+                .writes
+                .keys()
+                .map(|table| Arc::from(&**table))
+                .collect(),
+            batched: self
+                .groups
+                .iter()
+                .filter(|group| group.several > 0)
                 .filter_map(|group| main_table(group.facts()))
                 .collect(),
+            fingerprints: self.groups.iter().map(|group| group.fingerprint).collect(),
             routes: self
                 .tags
                 .iter()
@@ -406,7 +419,7 @@ impl Loops {
                         .is_some_and(|value| track.peek(source, value) == Step::InOrder)
                 });
         }
-        // The first child: a page that rendered before it asked.
+        // The first child: a page that rendered before it asked, right behind its parent.
         let child = Group::new(event);
         let latest = self
             .sources
@@ -417,6 +430,9 @@ impl Loops {
         else {
             return false;
         };
+        if self.statements.saturating_sub(u64::from(batch.index)) > BEHIND_PARENT_MAX {
+            return false;
+        }
         child.slots.iter().any(|slot| {
             let Some(value) = value(&flow.constants, slot) else {
                 return false;

@@ -16,7 +16,7 @@ from shop.models import Author, Book, Customer, Order
 from shop.views.good import PAGE, page_start
 
 # The books in everybody's basket.
-CHOSEN = (1, 2, 3, 1, 2, 3, 1, 2)
+CHOSEN = (1, 2, 1, 2, 1, 2, 1, 2)
 # Which customers of each ten get a present.
 GIFTS = (2, 3, 5, 7)
 
@@ -103,7 +103,7 @@ def gifts(request):
 
 def columns(request):
     """Chatty: every tile of the page asks for itself, no two of them alike."""
-    tiles = {}
+    tiles = {"books": Book.objects.count()}
     for model in apps.get_app_config("shop").get_models():
         for field in model._meta.concrete_fields:
             tiles[f"{model.__name__}.{field.name}"] = [
