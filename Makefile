@@ -28,9 +28,11 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	$(PYTEST) tests/e2e -m smoke
 	$(PYTEST) tests/django
 
-acceptance: setup ## every end-to-end test: PostgreSQL 14 to 18, all drivers, Django's own tests
+acceptance: setup ## every end-to-end test, the Python package on each Django, the whole evaluation
 	cargo build --locked --release --bin pgprism
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+	@scripts/python-tests
+	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
 
 python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 	@scripts/python-tests

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What the proxy costs, paired with HAProxy and PgBouncer in the same run.
 
-pgbench -S goes to PostgreSQL direct and through each contender in turn, again and again in another order, so that
+pgbench -S (and, as mode `django`, a page of rows with a query for each) goes to PostgreSQL direct and through each
+contender in turn, again and again in another order, so that
 what else the machine does falls on all alike. Printed are medians over the rounds: queries a second, the
 contender's own user and system time for each query (all its threads, from /proc), its resident memory, and the
 ratios to HAProxy. Upstream is TCP for all.
@@ -33,7 +34,9 @@ from support.proxy import Pgprism  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 from support.wire import RawClient  # noqa: E402
 
-MODES = ("simple", "extended", "prepared")
+MODES = ("simple", "extended", "prepared", "django")
+DJANGO = PROJECT / "bench" / "django.sql"
+DJANGO_STATEMENTS = 23
 
 
 @dataclass(frozen=True)
@@ -117,18 +120,27 @@ def pgprism(upstream: Address, stack: contextlib.ExitStack) -> Contender:
     return Contender("pgprism", upstream.at(proxy.endpoint), proxy.process, proxy)
 
 
+def pgprism_values_off(upstream: Address, stack: contextlib.ExitStack) -> Contender:
+    """The same without the value flow: the difference is its cost, that of what the detectors do with it included."""
+    proxy = Pgprism(upstream.endpoint, slow_log={"threshold": "100ms"}, units={"value_flow": False})
+    stack.callback(proxy.abandon)
+    return Contender("values off", upstream.at(proxy.endpoint), proxy.process, proxy)
+
+
 def measure(contender: Contender, mode: str, clients: int, seconds: int) -> Measurement:
     counted_before = contender.proxy.quiet().total("pgprism_queries_total") if contender.proxy else 0
     cpu_before = contender.process.cpu_seconds() if contender.process else 0.0
+    load = ["-S", "-M", mode] if mode != "django" else ["-f", DJANGO, "-M", "simple"]
+    statements = 1 if mode != "django" else DJANGO_STATEMENTS
     done = run(
-        [tools.program("pgbench"), "-n", "-S", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)],
+        [tools.program("pgbench"), "-n", *load, "-c", str(clients), "-j", "1", "-T", str(seconds)],
         env=contender.address.environment() | {"PGSSLMODE": "disable"},
         deadline_s=seconds + 60,
     )
     words = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in done.stdout.splitlines())}
     queries = int(
         next(line for line in done.stdout.splitlines() if "actually processed" in line).split(":")[1].split("/")[0]
-    )
+    ) * statements
     cpu = (contender.process.cpu_seconds() - cpu_before) if contender.process else None
     if contender.proxy:
         # A proxy that decodes nothing looks wonderfully fast.
@@ -139,7 +151,7 @@ def measure(contender: Contender, mode: str, clients: int, seconds: int) -> Meas
         contender.name,
         mode,
         queries,
-        float(words["tps"].split()[0]),
+        float(words["tps"].split()[0]) * statements,
         None if cpu is None else cpu / queries * 1e6,
         contender.process.rss_bytes() if contender.process else None,
     )
@@ -152,7 +164,7 @@ def contenders(only: list[str], scale: int) -> Iterator[list[Contender]]:
         upstream = server.create_database("bench").as_user("raw")
         run([tools.program("pgbench"), "-i", "-q", "-s", str(scale)], env=upstream.environment(), deadline_s=300)
         found = [Contender("direct", upstream, None)]
-        for make in (haproxy, pgbouncer, pgprism):
+        for make in (haproxy, pgbouncer, pgprism, pgprism_values_off):
             if make.__name__ in only:
                 found.append(make(upstream, stack))
         for one in found:
@@ -172,6 +184,7 @@ def report(measurements: list[Measurement], names: list[str], modes: list[str]) 
     lines = [
         f"{'mode':9} {'':10} {'queries/s':>10} {'of haproxy':>10} {'us CPU/query':>13} {'of haproxy':>10} {'RSS MiB':>8}"
     ]
+    costs: list[str] = []
     for mode in modes:
         by_name = {
             name: [one for one in measurements if (one.contender, one.mode) == (name, mode)] for name in names
@@ -182,6 +195,10 @@ def report(measurements: list[Measurement], names: list[str], modes: list[str]) 
             ratios = [getattr(a, figure) / getattr(b, figure) for a, b in pairs if getattr(a, figure)]
             return f"{median(ratios):10.2f}" if ratios else f"{'':>10}"
 
+        if {"pgprism", "values off"} <= by_name.keys():
+            on, off = by_name["pgprism"], by_name["values off"]
+            ratios = [a.cpu_us_per_query / b.cpu_us_per_query for a, b in zip(on, off, strict=True)]
+            costs.append(f"{mode:9} the value flow costs {median(ratios) - 1:+.1%} CPU a query")
         for name in names:
             mine = by_name[name]
             cpu = [one.cpu_us_per_query for one in mine if one.cpu_us_per_query is not None]
@@ -192,7 +209,7 @@ def report(measurements: list[Measurement], names: list[str], modes: list[str]) 
                 f"{f'{median(cpu):13.2f}' if cpu else ' ' * 13} {ratio(name, 'haproxy', 'cpu_us_per_query')} "
                 f"{f'{median(rss) / 2**20:8.1f}' if rss else ''}"
             )
-    return "\n".join(lines)
+    return "\n".join(lines + costs)
 
 
 def main() -> None:
@@ -202,7 +219,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--modes", default=",".join(MODES))
-    parser.add_argument("--only", default="haproxy,pgbouncer,pgprism")
+    parser.add_argument("--only", default="haproxy,pgbouncer,pgprism,pgprism_values_off")
     parser.add_argument("--json", type=Path, help="write every single measurement there")
     given = parser.parse_args()
     modes = given.modes.split(",")

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use divan::counter::BytesCount;
+use pgprism::sql::value::ValueKey;
 use pgprism::sql::{FINGERPRINT_BYTES_MAX, Scanner, normalize};
 
 const CORPUS: &str = concat!(
@@ -34,6 +35,13 @@ fn bytes(texts: &[String]) -> usize {
     texts.iter().map(String::len).sum()
 }
 
+/// With the value flow on or off.
+fn scanner(value_flow: bool) -> Scanner {
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    scanner.set_key(value_flow.then(ValueKey::random));
+    scanner
+}
+
 fn scan(scanner: &mut Scanner, texts: &[String]) {
     for text in texts {
         scanner.scan(text.as_bytes(), &mut |scanned| {
@@ -42,19 +50,19 @@ fn scan(scanner: &mut Scanner, texts: &[String]) {
     }
 }
 
-#[divan::bench]
-fn every_statement(bencher: divan::Bencher<'_, '_>) {
+#[divan::bench(args = [false, true])]
+fn every_statement(bencher: divan::Bencher<'_, '_>, value_flow: bool) {
     let texts = corpus();
-    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    let mut scanner = scanner(value_flow);
     bencher
         .counter(BytesCount::new(bytes(&texts)))
         .bench_local(|| scan(&mut scanner, &texts));
 }
 
-#[divan::bench]
-fn queries_of_views(bencher: divan::Bencher<'_, '_>) {
+#[divan::bench(args = [false, true])]
+fn queries_of_views(bencher: divan::Bencher<'_, '_>, value_flow: bool) {
     let texts = queries();
-    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    let mut scanner = scanner(value_flow);
     bencher
         .counter(BytesCount::new(bytes(&texts)))
         .bench_local(|| scan(&mut scanner, &texts));
@@ -73,8 +81,8 @@ fn normalized_texts(bencher: divan::Bencher<'_, '_>) {
 }
 
 /// The best of several runs: what else the machine does only adds.
-fn nanoseconds_per_byte(texts: &[String]) -> f64 {
-    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+fn nanoseconds_per_byte(texts: &[String], value_flow: bool) -> f64 {
+    let mut scanner = scanner(value_flow);
     let best = (0..100)
         .map(|_| {
             let start = Instant::now();
@@ -92,8 +100,9 @@ fn main() {
         ("queries of views", queries()),
     ] {
         println!(
-            "{name}: {:.2} ns/byte, {} statements of {} bytes on average",
-            nanoseconds_per_byte(&texts),
+            "{name}: {:.2} ns/byte, {:.2} with the value flow; {} statements of {} bytes on average",
+            nanoseconds_per_byte(&texts, false),
+            nanoseconds_per_byte(&texts, true),
             texts.len(),
             bytes(&texts) / texts.len().max(1),
         );

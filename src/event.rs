@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
 
 use crate::sql::value::ValueHash;
@@ -387,12 +389,19 @@ pub struct ClosedEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// Its constants in the order of the normalised text: the first one is `$1`. At most [`CONSTANTS_MAX`].
-    pub constants: Box<[Constant]>,
+    pub constants: Constants,
     /// All its values together, those of folded lists included: equal for equal statements with equal values.
     pub values: u64,
     /// The keys of its result; `None` when it returned no rows' description, or the limits left no room.
     pub result: Option<RowKeys>,
 }
+
+/// Most statements have few constants, most results that a key was looked up for one row: they need no memory of
+/// their own, which one thread would take and another give back.
+pub type Constants = SmallVec<[Constant; 4]>;
+
+/// As [`Constants`], for the hashes of a result.
+pub type Keys = SmallVec<[Option<ValueHash>; 8]>;
 
 /// One `$n` of a normalised text, with the value it had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -409,7 +418,7 @@ pub struct RowKeys {
     /// What the columns are; shared by all results of the same description.
     pub columns: Arc<RowColumns>,
     /// `rows` times `columns.keys.len()` hashes, row-major; `None` is NULL or no key.
-    pub keys: Box<[Option<ValueHash>]>,
+    pub keys: Keys,
     /// Rows whose keys are here.
     pub rows: u32,
     /// Rows that came.

@@ -954,6 +954,7 @@ fn reset_needs_its_header_and_spares_the_metrics() {
     );
     assert_eq!(summary["degraded"][1], "event_dropped: ring_full");
     let mut incomplete = snapshots::snapshot();
+    incomplete.units_cut = 2;
     for unit in &mut incomplete.units {
         Arc::make_mut(unit).started_at = admin.clock.now();
     }
@@ -962,6 +963,10 @@ fn reset_needs_its_header_and_spares_the_metrics() {
     assert_eq!(
         summary["degraded"][2],
         "unit_incomplete: statements_missing"
+    );
+    assert_eq!(
+        summary["degraded"][3],
+        "unit_incomplete: values_not_followed"
     );
 
     for headers in ["Host: localhost\r\n", "Host: localhost\r\nX-Pgprism: 0\r\n"] {

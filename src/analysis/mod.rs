@@ -274,6 +274,7 @@ impl Analysis {
             units_open: state.open as u64,
             open: results.growing.list(results.units_max),
             statements: state.statements,
+            units_cut: results.detector.units_cut(),
             routes: results.routes.list(),
             totals: results.found.totals.clone(),
             ignore_rules: results.found.ignore_rules.clone(),

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub open: Vec<Arc<UnitRecord>>,
     /// Statements analysed since the start.
     pub statements: u64,
+    /// Units since the start whose values were not followed whole, for want of room.
+    pub units_cut: u64,
     /// Units that ended, by route.
     pub routes: Vec<RouteFigures>,
     /// Statements and cost of each finding since the start: a finding that is forgotten goes to `other`.

@@ -148,7 +148,7 @@ impl Run {
                 ..Phases::default()
             },
             flow: Some(Box::new(crate::event::Flow {
-                constants: Box::new([]),
+                constants: Default::default(),
                 values,
                 result: None,
             })),

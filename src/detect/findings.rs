@@ -120,6 +120,10 @@ impl Findings {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.entries.values().map(|entry| &entry.finding)
     }

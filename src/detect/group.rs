@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::knowledge::Named;
 use super::source::Source;
 use super::track::{History, Past, Step, Track};
@@ -112,12 +114,14 @@ pub(super) struct Group {
     /// Members when a source was last looked for.
     searched_at: u64,
     /// How often each set of values came, and after which write.
-    values: HashMap<u64, Repeats>,
+    values: HashMap<u64, Repeats, RandomState>,
+    /// Those of the first member: most shapes come once a unit, and need no map.
+    first_values: Option<(u64, Repeats)>,
     /// Members that repeated an earlier one's values without a write between.
     pub repeated: u64,
     /// The most members that had the same values.
     pub repeated_most: u64,
-    slot_values: Vec<HashSet<ValueHash>>,
+    slot_values: Vec<HashSet<ValueHash, RandomState>>,
     pub columns: Option<Arc<RowColumns>>,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
@@ -150,7 +154,7 @@ impl Group {
             fingerprint: event.fingerprint,
             shape: event.shape.clone(),
             verb: event.verb,
-            slot_values: vec![HashSet::new(); slots.len()],
+            slot_values: vec![HashSet::default(); slots.len()],
             slots,
             count: 0,
             failed: 0,
@@ -170,7 +174,8 @@ impl Group {
             history: History::default(),
             tracks: Vec::new(),
             searched_at: 0,
-            values: HashMap::new(),
+            values: HashMap::default(),
+            first_values: None,
             repeated: 0,
             repeated_most: 0,
             columns: None,
@@ -222,11 +227,14 @@ impl Group {
             .iter()
             .map(|slot| value(&flow.constants, slot))
             .collect();
-        for (seen, value) in self.slot_values.iter_mut().zip(&values) {
-            if let Some(value) = value
-                && seen.len() < VALUES_MAX
-            {
-                seen.insert(*value);
+        if let Some(first) = self.history.iter().next() {
+            for (slot, seen) in self.slot_values.iter_mut().enumerate() {
+                if seen.is_empty() {
+                    seen.extend(first.values.get(slot).copied().flatten());
+                }
+                if seen.len() < VALUES_MAX {
+                    seen.extend(values.get(slot).copied().flatten());
+                }
             }
         }
         self.history.push(Past {
@@ -237,6 +245,13 @@ impl Group {
     }
 
     fn note_values(&mut self, values: u64, writes: u64) {
+        if self.values.is_empty() {
+            let Some((first, repeats)) = self.first_values.take() else {
+                self.first_values = Some((values, Repeats { count: 1, writes }));
+                return;
+            };
+            self.values.insert(first, repeats);
+        }
         if self.values.len() >= VALUES_MAX && !self.values.contains_key(&values) {
             return;
         }
@@ -292,7 +307,7 @@ impl Group {
     /// Bytes that it holds, estimated.
     pub(super) fn held_bytes(&self) -> usize {
         let members = self.history.len() * (size_of::<Past>() + self.slots.len() * 8);
-        let values: usize = self.slot_values.iter().map(HashSet::len).sum();
+        let values: usize = self.slot_values.iter().map(|values| values.len()).sum();
         // A map keeps an eighth of its places free, and doubles.
         size_of::<Group>()
             + members

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::event::{QueryEvent, RowColumns};
 use crate::sql::Fingerprint;
 use crate::sql::facts::{Column, Facts, Output};
@@ -71,7 +73,7 @@ pub(super) struct Knowledge {
     /// Tables by what a foreign key's name would call them.
     called: HashMap<String, Vec<Arc<str>>>,
     tables_named: HashSet<Arc<str>>,
-    learned: HashMap<Fingerprint, Learned>,
+    learned: HashMap<Fingerprint, Learned, RandomState>,
 }
 
 /// How much a shape could teach.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::findings::Ran;
 use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge};
@@ -22,6 +24,9 @@ const UNIT_TAGS: [&str; 2] = ["route", "controller"];
 /// Values of them that are kept of one unit.
 const TAGS_MAX: usize = 8;
 
+/// How far behind its parent a loop may begin after a pause: a look-up or two may lie between, no other loop.
+const BEHIND_PARENT_MAX: u64 = 3;
+
 /// Where a statement stands in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -39,9 +44,9 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub struct Loops {
     pub(super) groups: Vec<Group>,
-    by_fingerprint: HashMap<Fingerprint, usize>,
+    by_fingerprint: HashMap<Fingerprint, usize, RandomState>,
     pub(super) sources: Vec<Source>,
-    pub(super) source_by_shape: HashMap<Fingerprint, usize>,
+    pub(super) source_by_shape: HashMap<Fingerprint, usize, RandomState>,
     hashes: usize,
     batches: usize,
     /// What it holds, as its detector was told last.
@@ -53,7 +58,7 @@ pub struct Loops {
     /// statement, and nobody waits for it.
     by_tool: bool,
     /// Writes to each table so far.
-    writes: HashMap<Box<str>, u64>,
+    writes: HashMap<Box<str>, u64, RandomState>,
     last_group: Option<usize>,
     pub(super) statements: u64,
     /// The tags `route` and `controller` of its statements, each value once.
@@ -237,10 +242,12 @@ impl Loops {
             }
         };
         self.last_group = Some(index);
-        let writes = facts.map_or(0, |facts| {
-            let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
-            facts.tables.iter().map(of).sum()
-        });
+        let writes = facts
+            .filter(|_| !self.writes.is_empty())
+            .map_or(0, |facts| {
+                let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
+                facts.tables.iter().map(of).sum()
+            });
         let group = self.groups.get_mut(index)?;
         let before = if group.count == 0 {
             0
@@ -398,7 +405,7 @@ impl Loops {
                         .is_some_and(|value| track.peek(source, value) == Step::InOrder)
                 });
         }
-        // The first child: a page that rendered before it asked.
+        // The first child: a page that rendered before it asked, right behind its parent.
         let child = Group::new(event);
         let latest = self
             .sources
@@ -409,6 +416,9 @@ impl Loops {
         else {
             return false;
         };
+        if self.statements.saturating_sub(u64::from(batch.index)) > BEHIND_PARENT_MAX {
+            return false;
+        }
         child.slots.iter().any(|slot| {
             let Some(value) = value(&flow.constants, slot) else {
                 return false;

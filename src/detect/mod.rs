@@ -182,11 +182,17 @@ impl Detector {
 
     /// Judges a unit that ended; the findings that it has.
     pub fn ended(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
-        let found = self.judge(unit);
+        // A unit with fewer statements than a loop has nothing to be judged.
+        let may_have = unit.payload.statements >= self.settings.n_plus_one_min;
+        let found = if may_have {
+            self.judge(unit)
+        } else {
+            Vec::new()
+        };
         self.held_bytes -= unit.payload.charged_bytes.min(self.held_bytes);
         unit.payload.charged_bytes = 0;
         self.cut += u64::from(unit.payload.is_cut());
-        if unit.completeness() == Completeness::Complete {
+        if unit.completeness() == Completeness::Complete && !self.findings.is_empty() {
             self.findings
                 .ran(&unit.payload.ran(self.settings.n_plus_one_min), &found);
         }

@@ -128,6 +128,8 @@ struct Admin {
     losses_before: Mutex<BTreeMap<api::Loss, u64>>,
     /// The [`crate::event::Moment`] of that reset.
     reset_at: AtomicU64,
+    /// Units cut before that reset.
+    units_cut_before: AtomicU64,
 }
 
 /// What handlers know of the connection that asks.
@@ -182,6 +184,7 @@ impl Server {
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
             losses_before: Mutex::default(),
             reset_at: AtomicU64::default(),
+            units_cut_before: AtomicU64::default(),
             store,
             registry,
             feed,

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::columns::Described;
 use super::types;
-use crate::event::{Constant, ConstantCount, Flow};
+use crate::event::{Constant, ConstantCount, Constants, Flow};
 use crate::sql::value::{Content, ContentReader, Slot, Source, ValueHash, ValueKey, mix};
 use crate::wire::fields::{FieldReceiver, Fields};
 use crate::wire::frame::Rest;
@@ -211,7 +211,7 @@ struct Binding {
     key: ValueKey,
     prepared: Arc<Prepared>,
     formats: Formats,
-    constants: Vec<Constant>,
+    constants: Constants,
     values: u64,
     long: ContentReader,
 }
@@ -265,7 +265,7 @@ impl BindReader {
     pub(super) fn finish(self) -> Option<(Flow, Formats)> {
         (self.stage == Stage::Done).then(|| {
             let flow = Flow {
-                constants: self.binding.constants.into(),
+                constants: self.binding.constants,
                 values: self.binding.values,
                 result: None,
             };
@@ -275,7 +275,7 @@ impl BindReader {
 
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<BindReader>()
-            + self.binding.constants.capacity() * size_of::<Constant>()
+            + self.binding.constants.len() * size_of::<Constant>()
             + self.binding.formats.held_bytes()
             + self.formats.formats.held_bytes()
             + self.result_formats.formats.held_bytes()
@@ -329,7 +329,7 @@ impl FieldReceiver for Binding {
 }
 
 /// The constants of a statement as far as its text tells them.
-pub(super) fn unbound(slots: &[Slot]) -> Vec<Constant> {
+pub(super) fn unbound(slots: &[Slot]) -> Constants {
     slots.iter().map(constant).collect()
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::columns::Described;
 use super::{Settings, Sink, types};
-use crate::event::{RowColumn, RowColumns, RowKeys};
+use crate::event::{Keys, RowColumn, RowColumns, RowKeys};
 use crate::sql::value::{KEY_BYTES_MAX, ValueHash, ValueKey};
 use crate::wire::fields::{FIELD_BYTES_MAX, FieldReceiver, Fields};
 use crate::wire::frame::{Rest, Want};
@@ -22,7 +22,7 @@ const RESULT_BYTES: usize = 128;
 struct Open {
     columns: Arc<RowColumns>,
     binary: u16,
-    keys: Vec<Option<ValueHash>>,
+    keys: Keys,
     rows: u32,
     /// Rows that are kept at most.
     rows_max: u32,
@@ -65,7 +65,7 @@ impl Results {
         self.state = State::Open(Open {
             columns: described.columns,
             binary: described.binary,
-            keys: Vec::new(),
+            keys: Keys::new(),
             rows: 0,
             rows_max: u32::try_from(rows_max).unwrap_or(u32::MAX),
             rows_total: 0,
@@ -105,10 +105,6 @@ impl Results {
             return;
         };
         let per_row = open.columns.keys.len();
-        if open.keys.is_empty() {
-            // Most results that look something up have one row.
-            open.keys.reserve_exact(per_row);
-        }
         self.fields.feed(
             piece,
             &mut Row {
@@ -132,10 +128,12 @@ impl Results {
         let State::Open(open) = std::mem::take(&mut self.state) else {
             return None;
         };
-        let held = sink.hold(RESULT_BYTES + open.keys.len() * size_of::<Option<ValueHash>>())?;
+        let mut keys = open.keys;
+        keys.shrink_to_fit();
+        let held = sink.hold(RESULT_BYTES + keys.len() * size_of::<Option<ValueHash>>())?;
         Some(RowKeys {
             columns: open.columns,
-            keys: open.keys.into_boxed_slice(),
+            keys,
             rows: open.rows,
             rows_total: open.rows_total,
             held,
@@ -145,8 +143,10 @@ impl Results {
     /// Bytes it holds, itself left out.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.state {
-            State::Open(open) => open.keys.capacity() * size_of::<Option<ValueHash>>(),
-            State::Closed | State::Ignored => 0,
+            State::Open(open) if open.keys.spilled() => {
+                open.keys.capacity() * size_of::<Option<ValueHash>>()
+            }
+            State::Open(_) | State::Closed | State::Ignored => 0,
         }
     }
 }
@@ -158,7 +158,7 @@ struct Row<'a> {
     binary: u16,
     /// How many hashes there were before it.
     start: usize,
-    keys: &'a mut Vec<Option<ValueHash>>,
+    keys: &'a mut Keys,
 }
 
 impl Row<'_> {

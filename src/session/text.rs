@@ -11,7 +11,7 @@ use super::catalog::Catalog;
 use super::columns::Descriptions;
 use super::parameters::{self, Formats, Prepared};
 use super::{Literals, Settings, Sink};
-use crate::event::{Constant, Flow, Statement};
+use crate::event::{self, Flow, Statement};
 use crate::sql::scan::{Scanned, Scanner};
 use crate::sql::tags::{self, Tags};
 use crate::sql::value::Slot;
@@ -74,7 +74,7 @@ enum Constants {
     /// Nobody asks for them.
     Unwanted,
     /// With all their values.
-    Known(Box<[Constant]>),
+    Known(event::Constants),
     /// Those of a prepared statement.
     Slots(Box<[Slot]>),
 }
@@ -89,7 +89,7 @@ impl Constants {
             (Carrier::Parse, Verb::Fetch) => Constants::Slots(Box::default()),
             _ if !has_values => Constants::Unwanted,
             (Carrier::Parse, _) | (_, Verb::Prepare) => Constants::Slots(scanned.slots.into()),
-            (Carrier::Query, _) => Constants::Known(parameters::unbound(scanned.slots).into()),
+            (Carrier::Query, _) => Constants::Known(parameters::unbound(scanned.slots)),
         }
     }
 }

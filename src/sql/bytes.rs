@@ -156,6 +156,22 @@ pub(super) fn first_bytes(block: u128, length: usize) -> u128 {
     }
 }
 
+/// `byte` sixteen times.
+#[inline(always)]
+pub(super) const fn each(byte: u8) -> u128 {
+    ONES * byte as u128
+}
+
+/// Sixteen hexadecimal digits as one integer, most significant first, and a 1 in each byte of it that is a letter.
+#[inline(always)]
+pub(super) fn hex_digits(block: [u8; BLOCK_BYTES]) -> Option<(u128, u128)> {
+    let bytes = u128::from_be_bytes(block);
+    let sevens = bytes & !HIGH;
+    let letters = between(sevens | each(0x20), b'a', b'f');
+    let digits = between(sevens, b'0', b'9') | letters;
+    (digits & !bytes & HIGH == HIGH).then_some((bytes, letters >> 7 & ONES))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

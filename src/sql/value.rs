@@ -8,6 +8,8 @@ use std::num::NonZeroU64;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
+use super::bytes;
+
 /// Longest text that is taken for a key, bytes; what is longer is no key of anything.
 pub const KEY_BYTES_MAX: usize = 64;
 
@@ -300,48 +302,110 @@ impl ValueKey {
 }
 
 /// The integer that `text` is the decimal form of, as PostgreSQL writes it.
+#[inline]
 fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if digits.is_empty() || digits.len() > 19 || (digits.len() > 1 && digits.starts_with(b"0")) {
-        return None;
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
     }
-    let mut value: i64 = 0;
+    let mut value: u64 = 0;
     for digit in digits {
         let digit = digit.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
+        // Nineteen digits are below 10^19, which is below 2^64.
+        value = value * 10 + u64::from(digit);
     }
-    match (negative, value) {
-        (true, 0) => None,
-        (true, value) => Some(value),
-        (false, value) => value.checked_neg(),
+    if negative {
+        0i64.checked_sub_unsigned(value)
+    } else {
+        i64::try_from(value).ok()
     }
 }
 
 /// The uuid that `text` is the form of, with dashes or without.
+#[inline]
 fn uuid(text: &[u8]) -> Option<u128> {
-    let dashed = match text.len() {
-        32 => false,
-        36 => true,
-        _ => return None,
-    };
-    let mut value: u128 = 0;
-    for (index, byte) in text.iter().enumerate() {
-        if dashed && matches!(index, 8 | 13 | 18 | 23) {
-            if *byte != b'-' {
-                return None;
-            }
-            continue;
-        }
-        let digit = char::from(*byte).to_digit(16)?;
-        value = (value << 4) | u128::from(digit);
+    match text.len() {
+        32 => hex(text.first_chunk()?, text.last_chunk()?),
+        36 => dashed_uuid(text.first_chunk()?),
+        _ => None,
     }
-    Some(value)
+}
+
+fn dashed_uuid(text: &[u8; 36]) -> Option<u128> {
+    let &[
+        a @ ..,
+        b'-',
+        b0,
+        b1,
+        b2,
+        b3,
+        b'-',
+        c0,
+        c1,
+        c2,
+        c3,
+        b'-',
+        d0,
+        d1,
+        d2,
+        d3,
+        b'-',
+        e0,
+        e1,
+        e2,
+        e3,
+        e4,
+        e5,
+        e6,
+        e7,
+        e8,
+        e9,
+        ea,
+        eb,
+    ] = text
+    else {
+        return None;
+    };
+    let [a0, a1, a2, a3, a4, a5, a6, a7] = a;
+    hex(
+        &[
+            a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, c0, c1, c2, c3,
+        ],
+        &[
+            d0, d1, d2, d3, e0, e1, e2, e3, e4, e5, e6, e7, e8, e9, ea, eb,
+        ],
+    )
+}
+
+/// The number that 32 hexadecimal digits are.
+fn hex(high: &[u8; 16], low: &[u8; 16]) -> Option<u128> {
+    let (high, low) = (hex_half(*high)?, hex_half(*low)?);
+    Some(u128::from(high) << 64 | u128::from(low))
+}
+
+/// The number that 16 hexadecimal digits are: all at once, as one wide integer.
+fn hex_half(digits: [u8; 16]) -> Option<u64> {
+    let (numbers, letters) = bytes::hex_digits(digits)?;
+    // 'a' & 15 is 1: a letter is 9 more than its low half.
+    let mut halves = (numbers & bytes::each(0x0f)) + letters * 9;
+    // Two halves to a byte, then the bytes together.
+    for (shift, kept) in [
+        (4, u128::MAX / 0xffff * 0xff),
+        (8, u128::MAX / 0xffff_ffff * 0xffff),
+        (16, u128::MAX / 0xffff_ffff_ffff_ffff * 0xffff_ffff),
+        (32, u128::from(u64::MAX)),
+    ] {
+        halves = (halves | halves >> shift) & kept;
+    }
+    u64::try_from(halves).ok()
 }
 
 #[cfg(test)]
@@ -368,6 +432,29 @@ mod tests {
             Some(key.int(0)),
             "PostgreSQL writes no such thing, but a text may be it"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_uuid_is_its_number(value in proptest::prelude::any::<u128>(), at in 0usize..36, byte in proptest::prelude::any::<u8>()) {
+            let plain = format!("{value:032x}");
+            let dashed = [&plain[..8], &plain[8..12], &plain[12..16], &plain[16..20], &plain[20..]].join("-");
+            for text in [plain.to_uppercase(), plain.clone(), dashed.clone()] {
+                proptest::prop_assert_eq!(uuid(text.as_bytes()), Some(value));
+            }
+            let mut text = dashed.into_bytes();
+            text[at] = byte;
+            let is_dash = matches!(at, 8 | 13 | 18 | 23);
+            let expected = if is_dash { byte == b'-' } else { byte.is_ascii_hexdigit() };
+            proptest::prop_assert_eq!(uuid(&text).is_some(), expected);
+        }
+
+        #[test]
+        fn an_integer_is_what_is_written_like_one(value in proptest::prelude::any::<i64>(), text in "-?[0-9]{0,21}") {
+            proptest::prop_assert_eq!(integer(value.to_string().as_bytes()), Some(value));
+            let parsed = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
+            proptest::prop_assert_eq!(integer(text.as_bytes()), parsed);
+        }
     }
 
     #[test]

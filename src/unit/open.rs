@@ -191,6 +191,8 @@ pub struct Unit<P> {
     pub(super) session_lookups: u32,
     begins_with_session: bool,
     previous: Option<Use>,
+    /// Statements that look Django's session and user up, or save the session.
+    framing: u64,
     cursors: Vec<(SessionId, NameHash, u32)>,
     route: Option<Arc<str>>,
     controller: Option<Arc<str>>,
@@ -237,6 +239,7 @@ impl<P: Default> Unit<P> {
             session_lookups: 0,
             begins_with_session: arrival.usage == Use::SessionLookup,
             previous: None,
+            framing: 0,
             cursors: Vec::new(),
             route: None,
             controller: None,
@@ -413,16 +416,20 @@ impl<P> Unit<P> {
         self.queries += 1;
         self.started_at = self.started_at.min(arrival.requested_at);
         self.ended_at = self.ended_at.max(arrival.completed_at);
-        self.enter_transaction(arrival);
+        let frames = match arrival.usage {
+            Use::SessionLookup | Use::SessionSave => true,
+            Use::OneRow => self.previous == Some(Use::SessionLookup),
+            Use::Work => false,
+        };
+        self.enter_transaction(arrival, frames);
         self.session_lookups += u32::from(arrival.usage == Use::SessionLookup);
         self.strays += u64::from(arrival.trace.is_none() && pause == Pause::Soft);
         self.spans = self.spans.and(arrival.span);
         self.note_tags(arrival);
-        if arrival.usage == Use::Work || self.subject.is_none() {
-            let is_first_work = self.subject.is_none() || self.is_framed_so_far();
-            if is_first_work {
-                self.subject = Some((arrival.verb, arrival.shape.cloned()));
-            }
+        let is_first_work = !frames && self.queries == 1 + self.framing;
+        self.framing += u64::from(frames);
+        if is_first_work || self.subject.is_none() {
+            self.subject = Some((arrival.verb, arrival.shape.cloned()));
         }
         self.previous = Some(arrival.usage);
         let phases = Phases {
@@ -485,7 +492,7 @@ impl<P> Unit<P> {
         self.note_values(event.fingerprint, values, room);
     }
 
-    fn enter_transaction(&mut self, arrival: &Arrival<'_>) {
+    fn enter_transaction(&mut self, arrival: &Arrival<'_>, frames: bool) {
         let transactions = &mut self.transactions;
         match arrival.transaction {
             Some(number) => {
@@ -496,19 +503,9 @@ impl<P> Unit<P> {
             }
             None => {
                 transactions.inside = false;
-                let frames = match arrival.usage {
-                    Use::SessionLookup | Use::SessionSave => true,
-                    Use::OneRow => self.previous == Some(Use::SessionLookup),
-                    Use::Work => false,
-                };
                 transactions.outside += u64::from(!frames);
             }
         }
-    }
-
-    /// Only session and user were looked up, or the session written.
-    fn is_framed_so_far(&self) -> bool {
-        self.transactions.outside == 0 && self.transactions.count == 0 && self.queries <= 3
     }
 
     fn note_tags(&mut self, arrival: &Arrival<'_>) {

@@ -196,10 +196,10 @@ impl<P: Default> Units<P> {
             return;
         };
         let class = self.classes.get(connection.class);
+        // Whoever renders a page after its last statement closes late, but before the unit is given up as quiet.
         let behind_ns = connection.gap_ns(event.at);
-        let one_unit = connection.units == 1
-            && connection.bridged == 0
-            && behind_ns <= self.settings.unit_gap_ns;
+        let one_unit =
+            connection.units == 1 && connection.bridged == 0 && behind_ns <= self.settings.quiet_ns;
         // A gap that does not stand out on a busy machine may still be somebody's: where it is not known that these
         // connections live for one request, only short ones will do.
         let vouched = !is_long(connection.longest_gap_ns) || class.is_short_lived();
@@ -377,7 +377,11 @@ impl<P: Default> Units<P> {
         let unit = self.open.get_mut(&id)?;
         connection.bridged += u32::from(pause == Pause::Soft);
         let lost = std::mem::take(&mut connection.lost);
-        if verdict == Verdict::Goes(Pause::None) && !before.paused && !lost {
+        // Also inside a transaction a pause is none of the rhythm.
+        let ordinary = !connection
+            .rhythm
+            .stands_out(gap_ns, self.settings.unit_gap_ns);
+        if verdict == Verdict::Goes(Pause::None) && !before.paused && ordinary && !lost {
             connection.rhythm.note(gap_ns);
         }
         let since_query_ns = match connection.last_query {

@@ -229,6 +229,7 @@ pub(crate) fn snapshot() -> Snapshot {
             ..unit(9, 300, 30, Some("orders/<int:pk>/"))
         })],
         statements: 12,
+        units_cut: 0,
         routes: vec![RouteFigures {
             route: "orders/".into(),
             queries_buckets: {

@@ -49,6 +49,9 @@ impl<'a> Court<'a> {
             if outer.contains(&case.group.fingerprint) {
                 continue;
             }
+            if self.is_one_row_each(case, flows) {
+                continue;
+            }
             let Some(kind) = kind_of(case) else { continue };
             if kind == Kind::NPlusOneForward {
                 families
@@ -62,6 +65,19 @@ impl<'a> Court<'a> {
         for family in families.into_values() {
             self.forward_family(&family, flows, found);
         }
+    }
+
+    /// Where only pauses hold the unit together, and the parent rows came one by one for values from nowhere, the
+    /// requests of a poller look so: each reads its row and what belongs to it.
+    fn is_one_row_each(&self, case: &FlowCase<'a>, flows: &[FlowCase<'a>]) -> bool {
+        !self.scene.evidence.is_hard()
+            && !case.is_one_transaction()
+            && case.outer.is_some_and(|outer| {
+                is_single(outer)
+                    && !flows
+                        .iter()
+                        .any(|flow| flow.group.fingerprint == outer.fingerprint)
+            })
     }
 
     /// A foreign key leads to one table. A column that leads to several is a generic foreign key's: one cause.

@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Confidence, Detector, Finding, Kind, Loops, Settings};
 use crate::event::{
-    ClosedEvent, Constant, ConstantCount, Flow, Held, Moment, Phases, Protocol, QueryEvent,
-    RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape,
+    ClosedEvent, Constant, ConstantCount, Constants, Flow, Held, Moment, Phases, Protocol,
+    QueryEvent, RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape,
 };
 use crate::sql::facts::{Output, extract};
 use crate::sql::value::ValueKey;
@@ -120,7 +120,7 @@ impl Story {
             columns: Arc::clone(&columns),
             held: Held::default(),
         });
-        let constants: Box<[Constant]> = constants
+        let constants: Constants = constants
             .iter()
             .map(|value| Constant {
                 value: self.hash(*value),

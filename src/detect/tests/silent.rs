@@ -154,3 +154,15 @@ fn migrations() {
     story.close();
     assert_eq!(story.found().len(), 0);
 }
+
+#[test]
+fn a_poller_whose_pauses_do_not_stand_out() {
+    let mut story = Story::new();
+    for order in 1..9 {
+        story.run(DETAIL, &ints(&[order, 21]), &[ints(&[order, order + 70])]);
+        story.run(CUSTOMER, &ints(&[order + 70, 21]), &column(&[order + 70]));
+        story.pause(3);
+    }
+    story.quiet();
+    assert_eq!(alarms(&story), []);
+}

@@ -70,7 +70,14 @@ fn a_connection_with_pauses_is_not_one_request() {
     assert_eq!(brief(&records), [(Pause, 6)], "values go on flowing");
     let mut late = Line::new(2, "web");
     late.run_all(&PAGE).wait_ms(60).close();
-    assert_eq!(brief(&units_of(&[&late])), [(Pause, 3)]);
+    assert_eq!(
+        brief(&units_of(&[&late])),
+        [(Connection, 3)],
+        "a page rendered behind its last statement"
+    );
+    let mut idle = Line::new(3, "elsewhere");
+    idle.run_all(&PAGE).wait_ms(1_001).close();
+    assert_eq!(brief(&units_of(&[&idle])), [(Pause, 3)]);
 }
 
 #[test]
@@ -150,7 +157,11 @@ fn atomic_requests_are_transactions() {
             .run(SAVE)
             .wait_ms(20);
     }
-    assert_eq!(brief(&units_of(&[&line])), [(Transaction, 7); 2]);
+    line.wait_ms(20).run("BEGIN").run_all(&PAGE).run("COMMIT");
+    assert_eq!(
+        brief(&units_of(&[&line])),
+        [(Transaction, 7), (Transaction, 7), (Transaction, 3)]
+    );
 
     let mut two = Line::new(2, "web");
     for _ in 0..2 {
@@ -169,7 +180,10 @@ fn a_second_look_up_of_the_session_is_a_second_request() {
     for _ in 0..3 {
         line.run(SESSION).run(USER).run_all(&PAGE);
     }
-    assert_eq!(brief(&units_of(&[&line])), [(SessionLookup, 5); 3]);
+    let units = units_of(&[&line]);
+    assert_eq!(brief(&units), [(SessionLookup, 5); 3]);
+    let route = units[0].route.as_deref();
+    assert_eq!(route, Some("SELECT shop_order"), "named after its work");
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Line {
                 .map(Arc::new),
             cursor: None,
             flow: Some(Box::new(Flow {
-                constants: Box::new([]),
+                constants: Default::default(),
                 values: xxhash_rust::xxh3::xxh3_64(sql.as_bytes()),
                 result: None,
             })),
@@ -165,9 +165,9 @@ impl Line {
             result: RowKeys {
                 columns: Arc::new(RowColumns {
                     all: Box::new([]),
-                    keys: Box::new([]),
+                    keys: Default::default(),
                 }),
-                keys: Box::new([]),
+                keys: Default::default(),
                 rows: 0,
                 rows_total: 0,
                 held: crate::event::Held::default(),

@@ -93,6 +93,7 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
             .keys()
             .map(Loss::describe)
             .chain(units_incomplete(admin, &snapshot))
+            .chain(units_cut(admin, &snapshot))
             .chain(listeners.iter().filter_map(upstream_down))
             .collect(),
         listeners: listeners
@@ -117,6 +118,12 @@ fn units_incomplete(admin: &Admin, snapshot: &Snapshot) -> Option<String> {
         .chain(&snapshot.open)
         .any(|unit| unit.completeness == Completeness::Incomplete && unit.started_at >= reset_at)
         .then(|| "unit_incomplete: statements_missing".to_owned())
+}
+
+/// Whether values of units were not followed for want of room: nothing is concluded from what is missing.
+fn units_cut(admin: &Admin, snapshot: &Snapshot) -> Option<String> {
+    (snapshot.units_cut > admin.units_cut_before.load(Relaxed))
+        .then(|| "unit_incomplete: values_not_followed".to_owned())
 }
 
 fn upstream_down(listener: &registry::ListenerSnapshot) -> Option<String> {
@@ -172,6 +179,8 @@ impl Admin {
     pub(super) fn forget_losses(&self) {
         let losses = self.losses();
         self.reset_at.store(self.clock.now().0, Relaxed);
+        self.units_cut_before
+            .store(self.feed.snapshot().units_cut, Relaxed);
         *self
             .losses_before
             .lock()
