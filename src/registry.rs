@@ -69,6 +69,16 @@ impl Registry {
         connections
     }
 
+    /// Whether a statement of this session is running now.
+    pub fn is_active(&self, session: SessionId) -> bool {
+        lock(&self.connections)
+            .get(&session)
+            .is_some_and(|connection| {
+                let state = connection.status.state.load(Relaxed);
+                ConnectionState::from_number(state) == ConnectionState::Active
+            })
+    }
+
     /// Counters and gauges of all listeners at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let mut idle_in_transaction: HashMap<Arc<str>, u64> = HashMap::new();

@@ -165,7 +165,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         clock,
         config.tick,
         Arc::clone(&guide),
-        settings::analysis(&config),
+        settings::analysis(&config, &registry),
     )
     .map_err(|error| AppError::internal("start the collector")(error.into()))?;
     slow_log.watch(collector.feed());

@@ -41,7 +41,8 @@ pub(super) fn aggregate(config: &Config) -> aggregate::Settings {
     }
 }
 
-pub(super) fn analysis(config: &Config) -> analysis::Settings {
+pub(super) fn analysis(config: &Config, registry: &Arc<Registry>) -> analysis::Settings {
+    let registry = Arc::clone(registry);
     let defaults = analysis::Settings::default();
     let unit_gap_ns = nanoseconds(config.units.unit_gap);
     analysis::Settings {
@@ -49,6 +50,7 @@ pub(super) fn analysis(config: &Config) -> analysis::Settings {
             unit_gap_ns,
             statements_max: config.units.statements_max,
             open_max: config.limits.connections_max,
+            running: unit::Running(Arc::new(move |session| registry.is_active(session))),
             ..defaults.units
         },
         detect: detect::Settings {

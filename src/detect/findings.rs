@@ -10,6 +10,7 @@ use super::ignore::{Asked, IgnoreRule};
 use super::judge::Judged;
 use super::price::Price;
 use crate::event::Moment;
+use crate::sql::Fingerprint;
 use crate::unit::{FindingId, UnitId};
 
 /// Values kept of one tag of a finding.
@@ -48,8 +49,13 @@ pub(super) struct Where {
 pub(super) struct Ran {
     /// Main tables of reads that returned so many rows that a loop over them would have shown.
     pub parents: BTreeSet<Arc<str>>,
-    /// Main tables of all statements.
+    /// All tables that its statements name.
     pub tables: BTreeSet<Arc<str>>,
+    /// Tables that it wrote.
+    pub written: BTreeSet<Arc<str>>,
+    /// Main tables of reads by lists of values.
+    pub batched: BTreeSet<Arc<str>>,
+    pub fingerprints: BTreeSet<Fingerprint>,
     pub routes: BTreeSet<Arc<str>>,
 }
 
@@ -457,17 +463,22 @@ fn could_have(finding: &Finding, ran: &Ran) -> bool {
     if !ran.routes.is_empty() && routes.peek().is_some() {
         return routes.any(|route| ran.routes.contains(route));
     }
-    match finding
-        .parent
-        .as_ref()
-        .and_then(|parent| parent.table.as_ref())
-    {
-        Some(parent) => ran.parents.contains(parent),
-        None => finding
-            .child
-            .table
-            .as_ref()
-            .is_some_and(|table| ran.tables.contains(table)),
+    let is_in = |tables: &BTreeSet<Arc<str>>, table: &Option<Arc<str>>| {
+        table.as_ref().is_some_and(|table| tables.contains(table))
+    };
+    let child = &finding.child.table;
+    let same = ran.fingerprints.contains(&finding.child.fingerprint);
+    match (finding.kind, &finding.parent) {
+        (Kind::WriteLoop, _) => is_in(&ran.written, child),
+        // The parent's rows were read, and what belongs to them too, or nothing of it any more.
+        (kind, Some(parent)) => {
+            is_in(&ran.parents, &parent.table)
+                && (kind == Kind::NPlusOneDeferred
+                    || is_in(&ran.tables, child)
+                    || ran.fingerprints.contains(&parent.fingerprint))
+        }
+        (Kind::QueryLoop, None) => same || is_in(&ran.batched, child),
+        (_, None) => same,
     }
 }
 

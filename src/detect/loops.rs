@@ -194,8 +194,21 @@ impl Loops {
             tables: self
                 .groups
                 .iter()
+                .filter_map(Group::facts)
+                .flat_map(|facts| facts.tables.iter().map(|table| Arc::from(table.as_str())))
+                .collect(),
+            written: self
+                .writes
+                .keys()
+                .map(|table| Arc::from(&**table))
+                .collect(),
+            batched: self
+                .groups
+                .iter()
+                .filter(|group| group.several > 0)
                 .filter_map(|group| main_table(group.facts()))
                 .collect(),
+            fingerprints: self.groups.iter().map(|group| group.fingerprint).collect(),
             routes: self
                 .tags
                 .iter()

@@ -11,7 +11,7 @@ use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash};
 
 /// Columns looked at of one shape, whatever the results carry.
-const COLUMNS_MAX: usize = 32;
+const COLUMNS_MAX: usize = 64;
 
 /// Results of one query shape.
 #[derive(Debug)]

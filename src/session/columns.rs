@@ -10,8 +10,11 @@ use super::types;
 use crate::event::{RowColumn, RowColumns};
 use crate::wire::message::{self, ColumnDescription};
 
-/// Key-like columns of one result; a table with more foreign keys than that is rare.
-pub(super) const KEY_COLUMNS_MAX: usize = 16;
+/// Key-like columns of one result: the numbers and uuids of five wide tables that `select_related` joins.
+pub(super) const KEY_COLUMNS_MAX: usize = 48;
+
+/// With more than so many of those, short texts are left out: a table has few keys that are texts.
+const TEXTS_WITHIN: usize = 16;
 
 /// Longest RowDescription that is read, bytes; some thousand columns.
 pub(super) const DESCRIPTION_BYTES_MAX: u16 = 48 * 1024;
@@ -29,7 +32,7 @@ const DESCRIPTIONS_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Described {
     pub columns: Arc<RowColumns>,
     /// Which of the key columns come in binary format, a bit each.
-    pub binary: u16,
+    pub binary: u64,
 }
 
 /// The RowDescriptions of one worker's sessions, by their bytes.
@@ -94,9 +97,10 @@ fn describe(columns: &[ColumnDescription<'_>]) -> Described {
             .filter_map(|(index, _)| u16::try_from(index).ok())
     };
     let mut keys: Vec<u16> = of_kind(types::is_number_or_uuid)
-        .chain(of_kind(types::is_text))
         .take(KEY_COLUMNS_MAX)
         .collect();
+    let texts = TEXTS_WITHIN.saturating_sub(keys.len());
+    keys.extend(of_kind(types::is_text).take(texts));
     keys.sort_unstable();
     let binary = keys
         .iter()
@@ -106,7 +110,7 @@ fn describe(columns: &[ColumnDescription<'_>]) -> Described {
                 .get(usize::from(**key))
                 .is_some_and(|column| column.is_binary)
         })
-        .fold(0, |bits, (place, _)| bits | 1 << place);
+        .fold(0, |bits, (place, _)| bits | 1 << (place % 64));
     let all = columns
         .iter()
         .map(|column| RowColumn {

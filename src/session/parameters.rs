@@ -115,7 +115,7 @@ impl Formats {
         let keys = described.columns.keys.iter().enumerate();
         let binary = keys
             .filter(|(_, key)| self.is_binary(usize::from(**key)))
-            .fold(0, |bits, (place, _)| bits | 1 << place);
+            .fold(0, |bits, (place, _)| bits | 1 << (place % 64));
         Described {
             columns: Arc::clone(&described.columns),
             binary,

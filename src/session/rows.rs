@@ -21,7 +21,7 @@ const RESULT_BYTES: usize = 128;
 #[derive(Debug)]
 struct Open {
     columns: Arc<RowColumns>,
-    binary: u16,
+    binary: u64,
     keys: Keys,
     rows: u32,
     /// Rows that are kept at most.
@@ -155,7 +155,7 @@ impl Results {
 struct Row<'a> {
     key: ValueKey,
     columns: &'a RowColumns,
-    binary: u16,
+    binary: u64,
     /// How many hashes there were before it.
     start: usize,
     keys: &'a mut Keys,

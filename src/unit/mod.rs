@@ -16,7 +16,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::event::{Moment, Phases, SessionFacts, Shape};
+use crate::event::{Moment, Phases, SessionFacts, SessionId, Shape};
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
 
@@ -36,6 +36,26 @@ pub struct Settings {
     pub quiet_ns: u64,
     /// Bytes that the statements kept of all open units may take.
     pub timeline_bytes_max: usize,
+    /// Whether a connection is waiting for an answer: a slow statement is told when it is over, and until then its
+    /// connection only looks quiet.
+    pub running: Running,
+}
+
+/// Tells of a connection whether a statement of it is running now.
+#[derive(Clone)]
+pub struct Running(pub Arc<dyn Fn(SessionId) -> bool + Send + Sync>);
+
+impl Default for Running {
+    /// Nobody knows: none is.
+    fn default() -> Running {
+        Running(Arc::new(|_| false))
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
 }
 
 impl Default for Settings {
@@ -48,6 +68,7 @@ impl Default for Settings {
             open_max: 10_000,
             quiet_ns: 1_000_000_000,
             timeline_bytes_max: 32 << 20,
+            running: Running::default(),
         }
     }
 }

@@ -243,16 +243,21 @@ impl<P: Default> Units<P> {
         for id in silent {
             self.forget(id, ended);
         }
+        let Settings {
+            quiet_ns, running, ..
+        } = &self.settings;
+        let quiet_ns = *quiet_ns;
         let busy: HashSet<UnitId, RandomState> = self
             .connections
-            .values()
-            .filter_map(|connection| {
+            .iter()
+            .filter_map(|(session, connection)| {
                 let unit = connection.current?;
-                let goes_on = connection.transaction.is_some() || connection.loops_in(unit, now);
+                let goes_on = connection.transaction.is_some()
+                    || connection.loops_in(unit, now)
+                    || (connection.gap_ns(now) >= quiet_ns && running.0(*session));
                 goes_on.then_some(unit)
             })
             .collect();
-        let quiet_ns = self.settings.quiet_ns;
         let mut quiet: Vec<UnitId> = self
             .open
             .values()

@@ -20,7 +20,7 @@ from support.waiting import wait_until
 _HERE = Path(__file__).parent
 LIST = 6
 """Statements of the list of users: one, and one more for each of five."""
-STATEMENTS = {"mine": LIST + 2, "broken": 1}
+STATEMENTS = {"mine": LIST + 2, "report": LIST + 1, "broken": 1}
 
 Serve = Callable[..., list[dict[str, Any]]]
 
@@ -152,8 +152,36 @@ def test_a_cursor_and_its_loop_are_one_request(serve):
     assert _brief(serve(*["stream"] * 3, settings=PERSISTENT)) == [("pause", LIST)] * 3
 
 
+def test_a_slow_statement_does_not_end_its_request(serve):
+    assert _brief(serve("users", "report", "users", settings=PERSISTENT)) == [
+        ("pause", LIST),
+        ("pause", LIST + 1),
+        ("pause", LIST),
+    ]
+
+
 def test_a_command_is_its_connection(serve):
     assert _brief(serve("job")) == [("connection", LIST)]
+
+
+def test_what_was_lost_is_said(site, start_pgprism):
+    """A unit is whole, or it says that it is not: none is a part, or two."""
+    proxy = start_pgprism(site.endpoint, debug={"drop_events_per_10000": 300})
+    proxy.expect.dropped_events = True
+    pages = ["users"] * 60
+    _python(site.at(proxy.endpoint), pages, CHECKED, UNITS_THINK="0.02")
+    proxy.wait_no_sessions()
+    dropped = proxy.metrics().total("pgprism_events_dropped_total", reason="on_purpose")
+    assert dropped > 0
+
+    def ended() -> list[dict[str, Any]] | None:
+        units = proxy.items("units")
+        return units if sum(unit["queries"] for unit in units) >= LIST * len(pages) - dropped else None
+
+    units = wait_until(ended, "all units have ended", deadline_s=20)
+    whole = [unit["queries"] for unit in units if not unit["incomplete"]]
+    assert whole and set(whole) == {LIST}
+    assert len(whole) < len(pages)
 
 
 def test_threads_have_their_own(serve):

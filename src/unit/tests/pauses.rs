@@ -120,3 +120,26 @@ fn the_transactions_of_a_unit_are_numbered() {
     }
     assert_eq!(ordinals, [None, Some(0), Some(0), Some(1), Some(1)]);
 }
+
+#[test]
+fn a_slow_statement_is_not_quietness() {
+    let mut line = Line::new(1, "web");
+    line.run(ORDERS);
+    let is_running = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let asked = Arc::clone(&is_running);
+    let mut units = Units::<()>::new(Settings {
+        running: Running(Arc::new(move |session| {
+            session == SessionId(1) && asked.load(std::sync::atomic::Ordering::Relaxed)
+        })),
+        ..Settings::default()
+    });
+    let crate::event::Observed::Query(event) = &line.events[0] else {
+        unreachable!()
+    };
+    units.query(event, |_, _| false, &mut |_| {});
+    units.tick(Moment(100 * SECOND), &mut |_| {});
+    assert_eq!(units.open_count(), 1);
+    is_running.store(false, std::sync::atomic::Ordering::Relaxed);
+    units.tick(Moment(101 * SECOND), &mut |_| {});
+    assert_eq!(units.open_count(), 0);
+}

@@ -88,8 +88,12 @@ def selected(words: list[str]) -> list[Configuration]:
     everything = all_configurations()
     if not words:
         return everything
+    exact = {one.name for one in everything} & set(words)
+    parts = [word for word in words if word not in exact]
     chosen = [
-        one for one in everything if any(one.name.startswith(word) or f"-{word}-" in f"-{one.name}-" for word in words)
+        one
+        for one in everything
+        if one.name in exact or any(one.name.startswith(part) or f"-{part}-" in f"-{one.name}-" for part in parts)
     ]
     if not chosen:
         raise SystemExit(

@@ -18,7 +18,7 @@ FAMILIES = {
     "refresh count exists aggregate nested side_by_side iterator raw join archive slow_start mixed_in create update "
     "delete get_or_create m2m_add duplicate constants chatty admin serializer asgi command threads worker "
     "one_at_a_time two_databases atomic get_loop half_fixed two_columns locking by_hand long conditional own_cache "
-    "fewest order parents big_keys savepoints read_and_write streamed",
+    "fewest order parents big_keys savepoints read_and_write streamed two_parents",
     "look_alike": "polling same_page list_then_details typing paging chance chunks cursor batches delete "
     "savepoints dashboard warming minimum one_row queue worker writes retry housekeeping migrations read_write_read",
     "clean": "page admin raw write",

@@ -259,3 +259,59 @@ gathered_children.steps["problem", "page"] = _gathered_children
 async def _(request: Any) -> Any:
     categories = Category.objects.prefetch_related("products").order_by("-name")[:10]
     return [sorted(product.sku for product in one.products.all()) async for one in categories]
+
+
+@problem("two_parents", forward("shop_order.customer_id", "shop_customer.id", "customer"), children=16)
+def two_lists_one_relation(request: Any) -> Any:
+    """Two lists of one model, asked for in different ways, each with the same loop."""
+    paid = [order.customer.name for order in Order.objects.filter(status="paid").order_by("id")[:8]]
+    late = [order.customer.name for order in Order.objects.order_by("-placed_at")[20:28]]
+    return [paid, late]
+
+
+@two_lists_one_relation.fixed
+def _(request: Any) -> Any:
+    orders = Order.objects.select_related("customer")
+    paid = [order.customer.name for order in orders.filter(status="paid").order_by("id")[:8]]
+    late = [order.customer.name for order in orders.order_by("-placed_at")[20:28]]
+    return [paid, late]
+
+
+@problem(
+    "two_parents",
+    forward("shop_order.customer_id", "shop_customer.id", "customer"),
+    forward("shop_review.customer_id", "shop_customer.id", "customer"),
+    children=18,
+    every=True,
+    login=True,
+)
+def one_child_of_two_parents(request: Any) -> Any:
+    """Customers of orders, then customers of reviews: one statement, two relations."""
+    buyers = [order.customer.email for order in Order.objects.order_by("-number")[20:29]]
+    critics = [review.customer.email for review in Review.objects.filter(stars=2).order_by("-id")[:9]]
+    return [buyers, critics]
+
+
+@one_child_of_two_parents.fixed
+def _(request: Any) -> Any:
+    orders = Order.objects.select_related("customer").order_by("-number")[20:29]
+    reviews = Review.objects.filter(stars=2).select_related("customer").order_by("-id")[:9]
+    return [[order.customer.email for order in orders], [review.customer.email for review in reviews]]
+
+
+@problem("two_parents", reverse("shop_order.id", "shop_orderline.order_id", "lines"), children=16, where=Where.COMMAND)
+def pages_of_a_job(job: Any) -> Any:
+    """A job that goes through pages by number: the first page has no OFFSET."""
+    found = []
+    for first in (0, 8):
+        found += [len(order.lines.all()) for order in Order.objects.order_by("id")[first : first + 8]]
+    return found
+
+
+@pages_of_a_job.fixed
+def _(job: Any) -> Any:
+    found = []
+    for first in (0, 8):
+        orders = Order.objects.prefetch_related("lines").order_by("id")[first : first + 8]
+        found += [len(order.lines.all()) for order in orders]
+    return found

@@ -36,6 +36,14 @@ def stream(request: HttpRequest) -> HttpResponse:
     return HttpResponse("\n".join(repr(user.groups.all()) for user in found))
 
 
+def report(request: HttpRequest) -> HttpResponse:
+    """The list, with a statement of 1.5 s behind its first: seven statements."""
+    found = list(User.objects.order_by("id")[:USERS])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), pg_sleep(1.5) FROM auth_user")
+    return HttpResponse("\n".join(repr(user.groups.all()) for user in found))
+
+
 def broken(request: HttpRequest) -> HttpResponse:
     """A statement that fails outside of a transaction."""
     with connection.cursor() as cursor:
@@ -65,5 +73,6 @@ urlpatterns = [
     path("slow", slow),
     path("mine", mine),
     path("stream", stream),
+    path("report", report),
     path("broken", broken),
 ]
