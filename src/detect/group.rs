@@ -336,11 +336,12 @@ impl Group {
     /// What its members took, the application's time behind each included. The last member's gap is unknown (what
     /// follows may be the rest of the page): it counts as the others' mean.
     pub(super) fn cost_ns(&self) -> u64 {
-        let gaps = match self.gaps {
-            0 => 0,
-            gaps => self.gap_ns / gaps * (gaps + 1),
-        };
-        self.duration_ns + gaps
+        self.duration_ns + self.mean_gap_ns() * self.count
+    }
+
+    /// The application's time behind a member that another one followed; 0 where there is none.
+    pub(super) fn mean_gap_ns(&self) -> u64 {
+        self.gap_ns.checked_div(self.gaps).unwrap_or(0)
     }
 
     /// Different values of a slot, at most 1,024.

@@ -434,9 +434,10 @@ impl Loops {
             return false;
         }
         if let Some(group) = self.group(event.fingerprint) {
-            // A loop that pauses now and then goes on; one that pauses each time is no loop.
+            // A loop that pauses now and then goes on, behind its first round as well; one that pauses each time is
+            // no loop.
             let paused = (group.between.paused + 1) * 2;
-            return paused <= group.count
+            return paused <= group.count + 1
                 && group.tracks.iter().any(|track| {
                     let (Some(slot), Some(source)) =
                         (group.slots.get(track.slot), self.sources.get(track.source))
