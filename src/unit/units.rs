@@ -281,6 +281,15 @@ impl<P: Default> Units<P> {
         }
     }
 
+    /// Forgets all that is open and all connections, as if nothing had been seen. No unit gets an id again that
+    /// another one had.
+    pub fn start_again(&mut self) {
+        *self = Units {
+            next_id: self.next_id,
+            ..Units::new(self.settings.clone())
+        };
+    }
+
     /// The units that are open, in no order.
     pub fn open_mut(&mut self) -> impl Iterator<Item = &mut Unit<P>> {
         self.open.values_mut()
