@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""What the proxy costs, paired with HAProxy and PgBouncer in the same run.
+"""What the proxy costs, paired with HAProxy and PgBouncer in the same run, and what each part of its work adds.
 
-pgbench -S (and, as mode `django`, a page of rows with a query for each) goes to PostgreSQL direct and through each
-contender in turn, again and again in another order, so that
-what else the machine does falls on all alike. Printed are medians over the rounds: queries a second, the
-contender's own user and system time for each query (all its threads, from /proc), its resident memory, and the
-ratios to HAProxy. Upstream is TCP for all.
+pgbench -S, and a load as Django makes it, go to PostgreSQL direct and through each contender in turn, again and again
+in another order, so that what else the machine does falls on all alike. Printed are medians over the rounds: queries a
+second, the contender's own user and system time for each query (all its threads, from /proc), its resident memory, and
+the ratios to HAProxy; then what value flow and observation add to a query's CPU. Upstream is TCP for all.
 
     make bench
-    scripts/bench --rounds 5 --seconds 5 --modes simple,extended,prepared --clients 8 --json result.json
+    scripts/bench --rounds 5 --seconds 5 --modes simple,extended,prepared,django --clients 8 --json result.json
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ sys.path.insert(0, str(PROJECT / "tests" / "e2e"))
 from support import tools  # noqa: E402
 from support.postgres import Address, Postgres  # noqa: E402
 from support.processes import Child, free_port, run, scratch_folder, unprivileged_account  # noqa: E402
-from support.proxy import Pgprism  # noqa: E402
+from support.proxy import Options, Pgprism  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 from support.wire import RawClient  # noqa: E402
 
+# What pgbench calls its protocols, and `django_load.py`.
 MODES = ("simple", "extended", "prepared", "django")
-DJANGO = PROJECT / "bench" / "django.sql"
-DJANGO_STATEMENTS = 23
+# Threads of one interpreter: more only wait for each other.
+DJANGO_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -114,44 +114,68 @@ log_disconnections = 0
 
 
 def pgprism(upstream: Address, stack: contextlib.ExitStack) -> Contender:
-    """Everything on: decoding, fingerprints, histograms, slow-query log at its default threshold."""
-    proxy = Pgprism(upstream.endpoint, slow_log={"threshold": "100ms"})
+    """Everything on: decoding, fingerprints, histograms, value flow, detectors, slow-query log at its default."""
+    return _pgprism("pgprism", upstream, stack)
+
+
+def without_flow(upstream: Address, stack: contextlib.ExitStack) -> Contender:
+    """No values are followed from results to later statements."""
+    return _pgprism("without_flow", upstream, stack, units={"value_flow": False})
+
+
+def unobserved(upstream: Address, stack: contextlib.ExitStack) -> Contender:
+    """Relays and looks at nothing."""
+    return _pgprism("unobserved", upstream, stack, listener={"observe": False})
+
+
+def _pgprism(name: str, upstream: Address, stack: contextlib.ExitStack, **options: Options) -> Contender:
+    proxy = Pgprism(upstream.endpoint, slow_log={"threshold": "100ms"}, **options)
     stack.callback(proxy.abandon)
-    return Contender("pgprism", upstream.at(proxy.endpoint), proxy.process, proxy)
+    return Contender(name, upstream.at(proxy.endpoint), proxy.process, proxy)
 
 
-def pgprism_values_off(upstream: Address, stack: contextlib.ExitStack) -> Contender:
-    """The same without the value flow: the difference is its cost, that of what the detectors do with it included."""
-    proxy = Pgprism(upstream.endpoint, slow_log={"threshold": "100ms"}, units={"value_flow": False})
-    stack.callback(proxy.abandon)
-    return Contender("values off", upstream.at(proxy.endpoint), proxy.process, proxy)
-
-
-def measure(contender: Contender, mode: str, clients: int, seconds: int) -> Measurement:
-    counted_before = contender.proxy.quiet().total("pgprism_queries_total") if contender.proxy else 0
-    cpu_before = contender.process.cpu_seconds() if contender.process else 0.0
-    load = ["-S", "-M", mode] if mode != "django" else ["-f", DJANGO, "-M", "simple"]
-    statements = 1 if mode != "django" else DJANGO_STATEMENTS
+def _pgbench(contender: Contender, mode: str, clients: int, seconds: int) -> tuple[int, float]:
+    """Queries in all, and in a second."""
     done = run(
-        [tools.program("pgbench"), "-n", *load, "-c", str(clients), "-j", "1", "-T", str(seconds)],
+        [tools.program("pgbench"), "-n", "-S", "-M", mode, "-c", str(clients), "-j", "1", "-T", str(seconds)],
         env=contender.address.environment() | {"PGSSLMODE": "disable"},
         deadline_s=seconds + 60,
     )
     words = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in done.stdout.splitlines())}
     queries = int(
         next(line for line in done.stdout.splitlines() if "actually processed" in line).split(":")[1].split("/")[0]
-    ) * statements
+    )
+    return queries, float(words["tps"].split()[0])
+
+
+def _django(contender: Contender, seconds: int) -> tuple[int, float]:
+    done = run(
+        [sys.executable, PROJECT / "bench" / "django_load.py", contender.address.conninfo(sslmode="disable"),
+         str(seconds), str(DJANGO_THREADS)],
+        deadline_s=seconds + 60,
+    )
+    queries = int(done.stdout)
+    return queries, queries / seconds
+
+
+def measure(contender: Contender, mode: str, clients: int, seconds: int) -> Measurement:
+    counted_before = contender.proxy.quiet().total("pgprism_queries_total") if contender.proxy else 0
+    cpu_before = contender.process.cpu_seconds() if contender.process else 0.0
+    queries, rate = _django(contender, seconds) if mode == "django" else _pgbench(contender, mode, clients, seconds)
     cpu = (contender.process.cpu_seconds() - cpu_before) if contender.process else None
     if contender.proxy:
         # A proxy that decodes nothing looks wonderfully fast.
         counted = contender.proxy.quiet().total("pgprism_queries_total") - counted_before
-        if counted < queries:
-            raise SystemExit(f"pgprism counted {counted:.0f} of {queries} queries ({mode}): this is no measurement")
+        wanted = 0 if contender.name == unobserved.__name__ else queries
+        if counted < wanted or (wanted == 0 and counted > 0):
+            raise SystemExit(
+                f"{contender.name} counted {counted:.0f} of {queries} queries ({mode}): this is no measurement"
+            )
     return Measurement(
         contender.name,
         mode,
         queries,
-        float(words["tps"].split()[0]) * statements,
+        rate,
         None if cpu is None else cpu / queries * 1e6,
         contender.process.rss_bytes() if contender.process else None,
     )
@@ -164,7 +188,7 @@ def contenders(only: list[str], scale: int) -> Iterator[list[Contender]]:
         upstream = server.create_database("bench").as_user("raw")
         run([tools.program("pgbench"), "-i", "-q", "-s", str(scale)], env=upstream.environment(), deadline_s=300)
         found = [Contender("direct", upstream, None)]
-        for make in (haproxy, pgbouncer, pgprism, pgprism_values_off):
+        for make in (haproxy, pgbouncer, pgprism, without_flow, unobserved):
             if make.__name__ in only:
                 found.append(make(upstream, stack))
         for one in found:
@@ -182,9 +206,8 @@ def median(values: list[float]) -> float:
 
 def report(measurements: list[Measurement], names: list[str], modes: list[str]) -> str:
     lines = [
-        f"{'mode':9} {'':10} {'queries/s':>10} {'of haproxy':>10} {'us CPU/query':>13} {'of haproxy':>10} {'RSS MiB':>8}"
+        f"{'mode':9} {'':12} {'queries/s':>10} {'of haproxy':>10} {'us CPU/query':>13} {'of haproxy':>10} {'RSS MiB':>8}"
     ]
-    costs: list[str] = []
     for mode in modes:
         by_name = {
             name: [one for one in measurements if (one.contender, one.mode) == (name, mode)] for name in names
@@ -195,21 +218,32 @@ def report(measurements: list[Measurement], names: list[str], modes: list[str]) 
             ratios = [getattr(a, figure) / getattr(b, figure) for a, b in pairs if getattr(a, figure)]
             return f"{median(ratios):10.2f}" if ratios else f"{'':>10}"
 
-        if {"pgprism", "values off"} <= by_name.keys():
-            on, off = by_name["pgprism"], by_name["values off"]
-            ratios = [a.cpu_us_per_query / b.cpu_us_per_query for a, b in zip(on, off, strict=True)]
-            costs.append(f"{mode:9} the value flow costs {median(ratios) - 1:+.1%} CPU a query")
         for name in names:
             mine = by_name[name]
             cpu = [one.cpu_us_per_query for one in mine if one.cpu_us_per_query is not None]
             rss = [one.rss_bytes for one in mine if one.rss_bytes is not None]
             lines.append(
-                f"{mode:9} {name:10} {median([one.queries_per_second for one in mine]):10.0f} "
+                f"{mode:9} {name:12} {median([one.queries_per_second for one in mine]):10.0f} "
                 f"{ratio(name, 'haproxy', 'queries_per_second')} "
                 f"{f'{median(cpu):13.2f}' if cpu else ' ' * 13} {ratio(name, 'haproxy', 'cpu_us_per_query')} "
                 f"{f'{median(rss) / 2**20:8.1f}' if rss else ''}"
             )
-    return "\n".join(lines + costs)
+    return "\n".join(lines)
+
+
+def additions(measurements: list[Measurement], modes: list[str]) -> str:
+    """What the parts of pgprism's work add to its CPU time for a query: medians of ratios within a round."""
+    lines = [f"{'CPU per query, ratio':20} {'all to no value flow':>21} {'all to unobserved':>18}"]
+    for mode in modes:
+
+        def ratio(of: str, mode=mode) -> float:
+            mine = [one for one in measurements if (one.contender, one.mode) == (pgprism.__name__, mode)]
+            other = [one for one in measurements if (one.contender, one.mode) == (of, mode)]
+            pairs = zip(mine, other, strict=False)
+            return median([a.cpu_us_per_query / b.cpu_us_per_query for a, b in pairs if b.cpu_us_per_query])
+
+        lines.append(f"{mode:20} {ratio(without_flow.__name__):21.3f} {ratio(unobserved.__name__):18.3f}")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -219,7 +253,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--modes", default=",".join(MODES))
-    parser.add_argument("--only", default="haproxy,pgbouncer,pgprism,pgprism_values_off")
+    parser.add_argument("--only", default="haproxy,pgbouncer,pgprism,without_flow,unobserved")
     parser.add_argument("--json", type=Path, help="write every single measurement there")
     given = parser.parse_args()
     modes = given.modes.split(",")
@@ -242,6 +276,7 @@ def main() -> None:
         f"rounds, {os.cpu_count()} cores, PostgreSQL 18 with fsync off, all on one machine"
     )
     print(report(measurements, names, modes))
+    print(additions(measurements, modes))
     if given.json:
         given.json.write_text(json.dumps([asdict(one) for one in measurements], indent=1))
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from findings import MISTAKES, Finding, in_words, unknown, untold
 from prometheus import Prometheus
 from support import tools
 from support.exposition import Scrape
@@ -44,6 +45,27 @@ def check_everything(admin: str, scrape: Scrape, slow_log: Path, prometheus: Pro
     yield from check_metrics(scrape)
     yield from check_slow_log(slow_log, scrape)
     yield from check_prometheus(prometheus)
+
+
+def check_found(findings: list[Finding]) -> Iterator[str]:
+    """Every mistake of the shop, each with what to write instead, and nothing else."""
+    missing = untold(findings)
+    require(not missing, f"not found: {', '.join(map(str, missing))}")
+    false = "\n".join(map(in_words, unknown(findings)))
+    require(not false, f"no page has these mistakes:\n{false}")
+    speechless = [in_words(one) for one in findings if not all(one["advice"][key] for key in ("title", "django", "why"))]
+    require(not speechless, f"without advice: {speechless}")
+    kinds = {mistake.kind for mistake in MISTAKES}
+    yield f"{len(findings)} findings of {len(kinds)} kinds, each with its fix: every mistake of the shop, and no other"
+
+
+def check_fixed(before: list[Finding], after: list[Finding]) -> Iterator[str]:
+    """The same findings as before, all of them fixed, and none that the corrected pages brought."""
+    new = {one["id"] for one in after} - {one["id"] for one in before}
+    require(not new, f"the corrected pages have findings: {[in_words(one) for one in after if one['id'] in new]}")
+    open_ones = [in_words(one) for one in after if one["status"] != "fixed"]
+    require(not open_ones, f"not fixed: {open_ones}")
+    yield f"all {len(after)} fixed once the pages were corrected"
 
 
 def check_counts(admin: str, scrape: Scrape) -> Iterator[str]:

@@ -12,6 +12,17 @@ from urllib.parse import urlencode
 
 from locust import FastHttpUser, between, task
 
+BAD_PAGES = [
+    "/bad/books/",
+    "/bad/authors/",
+    "/bad/tags/",
+    "/bad/orders/",
+    "/bad/counts/",
+    "/bad/stock/",
+    "/bad/descriptions/",
+    "/bad/basket/",
+    "/bad/gifts/",
+]
 PAGES = [
     "/",
     "/books/",
@@ -19,13 +30,8 @@ PAGES = [
     "/books/7/",
     "/authors/",
     "/orders/",
-    "/bad/books/",
-    "/bad/authors/",
-    "/bad/tags/",
-    "/bad/counts/",
-    "/bad/stock/",
-    "/bad/descriptions/",
-    "/bad/basket/",
+    *BAD_PAGES,
+    "/bad/columns/",
     "/search/?q=wonderful winter hero page",
     "/reports/sales/",
     "/reports/rivals/",
@@ -96,7 +102,7 @@ class Reader(Visitor):
 
     @task(2)
     def bad_page(self):
-        self.look(random.choice(PAGES[7:13]))
+        self.look(random.choice(BAD_PAGES))
 
     @task(1)
     def search(self):

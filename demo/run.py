@@ -24,16 +24,24 @@ PROJECT = HERE.parent
 # Servers, children and scrapes are handled as the end-to-end tests handle them.
 sys.path.insert(0, str(PROJECT / "tests" / "e2e"))
 
-from checks import Failed, check_everything  # noqa: E402
+from checks import Failed, check_everything, check_fixed, check_found  # noqa: E402
+from findings import Finding, all_findings, in_words, still_open, wait_found  # noqa: E402
 from prometheus import Prometheus  # noqa: E402
 from support import tools  # noqa: E402
 from support.exposition import Scrape  # noqa: E402
 from support.postgres import Postgres  # noqa: E402
 from support.processes import Child, free_port  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
-from web import fetch, status_of  # noqa: E402
+from web import fetch, post, status_of  # noqa: E402
 
 VISITORS = 8
+FIXED_WITHIN_S = 30.0
+# One visit of each page that has a mistake; and an author who has books.
+TOUR = [
+    *("/bad/books/", "/bad/authors/", "/bad/tags/", "/bad/orders/", "/bad/counts/", "/bad/stock/"),
+    *("/bad/descriptions/", "/bad/basket/", "/bad/gifts/", "/bad/columns/"),
+]
+AUTHORS = 20
 MARK = "made-by-the-demo"
 
 
@@ -102,16 +110,20 @@ class Demo:
         url = f"postgres://{login}@{self.proxy}/{self.database.database}"
         return os.environ | {"DATABASE_URL": url, "APPLICATION_NAME": application}
 
-    def start_shop(self) -> None:
+    def fill_shop(self) -> None:
         say("manage.py        migrate and seed, through pgprism")
         self.manage("migrate", "--verbosity", "0")
         self.manage("seed")
-        port = free_port()
-        self.shop = f"http://127.0.0.1:{port}"
-        arguments = ["shop.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4", "--log-level", "warning"]
-        server = self.start(
-            "gunicorn", [sys.executable, "-m", "gunicorn", *arguments],
-            cwd=HERE, env=self.django_environment("shop"),
+        self.shop_port = free_port()
+        self.shop = f"http://127.0.0.1:{self.shop_port}"
+
+    def start_shop(self, *, fixed: bool = False) -> None:
+        """Serves the shop; with `fixed`, the pages under /bad/ are their corrected twins."""
+        name = "gunicorn-fixed" if fixed else "gunicorn"
+        arguments = ["shop.wsgi", "--bind", f"127.0.0.1:{self.shop_port}", "--threads", "4", "--log-level", "warning"]
+        self.server = server = self.start(
+            name, [sys.executable, "-m", "gunicorn", *arguments],
+            cwd=HERE, env=self.django_environment("shop") | {"SHOP_FIXED": "1" if fixed else ""},
         )
 
         def answers() -> bool:
@@ -120,7 +132,6 @@ class Demo:
             return status_of(f"{self.shop}/") == 200
 
         wait_until(answers, "the shop answers", deadline_s=20, refused=(OSError,))
-        say(f"Shop             {self.shop}")
 
     def start_prometheus(self) -> None:
         self.prometheus = Prometheus(self.folder, {"pgprism": self.admin.removeprefix("http://")}, self.start)
@@ -161,16 +172,52 @@ class Demo:
         (self.folder / "metrics.txt").write_text(scrape.text)
         return scrape
 
-    def show_report(self) -> None:
-        heading(f"pgprism report --admin {self.admin}")
+    def tour(self, author: int) -> None:
+        """One visitor opens each page under /bad/, whoever serves it."""
+        for path in TOUR:
+            fetch(f"{self.shop}{path}")
+        post(f"{self.shop}/bad/prices/", author=str(author))
+
+    def find(self) -> list[Finding]:
+        """Every finding, once every mistake of the shop was found."""
+        # Whoever came last may have left long ago: what is found has to be open now.
+        self.tour(AUTHORS)
+        return wait_found(self.admin)
+
+    def fix(self) -> float:
+        """Serves the corrected pages and visits them until nothing is open; how long that took."""
+        heading("the same pages, corrected (SHOP_FIXED=1)")
+        self.server.stop()
+        self.start_shop(fixed=True)
+        began, rounds = time.monotonic(), 0
+        while still_open(self.admin):
+            if time.monotonic() > began + FIXED_WITHIN_S:
+                left = "\n".join(in_words(one) for one in still_open(self.admin))
+                raise Failed(f"after {rounds} rounds through the corrected pages these are not fixed:\n{left}")
+            rounds += 1
+            self.tour(rounds % AUTHORS + 1)
+        say(f"{rounds} visits of each corrected page, {time.monotonic() - began:.1f} s")
+        return time.monotonic() - began
+
+    def report(self, name: str, *options: str) -> str:
+        """What `pgprism report` says now; kept as a file too."""
         done = subprocess.run(
-            [tools.pgprism(), "report", "--admin", self.admin],
+            [tools.pgprism(), "report", "--admin", self.admin, *options],
             capture_output=True, text=True, timeout=20, check=False,
         )
         if done.returncode != 0:
             raise Failed(f"pgprism report ended with {done.returncode}\n{done.stderr}")
-        (self.folder / "report.txt").write_text(done.stdout)
-        say(done.stdout.rstrip())
+        (self.folder / name).write_text(done.stdout)
+        return done.stdout
+
+    def show_report(self) -> None:
+        heading(f"pgprism report --admin {self.admin}")
+        say(self.report("report.txt").rstrip())
+
+    def show_fixed(self) -> list[Finding]:
+        heading("pgprism report, once the pages are corrected")
+        say(self.report("report-fixed.txt").rstrip())
+        return all_findings(self.admin)
 
     def show_slow_log(self) -> None:
         heading("slow queries, as PostgreSQL writes them")
@@ -204,7 +251,7 @@ class Demo:
         else:
             say(f"It ran at        {self.admin}/metrics, {self.admin}/api/v1/queries, {self.prometheus.url}")
         say(f"slow-query log   {relative}/slow.log")
-        say(f"everything else  {relative}/: report.txt metrics.txt pgprism.log gunicorn.log prometheus.log locust.log")
+        say(f"everything else  {relative}/: report.txt report-fixed.txt metrics.txt and the log of each part")
 
     def end_pgprism(self) -> None:
         """Its clients first, as in a deployment; then it has to end by itself, with 0."""
@@ -244,14 +291,20 @@ def play(seconds: int, stays: bool, folder: Path) -> None:
         demo.start_postgres()
         demo.start_pgprism()
         demo.start_prometheus()
+        demo.fill_shop()
         demo.start_shop()
+        say(f"Shop             {demo.shop}")
         demo.drive(seconds)
+        findings = demo.find()
         scrape = demo.settle()
         demo.show_report()
         demo.show_slow_log()
         demo.show_metrics(scrape)
+        checked = list(check_everything(demo.admin, scrape, demo.slow_log, demo.prometheus))
+        demo.fix()
+        fixed = demo.show_fixed()
         heading("checked")
-        for line in check_everything(demo.admin, scrape, demo.slow_log, demo.prometheus):
+        for line in (*check_found(findings), *check_fixed(findings, fixed), *checked):
             say(f"ok  {line}")
         say(f"ok  all of it in {time.monotonic() - began:.0f} s")
         demo.show_places(stays)

@@ -16,6 +16,13 @@ def fetch(url: str, **parameters: str) -> str:
         return answer.read().decode()
 
 
+def post(url: str, **form: str) -> str:
+    """The body of the answer to a form; a status that is not 2xx is an `urllib.error.HTTPError`."""
+    data = urllib.parse.urlencode(form).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
+        return answer.read().decode()
+
+
 def fetch_json(url: str, **parameters: str) -> Any:
     return json.loads(fetch(url, **parameters))
 

@@ -10,6 +10,8 @@ BASE_DIR = Path(__file__).resolve().parent
 SECRET_KEY = os.environ.get("SECRET_KEY", "the-demo-shop-has-no-secrets")
 DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")
+# With SHOP_FIXED=1 the pages under /bad/ are served by their corrected twins: see shop/urls.py.
+FIXED = os.environ.get("SHOP_FIXED") == "1"
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -1,9 +1,13 @@
 """Addresses of the demo shop: what is well written, what is not, what is slow, and what writes."""
 
+from django.conf import settings
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from shop.views import bad, good, slow, writes
+from shop.views import bad, fixed, good, slow, writes
+
+# The same addresses and templates before and after: what changed is the one line that each page lacked.
+looped = fixed if settings.FIXED else bad
 
 urlpatterns = [
     path("", good.home, name="home"),
@@ -15,14 +19,17 @@ urlpatterns = [
     path("account/", good.account, name="account"),
     path("login/", LoginView.as_view(template_name="shop/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    # The same pages as above, with the same templates, but without the line that loads what the template needs.
-    path("bad/books/", bad.books, name="bad-books"),
-    path("bad/authors/", bad.authors, name="bad-authors"),
-    path("bad/tags/", bad.tags, name="bad-tags"),
-    path("bad/counts/", bad.counts, name="bad-counts"),
-    path("bad/stock/", bad.stock, name="bad-stock"),
-    path("bad/descriptions/", bad.descriptions, name="bad-descriptions"),
-    path("bad/basket/", bad.basket, name="bad-basket"),
+    path("bad/books/", looped.books, name="bad-books"),
+    path("bad/authors/", looped.authors, name="bad-authors"),
+    path("bad/tags/", looped.tags, name="bad-tags"),
+    path("bad/orders/", looped.orders, name="bad-orders"),
+    path("bad/counts/", looped.counts, name="bad-counts"),
+    path("bad/stock/", looped.stock, name="bad-stock"),
+    path("bad/descriptions/", looped.descriptions, name="bad-descriptions"),
+    path("bad/basket/", looped.basket, name="bad-basket"),
+    path("bad/gifts/", looped.gifts, name="bad-gifts"),
+    path("bad/columns/", looped.columns, name="bad-columns"),
+    path("bad/prices/", looped.raise_prices, name="bad-raise-prices"),
     path("search/", slow.search, name="search"),
     path("reports/sales/", slow.sales, name="sales"),
     path("reports/rivals/", slow.rivals, name="rivals"),
@@ -31,6 +38,5 @@ urlpatterns = [
     path("checkout/", writes.checkout, name="checkout"),
     path("import/", writes.import_reviews, name="import-reviews"),
     path("prices/", writes.raise_prices, name="raise-prices"),
-    path("bad/prices/", bad.raise_prices, name="bad-raise-prices"),
     path("vouchers/redeem/", writes.redeem, name="redeem"),
 ]

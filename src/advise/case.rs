@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::detect::{self, Finding, Kind, Trait};
-use crate::sql::facts::{Column, Facts, Operand, Output};
+use crate::detect::{self, Finding, Kind, Side, Trait};
+use crate::sql::facts::{Column, FACTS_MAX, Facts, Operand, Output};
 
 /// A column and its table; the table is `schema.table` where the statement qualifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,8 @@ pub struct Case {
     pub columns: Vec<String>,
     /// What a child writes.
     pub write: Option<Write>,
+    /// The parent's query joins the child's table by these very columns, and reads columns of it.
+    pub joined_already: bool,
     /// The loops around this one, outermost first: from a parent's column to a child's.
     pub chain: Vec<(Place, Place)>,
     /// The parent's rows came through a server-side cursor: `.iterator()`.
@@ -178,6 +180,7 @@ impl Case {
             conditions: Vec::new(),
             columns: Vec::new(),
             write: None,
+            joined_already: false,
             chain: Vec::new(),
             cursor: false,
             siblings: false,
@@ -224,6 +227,7 @@ impl Case {
                 .map(|column| column.to_string())
                 .collect(),
             write: write(finding, child),
+            joined_already: joined_already(finding, parent),
             // What get_or_create looks up by, its INSERT does not say, nor does the UPDATE by the primary key that follows.
             child: child_place.filter(|place| {
                 let compares = |facts: &Facts| {
@@ -272,6 +276,31 @@ impl From {
                 .collect(),
         }
     }
+}
+
+fn joined_already(finding: &Finding, parent: Option<&Facts>) -> bool {
+    let (Some(side), Some(facts)) = (&finding.parent, parent) else {
+        return false;
+    };
+    let is = |place: &Column, side: &Side| {
+        place.table.as_deref() == side.table.as_deref()
+            && side.column.as_deref() == Some(&*place.name)
+    };
+    let joined = facts
+        .joins
+        .iter()
+        .flat_map(|join| &join.on)
+        .any(|(one, other)| {
+            (is(one, side) && is(other, &finding.child))
+                || (is(other, side) && is(one, &finding.child))
+        });
+    let reads = facts.outputs.iter().any(|output| match output {
+        Output::Column(column) => column.table.as_deref() == finding.child.table.as_deref(),
+        Output::All => true,
+        Output::Constant | Output::Aggregate(_) | Output::Expression => false,
+    });
+    // Of a list that was cut nobody knows what it goes on with.
+    joined && (reads || facts.outputs.len() >= FACTS_MAX)
 }
 
 fn generic(finding: &Finding, parent: Option<&Facts>) -> Generic {

@@ -194,6 +194,20 @@ impl<'s> Sources<'s> {
         }
     }
 
+    /// The foreign key of `table` to itself, where the map says that it has exactly one.
+    pub(super) fn self_reference(self, table: &str) -> Option<Step> {
+        let model = self.model(table)?;
+        let [key] = &*model.pk_columns else {
+            return None;
+        };
+        let mut steps = model
+            .fields
+            .iter()
+            .filter_map(|field| self.forward(model, field.column.as_deref()?, model, key));
+        let only = steps.next()?;
+        steps.next().is_none().then_some(only)
+    }
+
     /// The prefix that the outer loops make: the outermost table, and the steps from there to `inner`.
     fn outer(self, case: &Case, inner: &str) -> Option<(String, Vec<Step>)> {
         let mut steps = Vec::new();

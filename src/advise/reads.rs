@@ -9,7 +9,7 @@ const CHUNK_SIZE: u32 = 2000;
 
 /// A relation that is followed row by row.
 pub(super) fn relation(case: &Case, line: &mut Line<'_>) -> Words {
-    let Some(path) = Path::of(case, line.sources) else {
+    let Some(mut path) = Path::of(case, line.sources) else {
         return lookups(case, line);
     };
     if !path.rooted {
@@ -17,6 +17,13 @@ pub(super) fn relation(case: &Case, line: &mut Line<'_>) -> Words {
     }
     if path.steps().any(|step| step.reach == Reach::Hidden) {
         return hidden(case, line);
+    }
+    if case.joined_already {
+        // These rows are there. What is asked for is the next one on a way of equal keys, or what is there.
+        match line.sources.self_reference(target(&path)) {
+            Some(step) => path.last.push(step),
+            None => return there_already(case, line, &path),
+        }
     }
     let target = target(&path);
     let (root, to) = (line.called(&path.root), line.called(target));
@@ -58,6 +65,35 @@ pub(super) fn relation(case: &Case, line: &mut Line<'_>) -> Words {
             "Read {what} of {to} for all rows of {root} in one further query, and take them from {to_attr}"
         ),
         django: on_rows(case, line, &path.root, &method, false),
+    }
+}
+
+/// The parent's query reads the child's rows already.
+fn there_already(case: &Case, line: &mut Line<'_>, path: &Path) -> Words {
+    let (root, to) = (line.called(&path.root), line.called(target(path)));
+    let names = line.path(path.steps(), Use::Attribute);
+    let further = case.child.as_ref().map(|child| &*child.table);
+    // With the map, no relation of the far end leads to itself.
+    if line.sources.model(target(path)).is_none() {
+        let table = further.unwrap_or("the table");
+        let key = line.name(&Name::Open(format!(
+            "a foreign key of {table} to itself, if the loop follows one"
+        )));
+        let names = names.trim_matches('"');
+        return Words {
+            title: format!("Use the {to} that the query of {root} reads, or join the next one too"),
+            django: line.on_queryset(
+                &path.root,
+                &format!("select_related(\"{names}__{key}\")"),
+                &[],
+            ),
+        };
+    }
+    Words {
+        title: format!("Use the {to} that the query of {root} reads"),
+        django: format!(
+            "# in the loop: use {names} of the rows of {root}, whose query reads {to} already"
+        ),
     }
 }
 

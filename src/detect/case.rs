@@ -104,13 +104,19 @@ impl<'a> FlowCase<'a> {
             })
     }
 
+    /// Members that the column is followed along.
+    pub(super) fn children(&self) -> u64 {
+        self.group.count - self.track.skipped.min(self.group.count)
+    }
+
     /// Whether the values come from the column, chance left out.
     fn flows(&self, settings: &Settings) -> bool {
-        let (track, count) = (self.track, self.group.count);
+        let (track, count) = (self.track, self.children());
         let distinct = self.group.distinct(self.slot_index);
         if (track.matched + track.chained) * 10 < count * MATCHED_TENTHS
             || track.covered.max(distinct) * CHILDREN_A_ROW_MAX < count
             || self.rows.all < 2
+            || count < settings.n_plus_one_min
         {
             return false;
         }
@@ -143,7 +149,7 @@ impl<'a> FlowCase<'a> {
     pub(super) fn is_run(&self) -> bool {
         let track = self.track;
         track.missed == 0
-            && track.in_order * 10 >= self.group.count * IN_ORDER_TENTHS
+            && track.in_order * 10 >= self.children() * IN_ORDER_TENTHS
             && (track.covered * 10 >= self.rows.all * COVERED_TENTHS
                 || track.covered == self.rows.so_far)
     }
@@ -163,7 +169,10 @@ impl<'a> FlowCase<'a> {
 
     /// How sure it is that one request (or task) did this, and that it is this relation.
     pub(super) fn confidence(&self, scene: &Scene, covered: bool) -> Confidence {
-        let certain = scene.completeness == Completeness::Complete
+        // Each row names the next one: a walk, which no list of rows proves.
+        let is_walk = self.source.fingerprint == self.group.fingerprint;
+        let certain = !is_walk
+            && scene.completeness == Completeness::Complete
             && (self.is_run() || covered)
             && self.track.missed == 0
             && (self.is_no_chance() || covered)
@@ -188,7 +197,7 @@ impl<'a> FlowCase<'a> {
 
     /// The children ran while the parent's cursor was open: no other request has its connection meanwhile.
     pub(super) fn is_in_cursor(&self) -> bool {
-        self.track.enclosed > 0 && self.track.enclosed >= self.group.count
+        self.track.enclosed > 0 && self.track.enclosed >= self.children()
     }
 
     /// The evidence that holds parent and children together.

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::knowledge::Named;
 use super::source::Source;
+use super::strays::Stray;
 use super::track::{History, Past, Step, Track};
 use crate::event::{Constant, ConstantCount, Moment, QueryEvent, RowColumns, Shape};
 use crate::sql::facts::{Facts, Operand};
@@ -111,6 +112,8 @@ pub(super) struct Group {
     pending_gap_ns: u64,
     pub history: History,
     pub tracks: Vec<Track>,
+    /// Members that do not go on with it, or so it seems.
+    pub strays: Vec<Stray>,
     /// Members when a source was last looked for.
     searched_at: u64,
     /// How often each set of values came, and after which write.
@@ -173,6 +176,7 @@ impl Group {
             pending_gap_ns: 0,
             history: History::default(),
             tracks: Vec::new(),
+            strays: Vec::new(),
             searched_at: 0,
             values: HashMap::default(),
             first_values: None,
@@ -316,19 +320,28 @@ impl Group {
             + values * 2 * size_of::<ValueHash>()
     }
 
+    /// Members when a source was last looked for.
+    pub(super) fn searched_at(&self) -> u64 {
+        self.searched_at
+    }
+
     /// The application's time until the next statement.
     pub(super) fn gap(&mut self, gap_ns: u64) {
-        self.pending_gap_ns += gap_ns;
+        match self.strays.last_mut() {
+            Some(stray) => stray.gap_ns += gap_ns,
+            None => self.pending_gap_ns += gap_ns,
+        }
     }
 
     /// What its members took, the application's time behind each included. The last member's gap is unknown (what
     /// follows may be the rest of the page): it counts as the others' mean.
     pub(super) fn cost_ns(&self) -> u64 {
-        let gaps = match self.gaps {
-            0 => 0,
-            gaps => self.gap_ns / gaps * (gaps + 1),
-        };
-        self.duration_ns + gaps
+        self.duration_ns + self.mean_gap_ns() * self.count
+    }
+
+    /// The application's time behind a member that another one followed; 0 where there is none.
+    pub(super) fn mean_gap_ns(&self) -> u64 {
+        self.gap_ns.checked_div(self.gaps).unwrap_or(0)
     }
 
     /// Different values of a slot, at most 1,024.

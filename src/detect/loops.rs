@@ -9,6 +9,7 @@ use super::findings::Ran;
 use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge};
 use super::source::Source;
+use super::strays::Taken;
 use super::track::Step;
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
@@ -261,38 +262,66 @@ impl Loops {
                 let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
                 facts.tables.iter().map(of).sum()
             });
+        let member = Member {
+            index: place.index,
+            transaction: place.transaction,
+            tallies: self.tallies,
+            writes,
+        };
+        match self.stray(index, event, member, knowledge, bounds.least, link) {
+            Taken::Waits | Taken::Settled => return None,
+            Taken::GoesOn => {}
+        }
         let group = self.groups.get_mut(index)?;
         let before = if group.count == 0 {
             0
         } else {
             group.held_bytes()
         };
-        group.add(
-            event,
-            Member {
-                index: place.index,
-                transaction: place.transaction,
-                tallies: self.tallies,
-                writes,
-            },
-        );
+        group.add(event, member);
         self.held_bytes += group.held_bytes().saturating_sub(before);
         let found = group.follow(&self.sources, event);
         if group.wants_search(bounds.least) {
-            let (tracks, rows) = self.search(index, knowledge, &event.facts.database);
-            let source = tracks.first().map(|track| track.source);
-            self.groups.get_mut(index)?.searched(tracks);
-            let group = self.groups.get(index)?;
-            for (past, row) in group.history.iter().zip(rows) {
-                if let Some(batch) = self.batch(source?, row) {
-                    link(past.index, batch);
-                }
-            }
+            self.find_source(index, knowledge, &event.facts.database, link);
         } else if let Some((track, row)) = found {
             let source = self.groups.get(index)?.tracks.get(track)?.source;
             link(place.index, self.batch(source, Some(row))?);
         }
         Some(())
+    }
+
+    /// Looks for the columns along which a group's values run; whether there are any.
+    pub(super) fn find_source(
+        &mut self,
+        index: usize,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+        link: &mut dyn FnMut(u32, u32),
+    ) -> bool {
+        let (tracks, rows) = self.search(index, knowledge, database);
+        let source = tracks.first().map(|track| track.source);
+        if let Some(group) = self.groups.get_mut(index) {
+            group.searched(tracks);
+        }
+        let (Some(group), Some(source)) = (self.groups.get(index), source) else {
+            return false;
+        };
+        for (past, row) in group.history.iter().zip(rows) {
+            if let Some(batch) = self.batch(source, row) {
+                link(past.index, batch);
+            }
+        }
+        true
+    }
+
+    /// A shape goes on with another group: the loop before it is over.
+    pub(super) fn goes_on_with(&mut self, index: usize) {
+        let Some(group) = self.groups.get(index) else {
+            return;
+        };
+        self.held_bytes += group.held_bytes();
+        self.by_fingerprint.insert(group.fingerprint, index);
+        self.last_group = Some(index);
     }
 
     /// The statement whose result has a row.
@@ -405,9 +434,10 @@ impl Loops {
             return false;
         }
         if let Some(group) = self.group(event.fingerprint) {
-            // A loop that pauses now and then goes on; one that pauses each time is no loop.
+            // A loop that pauses now and then goes on, behind its first round as well; one that pauses each time is
+            // no loop.
             let paused = (group.between.paused + 1) * 2;
-            return paused <= group.count
+            return paused <= group.count + 1
                 && group.tracks.iter().any(|track| {
                     let (Some(slot), Some(source)) =
                         (group.slots.get(track.slot), self.sources.get(track.source))

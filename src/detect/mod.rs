@@ -33,6 +33,7 @@ mod reverse;
 mod rules;
 mod search;
 mod source;
+mod strays;
 mod tools;
 #[cfg(test)]
 mod tests;
@@ -185,6 +186,9 @@ impl Detector {
         // A unit with fewer statements than a loop has nothing to be judged.
         let may_have = unit.payload.statements >= self.settings.n_plus_one_min;
         let found = if may_have {
+            let database = Arc::clone(&unit.facts().database);
+            unit.payload
+                .settle(&self.knowledge, &database, self.settings.n_plus_one_min);
             self.judge(unit)
         } else {
             Vec::new()

@@ -9,6 +9,9 @@ use super::source::Source;
 use super::track::{Step, Track};
 use crate::event::Moment;
 
+/// First members that may be something else.
+const SKIPPED_MAX: usize = 2;
+
 impl Loops {
     /// The columns along which the first values of a group may run, best first, and the rows of the best one that the
     /// values come from.
@@ -18,9 +21,34 @@ impl Loops {
         knowledge: &Knowledge,
         database: &Arc<str>,
     ) -> (Vec<Track>, Vec<Option<u64>>) {
+        // The first members may be other look-ups of the same shape: of who is logged in, before the list of authors.
+        let mut best = (Vec::new(), Vec::new());
+        for skipped in 0..=SKIPPED_MAX {
+            let found = self.search_behind(skipped, index, knowledge, database);
+            let whole = found.0.first().is_some_and(|track| track.missed == 0);
+            if whole || best.0.is_empty() {
+                best = found;
+            }
+            if whole {
+                break;
+            }
+        }
+        best
+    }
+
+    fn search_behind(
+        &self,
+        skipped: usize,
+        index: usize,
+        knowledge: &Knowledge,
+        database: &Arc<str>,
+    ) -> (Vec<Track>, Vec<Option<u64>>) {
         let Some(group) = self.groups.get(index) else {
             return (Vec::new(), Vec::new());
         };
+        if skipped > 0 && group.history.len() < skipped + 3 {
+            return (Vec::new(), Vec::new());
+        }
         let mut found: Vec<(Rank, Track, Vec<Option<u64>>)> = Vec::new();
         for (slot_index, slot) in group.slots.iter().enumerate() {
             for (source_index, source) in self.sources.iter().enumerate() {
@@ -30,7 +58,7 @@ impl Loops {
                 }
                 for key in source.key_columns() {
                     // Most columns have none of the values: that is told before anything is named.
-                    let mut first = group.history.iter().take(3);
+                    let mut first = group.history.iter().skip(skipped).take(3);
                     let shares = first.any(|past| {
                         let value = past.values.get(slot_index).copied().flatten();
                         value.is_some_and(|value| source.find(key, value, 0, u64::MAX).is_some())
@@ -43,7 +71,7 @@ impl Loops {
                     if parent.table.is_some() && parent.table == slot.column.table {
                         track.own = self.own_column(group, &parent, knowledge, database);
                     }
-                    let Some((track, rows)) = replay(group, &self.sources, track) else {
+                    let Some((track, rows)) = replay(group, &self.sources, track, skipped) else {
                         continue;
                     };
                     let relation = knowledge.relation(&parent, &slot.column);
@@ -148,10 +176,12 @@ fn replay(
     group: &Group,
     sources: &[Source],
     mut track: Track,
+    skipped: usize,
 ) -> Option<(Track, Vec<Option<u64>>)> {
-    let mut allowed = group.history.len() / 4;
-    let mut rows = Vec::with_capacity(group.history.len());
-    for past in group.history.iter() {
+    track.skipped = skipped as u64;
+    let mut allowed = (group.history.len() - skipped) / 4;
+    let mut rows = vec![None; skipped];
+    for past in group.history.iter().skip(skipped) {
         let value = past.values.get(track.slot).copied().flatten();
         let (step, row) = track.take(sources, value, past.requested_at);
         rows.push(row);

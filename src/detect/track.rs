@@ -34,6 +34,8 @@ pub(super) struct Track {
     pub matched: u64,
     pub in_order: u64,
     pub missed: u64,
+    /// Members before the first that it follows: look-ups of something else by the same shape.
+    pub skipped: u64,
     /// Children whose value an earlier child's own row named.
     pub chained: u64,
     /// Rows whose value came, each counted once as long as they come in order.
@@ -56,6 +58,7 @@ impl Track {
             matched: 0,
             in_order: 0,
             missed: 0,
+            skipped: 0,
             chained: 0,
             covered: 0,
             passed: (0, 0),
@@ -70,6 +73,14 @@ impl Track {
             Some(Place::Behind) => Step::OutOfOrder,
             None => Step::Missed,
         }
+    }
+
+    /// Whether its column (or an earlier child's own row) has the value at all.
+    pub(super) fn knows(&self, sources: &[Source], value: ValueHash) -> bool {
+        sources
+            .get(self.source)
+            .is_some_and(|source| source.find(self.key, value, 0, u64::MAX).is_some())
+            || self.is_chained(sources, value)
     }
 
     /// Takes the next value; says which row gave it.

@@ -545,6 +545,10 @@ impl<P: Default> Units<P> {
     }
 }
 
+/// Pauses that are taken for those of one request because the connections before lived for one request each: a busy
+/// machine makes one or two of them. More, and connections are kept now.
+const BRIDGED_MAX: u32 = 3;
+
 /// Whether a statement goes on with its connection's current unit.
 fn judge<P>(
     unit: &Unit<P>,
@@ -587,8 +591,12 @@ fn judge<P>(
         return Verdict::Goes(Pause::Soft);
     }
     connection.miss();
-    // Where every request is checked first, a pause is one inside a request.
-    if unit.trace.is_none() && connection.believed(class).is_some() {
+    // Where every request is checked first, or has a connection of its own, a pause is one inside a request.
+    let alone = class.is_short_lived()
+        && connection.from_start
+        && connection.units == 1
+        && connection.bridged < BRIDGED_MAX;
+    if unit.trace.is_none() && (alone || connection.believed(class).is_some()) {
         return Verdict::Goes(Pause::Soft);
     }
     Verdict::Begins(Mark::Pause)

@@ -1,14 +1,24 @@
-"""Pages as they are written by people who do not see their queries: each has one mistake, named in its docstring."""
+"""Pages as they are written by people who do not see their queries: each has one mistake, named in its docstring.
+
+`fixed.py` has each of them again, without it.
+"""
 
 from decimal import Decimal
 
+from django.apps import apps
+from django.db.models import Count, Max, Min
 from django.http import JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from shop.models import Author, Book, Customer
+from shop.models import Author, Book, Customer, Order
 from shop.views.good import PAGE, page_start
+
+# The books in everybody's basket.
+CHOSEN = (1, 2, 1, 2, 1, 2, 1, 2)
+# Which customers of each ten get a present.
+GIFTS = (2, 3, 5, 7)
 
 
 def books(request):
@@ -29,6 +39,13 @@ def tags(request):
     start = page_start(request)
     listed = Book.objects.select_related("author", "publisher").order_by("title", "id")
     return render(request, "shop/books.html", {"books": listed[start : start + PAGE]})
+
+
+def orders(request):
+    """Two levels: the items of each order, and the book of each item. One query becomes a hundred."""
+    start = page_start(request)
+    listed = Order.objects.select_related("customer").order_by("-placed_at", "id")
+    return render(request, "shop/orders.html", {"orders": listed[start : start + PAGE]})
 
 
 def counts(request):
@@ -62,15 +79,37 @@ def descriptions(request):
 def basket(request):
     """Duplicates: the same customer and the same prices are read again for each line of the basket."""
     customer = int(request.GET.get("customer", 1))
-    chosen = [1, 2, 3, 1, 2, 3, 1, 2]
     lines = [
         {
             "customer": Customer.objects.get(pk=customer).name,
             "price": str(Book.objects.values_list("price", flat=True).get(pk=pk)),
         }
-        for pk in chosen
+        for pk in CHOSEN
     ]
     return JsonResponse({"lines": lines})
+
+
+def gift_list(request):
+    """Addresses as a marketing tool might send them."""
+    first = int(request.GET.get("from", 0))
+    return [f"customer{first + tens + n}@shop.example" for tens in (0, 10, 20) for n in GIFTS]
+
+
+def gifts(request):
+    """Query loop: the customers of a list that does not come from the database are looked up one by one."""
+    names = {email: Customer.objects.get(email=email).name for email in gift_list(request)}
+    return JsonResponse({"names": names})
+
+
+def columns(request):
+    """Chatty: every tile of the page asks for itself, no two of them alike."""
+    tiles = {"books": Book.objects.count()}
+    for model in apps.get_app_config("shop").get_models():
+        for field in model._meta.concrete_fields:
+            tiles[f"{model.__name__}.{field.name}"] = [
+                str(model.objects.aggregate(value=function(field.name))["value"]) for function in (Count, Min, Max)
+            ]
+    return JsonResponse({"tiles": tiles})
 
 
 @csrf_exempt

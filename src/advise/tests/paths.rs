@@ -549,3 +549,45 @@ fn a_condition_on_a_joined_table_goes_over_its_relation() {
         false,
     );
 }
+
+#[test]
+fn a_row_that_the_parents_query_joins_already_is_not_joined_again() {
+    let badges = r#"SELECT "people_badge"."id", "people_person"."id", "people_person"."manager_id" FROM "people_badge" INNER JOIN "people_person" ON ("people_badge"."person_id" = "people_person"."id")"#;
+    check(
+        &flat(
+            Kind::NPlusOneForward,
+            ("people_badge.person_id", badges),
+            (
+                "people_person.id",
+                r#"SELECT "people_person"."id" FROM "people_person" WHERE "people_person"."id" = $1 LIMIT $2"#,
+            ),
+        )
+        .case(),
+        r#"Badge.objects.select_related("person__manager")"#,
+        r#"select_related("person__<a foreign key of people_person to itself, if the loop follows one>")  # on the queryset that reads people_badge; by convention from people_badge.person_id"#,
+        false,
+    );
+    let orders = r#"SELECT "shop_order"."id", "shop_customer"."id" FROM "shop_order" INNER JOIN "shop_customer" ON ("shop_order"."customer_id" = "shop_customer"."id")"#;
+    let case = flat(
+        Kind::NPlusOneForward,
+        ("shop_order.customer_id", orders),
+        ("shop_customer.id", CUSTOMER),
+    )
+    .case();
+    assert_eq!(
+        advise(&case, &golden(), &Relations::default()).django,
+        r#"# in the loop: use "customer" of the rows of Order, whose query reads Customer already"#
+    );
+    // A join for a condition alone reads nothing.
+    let filtered = r#"SELECT "shop_order"."id", "shop_order"."customer_id" FROM "shop_order" INNER JOIN "shop_customer" ON ("shop_order"."customer_id" = "shop_customer"."id") WHERE "shop_customer"."name" = $1"#;
+    let case = flat(
+        Kind::NPlusOneForward,
+        ("shop_order.customer_id", filtered),
+        ("shop_customer.id", CUSTOMER),
+    )
+    .case();
+    assert_eq!(
+        advise(&case, &golden(), &Relations::default()).django,
+        r#"Order.objects.select_related("customer")"#
+    );
+}

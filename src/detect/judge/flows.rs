@@ -158,7 +158,7 @@ impl<'a> Court<'a> {
             detail,
             queries,
             price,
-            slope: Some((case.rows.all, case.group.count)),
+            slope: Some((case.rows.all, case.children())),
         }
     }
 

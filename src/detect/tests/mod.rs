@@ -1,5 +1,6 @@
 //! Units told as stories: what was asked, what came back, and what is found.
 
+mod price;
 mod property;
 mod reads;
 mod silent;

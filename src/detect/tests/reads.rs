@@ -351,3 +351,76 @@ fn a_role_that_another_table_is_called_by() {
         )
     );
 }
+
+#[test]
+fn two_lists_that_show_the_same_relation() {
+    let visits = r#"SELECT "shop_visit"."id", "shop_visit"."customer_id" FROM "shop_visit""#;
+    let mut story = Story::new();
+    orders(&mut story, &[(1, 71), (2, 72), (3, 73), (4, 74)]);
+    for customer in [71, 72, 73, 74] {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    let rows: Vec<_> = (1..6).map(|id| ints(&[id, id + 90])).collect();
+    story.run(visits, &[], &rows);
+    for customer in 91..96 {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    story.close();
+    let found: Vec<_> = story
+        .found()
+        .into_iter()
+        .map(|finding| (summary(finding), finding.queries))
+        .collect();
+    let forward = |pattern: &str, queries| {
+        (
+            (
+                Kind::NPlusOneForward,
+                Confidence::Proved,
+                pattern.to_owned(),
+            ),
+            queries,
+        )
+    };
+    let mut expected = vec![
+        forward("shop_order.customer_id -> shop_customer.id", 4),
+        forward("shop_visit.customer_id -> shop_customer.id", 5),
+    ];
+    if found != expected {
+        expected.reverse();
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn one_look_up_of_the_same_shape_before_the_loop() {
+    let mut story = Story::new();
+    story.run(CUSTOMER, &ints(&[999, 21]), &[ints(&[999, 5])]);
+    orders(&mut story, &[(1, 71), (2, 72), (3, 73), (4, 74)]);
+    for customer in [71, 72, 73, 74] {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    story.close();
+    let finding = story.only();
+    assert_eq!(
+        (finding.kind, finding.confidence),
+        (Kind::NPlusOneForward, Confidence::Proved)
+    );
+}
+
+#[test]
+fn an_exception_inside_a_loop() {
+    let mut story = Story::new();
+    orders(
+        &mut story,
+        &[(1, 71), (2, 72), (3, 73), (4, 74), (5, 75), (6, 76)],
+    );
+    for customer in [71, 72, 73, 999, 74, 75, 76] {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+    }
+    story.close();
+    let finding = story.only();
+    assert_eq!(
+        (finding.kind, finding.confidence, finding.queries),
+        (Kind::NPlusOneForward, Confidence::Likely, 7)
+    );
+}

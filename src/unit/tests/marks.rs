@@ -224,3 +224,32 @@ fn a_trace_id_of_zeros_is_none() {
     assert_eq!(brief(&units), [(Pause, 3)]);
     assert_eq!(units[0].route.as_deref(), Some("orders"));
 }
+
+#[test]
+fn where_connections_live_for_a_request_each_a_busy_machines_pause_separates_nothing() {
+    let short: Vec<Line> = (0..20)
+        .map(|n| {
+            let mut line = Line::new(n, "web");
+            line.run_all(&PAGE).close();
+            line
+        })
+        .collect();
+    let mut slow = Line::new(20, "web");
+    slow.wait_ms(500).run_all(&PAGE).wait_ms(80).run_all(&PAGE);
+    slow.close();
+    // CONN_MAX_AGE was changed: the same application keeps its connections now.
+    let mut kept = Line::new(21, "web");
+    kept.wait_ms(1_000);
+    for _ in 0..6 {
+        kept.run_all(&PAGE).wait_ms(80);
+    }
+    let lines: Vec<&Line> = short.iter().chain([&slow, &kept]).collect();
+    let units = units_of(&lines);
+    let of = |id| {
+        let mine = units.iter().filter(|unit| unit.facts.id == SessionId(id));
+        brief(&mine.cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(of(7), [(Connection, 3)]);
+    assert_eq!(of(20), [(Pause, 6)], "together, but nothing proves it");
+    assert_eq!(of(21), [(Pause, 12), (Pause, 3), (Pause, 3)]);
+}

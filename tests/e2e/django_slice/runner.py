@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import unittest
 
 from django.test.runner import DiscoverRunner
@@ -13,11 +14,21 @@ class RecordingResult(unittest.TextTestResult):
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
         self.outcomes = {}
+        # When each test ran, seconds since the epoch.
+        self.times = {}
 
     def _note(self, test, outcome):
         name = test.id() if hasattr(test, "id") else str(test)
         if self.outcomes.get(name) not in ("failed", "error"):
             self.outcomes[name] = outcome
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.times[test.id()] = [time.time(), None]
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.times[test.id()][1] = time.time()
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -50,7 +61,7 @@ class RecordingResult(unittest.TextTestResult):
 
 
 class RecordingRunner(DiscoverRunner):
-    """Writes `{test id: outcome}` to the file that SLICE_OUTCOMES names."""
+    """Writes `{test id: outcome}` to the file that SLICE_OUTCOMES names, and when each ran to SLICE_TIMES."""
 
     def get_resultclass(self):
         return RecordingResult
@@ -59,4 +70,7 @@ class RecordingRunner(DiscoverRunner):
         result = super().run_suite(suite, **keywords)
         with open(os.environ["SLICE_OUTCOMES"], "w") as out:
             json.dump(result.outcomes, out)
+        if times := os.environ.get("SLICE_TIMES"):
+            with open(times, "w") as out:
+                json.dump(result.times, out)
         return result

@@ -80,8 +80,10 @@ def _environment(address: Address, driver: Driver, folder: Path) -> dict[str, st
     }
 
 
-def run_slice(address: Address, driver: Driver, labels: list[str], deadline_s: float = 900.0) -> dict[str, str]:
-    """Runs those labels; answers each test's outcome."""
+def run_slice(
+    address: Address, driver: Driver, labels: list[str], deadline_s: float = 900.0, times: Path | None = None
+) -> dict[str, str]:
+    """Runs those labels; answers each test's outcome. When each test ran goes to the file `times`, as JSON."""
     folder = scratch_folder("slice")
     outcomes = folder / "outcomes.json"
     tests = source_tests()
@@ -89,7 +91,7 @@ def run_slice(address: Address, driver: Driver, labels: list[str], deadline_s: f
         [sys.executable, tests / "runtests.py", "--settings=django_slice.settings", "--parallel=1", "--noinput",
          "-v", "1", *labels],
         folder / "slice.log",
-        env=_environment(address, driver, folder) | {"SLICE_OUTCOMES": str(outcomes)},
+        env=_environment(address, driver, folder) | {"SLICE_OUTCOMES": str(outcomes), "SLICE_TIMES": str(times or "")},
         cwd=tests,
     )
     status = child.wait(deadline_s)
