@@ -281,13 +281,10 @@ impl<P: Default> Units<P> {
         }
     }
 
-    /// Forgets all that is open and all connections, as if nothing had been seen. No unit gets an id again that
-    /// another one had.
+    /// Forgets all that is open, and all connections; no unit gets an id that another one had.
     pub fn start_again(&mut self) {
-        *self = Units {
-            next_id: self.next_id,
-            ..Units::new(self.settings.clone())
-        };
+        let fresh = Units::new(self.settings.clone());
+        self.next_id = std::mem::replace(self, fresh).next_id;
     }
 
     /// The units that are open, in no order.
