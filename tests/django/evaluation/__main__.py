@@ -31,7 +31,7 @@ POSTGRES = 16
 MIXED_THREADS = 16
 LATEST = 60
 """Findings looked at after each run: those that were seen last."""
-BETWEEN_RUNS_S = (0.055, 0.08)
+BETWEEN_RUNS_S = (0.055, 0.07)
 """A visitor's pause, as between other requests, above `unit_gap`."""
 UNITS_EVERY = 60
 """Runs after which the units are looked at: the proxy keeps the last thousand."""
@@ -192,7 +192,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("configurations", nargs="*", help="names, beginnings or parts of them; all when none is given")
     parser.add_argument("--smoke", action="store_true", help="one configuration, no other tools")
     parser.add_argument("--seed", type=int, default=0, help="order and pauses; drawn when it is not given")
-    parser.add_argument("--mixed", type=float, default=4, help="seconds of mixed traffic on 16 threads at the end")
+    parser.add_argument("--mixed", type=float, default=3, help="seconds of mixed traffic on 16 threads at the end")
     parser.add_argument("--only", action="append", help="scenarios of that name, family or label")
     parser.add_argument("--no-models", dest="models", action="store_false", help="advice without the model map")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="the proxy alone")

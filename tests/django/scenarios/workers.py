@@ -45,7 +45,7 @@ def _take_one() -> OutboxMessage | None:
 @look_alike("queue", where=Where.COMMAND, restore=MESSAGES)
 def queue_with_pauses(job: Any) -> Any:
     done = 0
-    for _ in range(8):
+    for _ in range(6):
         done += _take_one() is not None
         job.pause()
     return done
@@ -69,7 +69,7 @@ def queue_with_four_workers(job: Any) -> Any:
 def empty_queue(job: Any) -> Any:
     """Asked again and again; there is never anything."""
     found = 0
-    for _ in range(10):
+    for _ in range(6):
         found += OutboxMessage.objects.filter(state="urgent").order_by("id").first() is not None
         job.pause()
     return found
@@ -79,7 +79,7 @@ def empty_queue(job: Any) -> Any:
 def tasks_by_key(job: Any) -> Any:
     """Each task is given a key and loads its own row; the keys came from somewhere else."""
     found = []
-    for n in range(8):
+    for n in range(6):
         with transaction.atomic():
             customer = Customer.objects.select_related("region").get(pk=4005 + n)
             found.append([customer.region.name, customer.orders.count()])
@@ -101,10 +101,10 @@ def tasks_from_a_list(job: Any) -> Any:
 
 @look_alike("worker", where=Where.COMMAND, restore=EMPTY)
 def heartbeat(job: Any) -> Any:
-    for n in range(8):
+    for n in range(6):
         AuditEntry.objects.create(kind="beat", amount=n)
         job.pause()
-    return 8
+    return 6
 
 
 @look_alike("writes", drive=again(10), restore=SUBSCRIPTIONS)
