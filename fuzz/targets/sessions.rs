@@ -47,7 +47,10 @@ impl Sink for Heard {
 
     fn rows(&mut self, rows: RowsEvent) {
         let result = &rows.result;
-        assert_eq!(result.keys.len(), result.rows as usize * result.columns.keys.len());
+        assert_eq!(
+            result.keys.len(),
+            result.rows as usize * result.columns.keys.len()
+        );
         assert!(u64::from(result.rows) <= result.rows_total);
         self.rows.push(format!("{rows:?}"));
     }

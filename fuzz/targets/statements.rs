@@ -12,7 +12,9 @@ fn whole(key: ValueKey, text: &str) -> Vec<OwnedScanned> {
     let mut statements = Vec::new();
     let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
     scanner.set_key(Some(key));
-    scanner.scan(text.as_bytes(), &mut |scanned| statements.push(scanned.to_owned()));
+    scanner.scan(text.as_bytes(), &mut |scanned| {
+        statements.push(scanned.to_owned())
+    });
     statements
 }
 

@@ -12,6 +12,9 @@ use crate::event::QueryEvent;
 /// Events kept for those who watch the stream; who reads slower than that misses some, and is told how many.
 pub(super) const FEED_EVENTS_MAX: usize = 1024;
 
+/// Findings that may be muted; beyond, those go that nobody finds any more.
+const MUTED_MAX: usize = 10_000;
+
 /// The latest events, for any number of readers, each at its own pace.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -74,6 +77,11 @@ impl Feed {
         // Held until the snapshot is changed, so that two of these calls do not cross.
         let mut all = self.muted();
         let status = if muted {
+            if all.len() >= MUTED_MAX {
+                let snapshot = self.snapshot();
+                let known = |id: &FindingId| snapshot.findings.iter().any(|f| f.finding.id == *id);
+                all.retain(known);
+            }
             all.insert(finding);
             Status::Muted
         } else {

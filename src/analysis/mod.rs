@@ -11,6 +11,7 @@
 mod feed;
 mod found;
 mod growing;
+mod guard;
 mod kept;
 mod routes;
 mod snapshot;
@@ -29,6 +30,7 @@ use crate::sql::facts::{FactsWorker, QueueFull};
 use crate::unit::{self, Unit, Units};
 
 pub use feed::{Feed, FeedPart};
+pub use guard::Guarded;
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
@@ -196,6 +198,14 @@ impl Analysis {
     /// Where others read from; it stays the same.
     pub fn feed(&self) -> Arc<Feed> {
         Arc::clone(&self.feed)
+    }
+
+    /// Forgets what may be half changed after a panic. What only counts stays, and so do the events that wait, the
+    /// ignore rules and what is muted.
+    fn start_again(&mut self) {
+        self.units.start_again();
+        self.results.growing = Growing::default();
+        self.results.detector.start_again();
     }
 
     fn take(&mut self, event: &Observed) {

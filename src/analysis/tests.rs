@@ -348,3 +348,101 @@ fn the_units_kept_are_bounded() {
     assert_eq!(snapshot.routes[0].queries_sum, 80);
     assert!(snapshot.units.is_sorted_by_key(|unit| unit.id));
 }
+
+/// Panics while `bad` is set, when the units ask whether a connection is waiting for an answer.
+fn stumbling(bad: &Arc<std::sync::atomic::AtomicBool>) -> Settings {
+    let bad = Arc::clone(bad);
+    let asked = move |_| {
+        assert!(!bad.load(std::sync::atomic::Ordering::Relaxed), "stumbled");
+        false
+    };
+    let mut settings = Settings::default();
+    settings.units.running = unit::Running(Arc::new(asked));
+    settings
+}
+
+fn dropped(store: &Store) -> Vec<(&'static str, u64)> {
+    let drops = store.health().events_dropped();
+    drops.iter().map(|drop| (drop.reason, drop.count)).collect()
+}
+
+#[test]
+fn a_panic_costs_what_is_half_done_and_nothing_that_comes_later() {
+    let bad = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut run = Run::new(stumbling(&bad));
+    run.write_loop(10);
+    let before = run.settle();
+    let (totals, id) = (before.totals.clone(), before.findings[0].finding.id);
+    run.analysis.feed().set_muted(id, true);
+    run.observe("INSERT INTO shop_note (text) VALUES ($1)", 1);
+    run.settle();
+    let Run { analysis, .. } = run;
+    let mut guarded = Guarded::new(analysis);
+    let feed = guarded.feed();
+    let (position, now) = (feed.position(), run.now + 2 * SECOND);
+    bad.store(true, std::sync::atomic::Ordering::Relaxed);
+    guarded.tick(Moment(now));
+    assert_eq!(dropped(&run.store), [("analysis_panic", 1)]);
+    bad.store(false, std::sync::atomic::Ordering::Relaxed);
+    guarded.tick(Moment(now + SECOND));
+    let snapshot = feed.snapshot();
+    assert_eq!((snapshot.units_open, snapshot.findings.len()), (0, 0));
+    let sum = |totals: &[FindingTotals]| totals.iter().map(|it| it.queries).sum::<u64>();
+    assert_eq!(
+        sum(&snapshot.totals),
+        sum(&totals),
+        "no counter ever decreases"
+    );
+    assert_eq!(snapshot.units.len(), 1, "what is kept stays");
+
+    run = Run {
+        analysis: guarded.into_inner(),
+        now: now + 2 * SECOND,
+        sequence: 0,
+        ..run
+    };
+    run.write_loop(10);
+    let after = run.settle();
+    assert!(run.analysis.feed().position() > position);
+    let found = &after.findings[0].finding;
+    assert_eq!((found.id, found.status), (id, detect::Status::Muted));
+    assert!(
+        after.units[0].id < after.units[1].id,
+        "no id is given twice"
+    );
+}
+
+#[test]
+fn an_analysis_that_always_stumbles_rests() {
+    let bad = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let run = Run::new(stumbling(&bad));
+    let store = Arc::clone(&run.store);
+    let mut guarded = Guarded::new(run.analysis);
+    let mut now = run.now;
+    for _ in 0..20 {
+        guarded.observe(Observed::Query(event(0)));
+        now += 2 * SECOND;
+        guarded.tick(Moment(now));
+        now += 2 * SECOND;
+        guarded.tick(Moment(now));
+    }
+    assert_eq!(
+        dropped(&store),
+        [("analysis_panic", 16), ("analysis_rests", 4)]
+    );
+    bad.store(false, std::sync::atomic::Ordering::Relaxed);
+    guarded.tick(Moment(now + 3_600 * SECOND));
+    guarded.observe(Observed::Query(event(0)));
+    guarded.tick(Moment(now + 3_601 * SECOND));
+    assert_eq!(dropped(&store)[1], ("analysis_rests", 4));
+    assert!(guarded.feed().snapshot().statements > 0);
+}
+
+#[test]
+fn what_may_be_muted_is_bounded() {
+    let feed = Feed::default();
+    for n in 0..25_000 {
+        feed.set_muted(detect::FindingId(n), true);
+    }
+    assert!(feed.muted().len() <= 10_000);
+}

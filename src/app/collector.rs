@@ -10,7 +10,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::analysis::{self, Analysis, Feed};
+use crate::analysis::{self, Analysis, Feed, Guarded};
 use crate::clock::Clock;
 use crate::event::Observed;
 
@@ -32,7 +32,7 @@ impl Collector {
         guide: Arc<Guide>,
         settings: analysis::Settings,
     ) -> io::Result<Collector> {
-        let analysis = Analysis::new(Arc::clone(&store), guide, settings)?;
+        let analysis = Guarded::new(Analysis::new(Arc::clone(&store), guide, settings)?);
         let feed = analysis.feed();
         let (stop, stopped) = channel();
         let mut rounds = Rounds {
@@ -64,7 +64,7 @@ struct Rounds {
     store: Arc<Store>,
     rings: Vec<Arc<ArrayQueue<Observed>>>,
     clock: Clock,
-    analysis: Analysis,
+    analysis: Guarded,
 }
 
 impl Rounds {

@@ -175,6 +175,8 @@ impl<'a> FlowCase<'a> {
             && scene.completeness == Completeness::Complete
             && (self.is_run() || covered)
             && self.track.missed == 0
+            // What was rolled back between two children began anew: another attempt, or another test.
+            && self.group.between.failed == 0
             && (self.is_no_chance() || covered)
             && (scene.evidence.is_hard() || self.is_one_transaction() || self.is_in_cursor());
         if certain {

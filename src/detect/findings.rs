@@ -291,6 +291,15 @@ impl Findings {
         }
     }
 
+    /// Forgets all of them; their counters go to those of the forgotten.
+    pub(super) fn forget_all(&mut self) {
+        let all: Vec<FindingId> = self.entries.keys().copied().collect();
+        for id in all {
+            self.forget(id);
+        }
+        self.revision += 1;
+    }
+
     fn make_room(&mut self) {
         while self.entries.len() >= self.most {
             let least = self

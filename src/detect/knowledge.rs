@@ -13,6 +13,10 @@ use crate::sql::facts::{Column, Facts, Output};
 /// Entries of each map; a schema of Django's has some hundred tables.
 const ENTRIES_MAX: usize = 20_000;
 
+/// Last words of a table's name by which it may be called: a model's name has fewer, and a name of nothing but
+/// underscores would be called a hundred things.
+const WORDS_MAX: usize = 8;
+
 /// A column by name; the table is unknown for an expression, or where raw SQL leaves it open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Named {
@@ -337,7 +341,7 @@ fn calling(stem: &str) -> String {
 fn callings(table: &str) -> impl Iterator<Item = String> {
     let table = table.rsplit('.').next().unwrap_or(table);
     let parts: Vec<String> = table.split('_').map(str::to_ascii_lowercase).collect();
-    (0..parts.len())
+    (parts.len().saturating_sub(WORDS_MAX)..parts.len())
         .filter_map(move |first| Some(parts.get(first..)?.concat()))
         .filter(|name| !name.is_empty())
         .flat_map(|name| {
@@ -473,6 +477,8 @@ mod tests {
         assert!(is_called("category", "catalog.categories"));
         assert!(!is_called("item", "shop_orderitem"));
         assert!(is_called("user", "auth_user"));
+        let callings = callings(&"as_".repeat(80)).count();
+        assert!(callings <= 4 * WORDS_MAX, "{callings}");
         assert_eq!(refers("id"), None);
         assert_eq!(refers("_id"), None);
         assert_eq!(refers("place_ptr_id"), Some("place"));

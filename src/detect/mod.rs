@@ -248,6 +248,14 @@ impl Detector {
         self.cut
     }
 
+    /// Forgets all findings and what was learned, for nobody knows what is half changed. The counters stay.
+    pub fn start_again(&mut self) {
+        self.findings.forget_all();
+        self.knowledge = Knowledge::default();
+        self.tools = Tools::default();
+        self.held_bytes = 0;
+    }
+
     fn charge(&mut self, loops: &mut Loops) {
         self.held_bytes += loops.held_bytes();
         self.held_bytes -= loops.charged_bytes.min(self.held_bytes);

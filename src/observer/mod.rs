@@ -14,7 +14,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -150,7 +150,16 @@ pub struct SessionTap {
 
 thread_local! {
     /// Connections belong to one thread for life, and the tap never waits: one scratch serves them all.
-    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// Lends the thread's scratch to one session. A panic costs it, too: what is half changed serves no other session.
+fn with_scratch<R>(bytes_max: impl FnOnce() -> usize, call: impl FnOnce(&mut Scratch) -> R) -> R {
+    let scratch = SCRATCH.take();
+    let mut scratch = scratch.unwrap_or_else(|| Box::new(Scratch::new(bytes_max())));
+    let result = call(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
 }
 
 impl SessionTap {
@@ -214,11 +223,11 @@ impl Tap for SessionTap {
         if !self.wanted.load(Ordering::Relaxed) {
             return self.switch_off("observe_off", at);
         }
-        let followed = SCRATCH.with_borrow_mut(|scratch| {
-            let bytes_max = self.shared.session.load().fingerprint_bytes_max;
-            let scratch = scratch.get_or_insert_with(|| Scratch::new(bytes_max));
-            session.relayed(direction, bytes, at, scratch, &mut self.sink)
-        });
+        let shared = &self.shared;
+        let followed = with_scratch(
+            || shared.session.load().fingerprint_bytes_max,
+            |scratch| session.relayed(direction, bytes, at, scratch, &mut self.sink),
+        );
         if let Err(lost) = followed {
             return self.lose(lost, at);
         }

@@ -5,6 +5,7 @@
 //! ([`FactsWorker`]).
 
 mod budget;
+mod modifiers;
 mod names;
 mod read;
 mod relations;

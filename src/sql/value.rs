@@ -176,8 +176,15 @@ const SHORT_KEY_BYTES: usize = 5;
 /// The keyed hash of a value. Equal values have equal hashes within this process and no other.
 ///
 /// Its lowest bit says whether the value is distinctive: one that hardly agrees with another by chance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueHash(NonZeroU64);
+
+/// Without its bits: not even which values are equal is anybody's business outside the process.
+impl std::fmt::Debug for ValueHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ValueHash(..)")
+    }
+}
 
 impl ValueHash {
     fn new(hash: u64, distinctive: bool) -> ValueHash {
@@ -455,6 +462,13 @@ mod tests {
             let parsed = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
             proptest::prop_assert_eq!(integer(text.as_bytes()), parsed);
         }
+    }
+
+    #[test]
+    fn neither_key_nor_hash_shows_its_bits() {
+        let key = ValueKey::random();
+        let shown = format!("{key:?} {:?}", key.int(8));
+        assert_eq!(shown, "ValueKey(..) ValueHash(..)");
     }
 
     #[test]

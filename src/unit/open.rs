@@ -16,6 +16,9 @@ use crate::wire::SqlState;
 /// What one kept statement takes: itself, and its part of the two sets.
 pub(super) const ENTRY_BYTES: usize = size_of::<TimelineEntry>() + 4 * size_of::<u64>();
 
+/// Queries by cursor that are followed in one unit. Where the end of one was lost, it gives way.
+pub(super) const CURSORS_MAX: usize = 256;
+
 /// A trace or request id, as its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TraceId(pub u64);
@@ -462,6 +465,9 @@ impl<P> Unit<P> {
 
     /// A query by cursor gave its first rows: it is told at its end.
     pub(super) fn open_cursor(&mut self, session: SessionId, cursor: NameHash, index: u32) {
+        if self.cursors.len() >= CURSORS_MAX {
+            self.cursors.remove(0);
+        }
         self.cursors.push((session, cursor, index));
     }
 

@@ -281,6 +281,12 @@ impl<P: Default> Units<P> {
         }
     }
 
+    /// Forgets all that is open, and all connections; no unit gets an id that another one had.
+    pub fn start_again(&mut self) {
+        let fresh = Units::new(self.settings.clone());
+        self.next_id = std::mem::replace(self, fresh).next_id;
+    }
+
     /// The units that are open, in no order.
     pub fn open_mut(&mut self) -> impl Iterator<Item = &mut Unit<P>> {
         self.open.values_mut()

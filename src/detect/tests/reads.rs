@@ -353,6 +353,19 @@ fn a_role_that_another_table_is_called_by() {
 }
 
 #[test]
+fn children_of_several_attempts_prove_nothing() {
+    let mut story = Story::new();
+    orders(&mut story, &[(1, 71), (2, 72), (3, 73)]);
+    for customer in [71, 72, 73] {
+        story.run("SAVEPOINT s", &[], &[]);
+        story.run(CUSTOMER, &ints(&[customer, 21]), &[ints(&[customer, 5])]);
+        story.run("ROLLBACK TO SAVEPOINT s", &[], &[]);
+    }
+    story.close();
+    assert_eq!(story.only().confidence, Confidence::Likely);
+}
+
+#[test]
 fn two_lists_that_show_the_same_relation() {
     let visits = r#"SELECT "shop_visit"."id", "shop_visit"."customer_id" FROM "shop_visit""#;
     let mut story = Story::new();

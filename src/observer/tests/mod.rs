@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Guarded, Observer, Shared};
+use super::{Guarded, Observer, SCRATCH, Shared, with_scratch};
 use crate::aggregate::{self, Store};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
@@ -329,4 +329,13 @@ fn a_panic_costs_one_sessions_observation() {
     sound.relayed(UPSTREAM, ANSWER, Moment(5));
     room.store.collect(Moment(6));
     assert_eq!(room.store.summary().queries, 1);
+}
+
+#[test]
+fn a_panic_costs_the_scratch_that_it_may_have_left_half_changed() {
+    with_scratch(|| 64, |_| ());
+    with_scratch(|| panic!("there is one"), |_| ());
+    let lent = || with_scratch(|| 64, |_| panic!("half changed"));
+    assert!(std::panic::catch_unwind(lent).is_err());
+    assert!(SCRATCH.take().is_none());
 }

@@ -10,7 +10,9 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Tokenizer;
 
+use super::modifiers;
 use super::names::shared;
 use super::relations::{Relations, cut, name_of, table_name};
 use super::{Column, FACTS_MAX, Facts, Join, JoinKind, Operand, Predicate, SUMMARY_BYTES_MAX};
@@ -49,10 +51,12 @@ pub(super) const AGGREGATES: &[&str] = &[
 ];
 
 pub(super) fn facts(text: &str) -> Option<Facts> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        .tokenize()
+        .ok()?;
     let statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(RECURSION_MAX)
-        .try_with_sql(text)
-        .ok()?
+        .with_tokens(modifiers::without(tokens))
         .parse_statements()
         .ok()?;
     let statement = statements.first()?;

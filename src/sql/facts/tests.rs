@@ -271,3 +271,15 @@ fn of_what_is_written() {
         Some("t")
     );
 }
+
+#[test]
+fn a_casts_modifiers_are_no_reason_to_know_nothing() {
+    let update = extract(
+        r#"UPDATE "shop_book" SET "price" = (CASE WHEN ("shop_book"."id" = $1) THEN $2 ELSE $3 END)::numeric($4, $5) WHERE "shop_book"."id" IN ($6 /*, ... */)"#,
+    )
+    .unwrap();
+    assert_eq!(update.main_table.as_deref(), Some("shop_book"));
+    let cast =
+        extract("SELECT CAST(a AS character varying($1)) FROM b AS c WHERE lower($2) = d").unwrap();
+    assert_eq!(cast.main_table.as_deref(), Some("b"));
+}

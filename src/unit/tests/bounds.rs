@@ -63,6 +63,27 @@ fn the_connections_followed_are_bounded() {
 }
 
 #[test]
+fn cursors_whose_end_was_lost_are_forgotten() {
+    let mut line = Line::new(1, "web");
+    let mut units = Units::<()>::new(Settings::default());
+    let mut cursors = Vec::new();
+    for _ in 0..1_000 {
+        line.cursor(ORDERS, |_| {});
+        // The rest of its rows and its end are lost.
+        if let Some(Observed::Rows(event)) = std::mem::take(&mut line.events).first() {
+            let unit = units.rows(event, &mut |_| {}).unwrap();
+            assert!(unit.cursor_index(SessionId(1), event.cursor).is_some());
+            cursors.push(event.cursor);
+        }
+    }
+    assert_eq!(units.open_count(), 1);
+    let unit = units.open_mut().next().unwrap();
+    let known = |cursor: &&NameHash| unit.cursor_index(SessionId(1), **cursor).is_some();
+    let followed = cursors.iter().filter(known).count();
+    assert_eq!(followed, super::super::open::CURSORS_MAX);
+}
+
+#[test]
 fn a_connection_that_is_silent_for_long_is_forgotten() {
     let mut units = Units::<()>::new(Settings::default());
     let mut line = Line::new(1, "web");

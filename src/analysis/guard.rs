@@ -1,0 +1,86 @@
+//! An analysis that cannot take the statistics with it: whatever panics in it costs its findings and nothing else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::{Analysis, Feed};
+use crate::aggregate::Store;
+use crate::event::{Moment, Observed};
+
+/// So many panics in a row, and the analysis rests: what it stumbles over comes again and again.
+const PANICS_MAX: u32 = 16;
+
+/// So long it rests then, nanoseconds; panics that lie further apart are not in a row.
+const REST_NS: u64 = 3_600_000_000_000;
+
+/// Owns an [`Analysis`]; after a panic in it, it begins anew, and what it had in hand is counted as dropped.
+#[derive(Debug)]
+pub struct Guarded {
+    analysis: Analysis,
+    store: Arc<Store>,
+    panics: u32,
+    last_panic: Moment,
+}
+
+impl Guarded {
+    /// Guards `analysis`; panics are counted in its store's health.
+    pub fn new(analysis: Analysis) -> Guarded {
+        Guarded {
+            store: Arc::clone(&analysis.store),
+            analysis,
+            panics: 0,
+            last_panic: Moment::default(),
+        }
+    }
+
+    /// [`Analysis::observe`]; while the analysis rests, the event is dropped and counted.
+    pub fn observe(&mut self, observed: Observed) {
+        if self.rests() {
+            self.store.health().event_dropped("analysis_rests");
+            return;
+        }
+        let at = self.analysis.now;
+        self.guarded(at, |analysis| analysis.observe(observed));
+    }
+
+    /// [`Analysis::tick`], unless it rests.
+    pub fn tick(&mut self, now: Moment) {
+        if self.panics > 0 && now.since(self.last_panic) >= REST_NS {
+            self.panics = 0;
+        }
+        if !self.rests() {
+            self.guarded(now, |analysis| analysis.tick(now));
+        }
+    }
+
+    /// [`Analysis::feed`].
+    pub fn feed(&self) -> Arc<Feed> {
+        self.analysis.feed()
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_inner(self) -> Analysis {
+        self.analysis
+    }
+
+    fn rests(&self) -> bool {
+        self.panics >= PANICS_MAX
+    }
+
+    fn guarded(&mut self, at: Moment, call: impl FnOnce(&mut Analysis)) {
+        let analysis = &mut self.analysis;
+        if catch_unwind(AssertUnwindSafe(|| call(analysis))).is_ok() {
+            return;
+        }
+        self.store.health().event_dropped("analysis_panic");
+        self.panics += 1;
+        self.last_panic = at;
+        // What is half changed may not even be droppable.
+        let _ = catch_unwind(AssertUnwindSafe(|| analysis.start_again()));
+        if self.rests() {
+            tracing::error!("the analysis ended in a panic again and rests for an hour");
+        } else {
+            tracing::error!("the analysis ended in a panic and begins anew");
+        }
+    }
+}
