@@ -115,7 +115,7 @@ impl<'a> Court<'a> {
             return;
         }
         for group in &self.loops.groups {
-            if explained.contains(&group.fingerprint) {
+            if explained.contains(&group.fingerprint) || self.loops.is_resumed(group.fingerprint) {
                 continue;
             }
             let Some(slot) = query_loop::varying_slot(group, self.settings) else {

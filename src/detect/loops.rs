@@ -58,6 +58,8 @@ pub struct Loops {
     /// A tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
     /// statement, and nobody waits for it.
     by_tool: bool,
+    /// The shape in the middle of whose loop the unit begins.
+    resumed: Option<Fingerprint>,
     /// Writes to each table so far.
     writes: HashMap<Box<str>, u64, RandomState>,
     last_group: Option<usize>,
@@ -160,6 +162,16 @@ impl Loops {
     /// Whether a tool is at work.
     pub(super) fn is_tool(&self) -> bool {
         self.by_tool
+    }
+
+    /// The unit begins with a statement of the shape that the connection's last unit ended with.
+    pub(super) fn begins_inside(&mut self, fingerprint: Fingerprint) {
+        self.resumed = Some(fingerprint);
+    }
+
+    /// Whether the unit begins in the middle of a loop of this shape.
+    pub(super) fn is_resumed(&self, fingerprint: Fingerprint) -> bool {
+        self.resumed == Some(fingerprint)
     }
 
     pub(super) fn work_of_tool(&mut self) {

@@ -29,6 +29,7 @@ mod loops;
 mod many_to_many;
 mod price;
 mod query_loop;
+mod resumed;
 mod reverse;
 mod rules;
 mod search;
@@ -58,6 +59,7 @@ use case::Scene;
 use findings::{Findings, Where};
 use knowledge::Knowledge;
 use loops::{Bounds, Place, Room};
+use resumed::Resumed;
 use tools::Tools;
 
 /// What is looked for, and within which limits.
@@ -106,6 +108,7 @@ pub struct Detector {
     knowledge: Knowledge,
     findings: Findings,
     tools: Tools,
+    resumed: Resumed,
     /// Bytes that the memories of all open units hold.
     held_bytes: usize,
     /// Units that ended cut.
@@ -119,6 +122,7 @@ impl Detector {
             findings: Findings::new(settings.findings_max, settings.ignore.clone()),
             knowledge: Knowledge::default(),
             tools: Tools::default(),
+            resumed: Resumed::default(),
             settings,
             held_bytes: 0,
             cut: 0,
@@ -139,6 +143,9 @@ impl Detector {
             return;
         }
         self.knowledge.learn(event);
+        if self.resumed.repeats(event) && joined.index == 0 {
+            unit.payload.begins_inside(event.fingerprint);
+        }
         if self.tools.are_at_work(event) {
             unit.payload.work_of_tool();
         }

@@ -166,3 +166,19 @@ fn a_poller_whose_pauses_do_not_stand_out() {
     story.quiet();
     assert_eq!(alarms(&story), []);
 }
+
+#[test]
+fn a_loop_that_a_pause_has_cut() {
+    let mut story = Story::new();
+    orders(&mut story);
+    for customer in 71..73 {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &column(&[customer]));
+    }
+    // So long that the unit is over by then.
+    story.quiet();
+    for customer in 73..90 {
+        story.run(CUSTOMER, &ints(&[customer, 21]), &column(&[customer]));
+    }
+    story.quiet();
+    assert_eq!(story.found().len(), 0);
+}
