@@ -293,9 +293,8 @@ impl Knowledge {
         if target_table.is_some_and(ends_so) {
             return Fit::Formed;
         }
-        // `category_id` is no supplier's id. `parent_id` within one table is that table's own.
-        let same_table = key.table.is_some() && key.table == target.table;
-        if !same_table && self.names_another(stem, target_table) {
+        // `category_id` is no supplier's id, and no category's own: `author_id` of a book names no book.
+        if self.names_another(stem, target_table) {
             return Fit::Contradicted;
         }
         // `created_by_id`, `author_id`, `parent_id`: a role.
@@ -421,6 +420,7 @@ mod tests {
             Fit::Contradicted
         );
         assert_eq!(fits(order("tag_id"), customer("id")).0, Fit::Contradicted);
+        assert_eq!(fits(order("id"), order("customer_id")).0, Fit::Contradicted);
         assert_eq!(fits(order("quantity"), customer("id")).0, Fit::Weak);
         assert_eq!(
             fits(order("country_id"), ("geo_country", "code")),
