@@ -164,6 +164,17 @@ impl Loops {
         self.by_tool
     }
 
+    /// The shape of the unit's first statement.
+    pub(super) fn begins_with(&self) -> Option<Fingerprint> {
+        self.groups.first().map(|group| group.fingerprint)
+    }
+
+    /// The shape of its last statement so far.
+    pub(super) fn ends_with(&self) -> Option<Fingerprint> {
+        let last = self.groups.get(self.last_group?)?;
+        Some(last.fingerprint)
+    }
+
     /// The unit begins with a statement of the shape that the connection's last unit ended with.
     pub(super) fn begins_inside(&mut self, fingerprint: Fingerprint) {
         self.resumed = Some(fingerprint);

@@ -143,9 +143,6 @@ impl Detector {
             return;
         }
         self.knowledge.learn(event);
-        if self.resumed.repeats(event) && joined.index == 0 {
-            unit.payload.begins_inside(event.fingerprint);
-        }
         if self.tools.are_at_work(event) {
             unit.payload.work_of_tool();
         }
@@ -200,6 +197,9 @@ impl Detector {
         } else {
             Vec::new()
         };
+        if let Some(shape) = unit.payload.ends_with() {
+            self.resumed.ended(unit.facts().id, shape);
+        }
         self.held_bytes -= unit.payload.charged_bytes.min(self.held_bytes);
         unit.payload.charged_bytes = 0;
         self.cut += u64::from(unit.payload.is_cut());
@@ -293,6 +293,11 @@ impl Detector {
             database: Arc::clone(&unit.facts().database),
             queries: unit.payload.statements,
         };
+        if let Some(shape) = unit.payload.begins_with()
+            && self.resumed.goes_on(unit.facts().id, shape)
+        {
+            unit.payload.begins_inside(shape);
+        }
         let verdicts = judge::judge(&scene, &unit.payload, &self.knowledge, &self.settings);
         let mut place = Where {
             unit: unit.id(),

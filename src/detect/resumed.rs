@@ -5,25 +5,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{QueryEvent, SessionId};
+use crate::event::SessionId;
 use crate::sql::Fingerprint;
 
 /// Connections remembered; the oldest gives way.
 const CONNECTIONS_MAX: usize = 10_000;
 
-/// The last shape of each connection.
+/// The shape that the last unit of each connection ended with.
 #[derive(Debug, Default)]
 pub(super) struct Resumed {
     last: BTreeMap<SessionId, Fingerprint>,
 }
 
 impl Resumed {
-    /// Takes a statement; whether it has the shape of the connection's statement before it.
-    pub(super) fn repeats(&mut self, event: &QueryEvent) -> bool {
-        let before = self.last.insert(event.facts.id, event.fingerprint);
+    /// A unit ended with a statement of this shape.
+    pub(super) fn ended(&mut self, session: SessionId, shape: Fingerprint) {
+        self.last.insert(session, shape);
         if self.last.len() > CONNECTIONS_MAX {
             self.last.pop_first();
         }
-        before == Some(event.fingerprint)
+    }
+
+    /// Whether a unit that begins with this shape goes on with what the connection's last unit ended with.
+    pub(super) fn goes_on(&self, session: SessionId, shape: Fingerprint) -> bool {
+        self.last.get(&session) == Some(&shape)
     }
 }
