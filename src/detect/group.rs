@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use super::knowledge::Named;
 use super::source::Source;
 use super::strays::Stray;
-use super::track::{History, Past, Step, Track};
+use super::track::{History, Past, SlotValues, Step, Track};
 use crate::event::{Constant, ConstantCount, Moment, QueryEvent, RowColumns, Shape};
 use crate::sql::facts::{Facts, Operand};
 use crate::sql::value::ValueHash;
@@ -226,7 +226,7 @@ impl Group {
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
         self.several += u64::from(flow.constants.iter().any(is_several));
         self.note_values(flow.values, member.writes);
-        let values: Box<[_]> = self
+        let values: SlotValues = self
             .slots
             .iter()
             .map(|slot| value(&flow.constants, slot))

@@ -10,7 +10,7 @@ use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge};
 use super::source::Source;
 use super::strays::Taken;
-use super::track::Step;
+use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
 use crate::sql::{Fingerprint, Verb, VerbClass};
@@ -323,6 +323,7 @@ impl Loops {
     ) -> bool {
         let (tracks, rows) = self.search(index, knowledge, database);
         let source = tracks.first().map(|track| track.source);
+        self.follow_columns(&tracks);
         if let Some(group) = self.groups.get_mut(index) {
             group.searched(tracks);
         }
@@ -335,6 +336,19 @@ impl Loops {
             }
         }
         true
+    }
+
+    fn follow_columns(&mut self, tracks: &[Track]) {
+        for track in tracks {
+            let columns = [Some((track.source, track.key)), track.own];
+            for (source, key) in columns.into_iter().flatten() {
+                if let Some(source) = self.sources.get_mut(source) {
+                    let held = source.held_bytes();
+                    source.follow(key);
+                    self.held_bytes += source.held_bytes().saturating_sub(held);
+                }
+            }
+        }
     }
 
     /// A shape goes on with another group: the loop before it is over.

@@ -23,6 +23,7 @@ mod findings;
 mod forward;
 mod group;
 mod ignore;
+mod index;
 mod judge;
 mod knowledge;
 mod loops;

@@ -6,12 +6,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::index::Index;
 use crate::event::{Moment, RowColumns, RowKeys, Shape};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash};
 
 /// Columns looked at of one shape, whatever the results carry.
 const COLUMNS_MAX: usize = 64;
+
+/// From so many rows on a column that values are looked for in is worth an index.
+const INDEXED_FROM: usize = 64;
 
 /// Results of one query shape.
 #[derive(Debug)]
@@ -23,6 +27,10 @@ pub(super) struct Source {
     keys: VecDeque<Option<ValueHash>>,
     first_row: u64,
     batches: VecDeque<Batch>,
+    /// The columns that loops run along, by their place in `columns.keys`.
+    followed: Vec<usize>,
+    /// Those of them that have an index.
+    indexes: Vec<Index>,
     /// The cursors that are open, and so enclose what happens now.
     pub open_cursor: Option<NameHash>,
 }
@@ -58,6 +66,8 @@ impl Source {
             keys: VecDeque::new(),
             first_row: 0,
             batches: VecDeque::new(),
+            followed: Vec::new(),
+            indexes: Vec::new(),
             open_cursor: None,
         }
     }
@@ -77,8 +87,9 @@ impl Source {
         if width == 0 || keys.rows == 0 {
             return;
         }
+        let first_row = self.end();
         self.batches.push_back(Batch {
-            first_row: self.end(),
+            first_row,
             rows: keys.rows,
             at,
             index,
@@ -86,11 +97,62 @@ impl Source {
         });
         self.keys
             .extend(keys.keys.iter().take(keys.rows as usize * width));
+        self.index_rows(first_row);
+        self.begin_indexes();
+    }
+
+    /// A loop runs along this column: values will be looked for in it.
+    pub(super) fn follow(&mut self, key: usize) {
+        if !self.followed.contains(&key) {
+            self.followed.push(key);
+            self.begin_indexes();
+        }
+    }
+
+    fn begin_indexes(&mut self) {
+        let is_long = self.keys.len() >= INDEXED_FROM * self.width();
+        if !is_long || self.indexes.len() == self.followed.len() {
+            return;
+        }
+        for key in &self.followed {
+            if self.indexes.iter().any(|index| index.key == *key) {
+                continue;
+            }
+            let mut index = Index::new(*key);
+            for row in self.first_row..self.end() {
+                if let Some(value) = self.value(*key, row) {
+                    index.add(row, value);
+                }
+            }
+            self.indexes.push(index);
+        }
+    }
+
+    /// Adds the rows from `first` on to the indexes.
+    fn index_rows(&mut self, first: u64) {
+        let mut indexes = std::mem::take(&mut self.indexes);
+        for index in &mut indexes {
+            for row in first..self.end() {
+                if let Some(value) = self.value(index.key, row) {
+                    index.add(row, value);
+                }
+            }
+        }
+        self.indexes = indexes;
     }
 
     /// Forgets the oldest result; how many hashes that freed, or `None` when there is none.
     pub(super) fn forget_oldest(&mut self) -> Option<usize> {
         let batch = self.batches.pop_front()?;
+        let mut indexes = std::mem::take(&mut self.indexes);
+        for index in &mut indexes {
+            for row in batch.first_row..batch.end() {
+                if let Some(value) = self.value(index.key, row) {
+                    index.forget(row, value);
+                }
+            }
+        }
+        self.indexes = indexes;
         let freed = (batch.rows as usize * self.width()).min(self.keys.len());
         self.keys.drain(..freed);
         self.first_row = batch.end();
@@ -114,6 +176,7 @@ impl Source {
         size_of::<Source>()
             + self.keys.capacity() * 8
             + self.batches.capacity() * size_of::<Batch>()
+            + self.indexes.iter().map(Index::held_bytes).sum::<usize>()
     }
 
     /// Rows that the largest of its results has.
@@ -149,17 +212,22 @@ impl Source {
 
     /// The first row from `from` on (and before `to`) with this value.
     pub(super) fn find(&self, key: usize, value: ValueHash, from: u64, to: u64) -> Option<u64> {
-        let from = from.max(self.first_row);
-        let skip = usize::try_from(from - self.first_row).ok()?;
-        let count = usize::try_from(to.min(self.end()).saturating_sub(from)).ok()?;
+        let mut from = from.max(self.first_row);
+        if let Some(index) = self.indexes.iter().find(|index| index.key == key) {
+            let rows = index.get(value)?;
+            if rows.last < from {
+                return None;
+            }
+            from = from.max(rows.first);
+        }
         let width = self.width().max(1);
-        self.keys
-            .iter()
-            .skip(skip.checked_mul(width)? + key)
-            .step_by(width)
-            .take(count)
-            .position(|found| *found == Some(value))
-            .map(|offset| from + offset as u64)
+        let skipped = usize::try_from(from - self.first_row).ok()?;
+        let mut place = skipped.checked_mul(width)?.checked_add(key)?;
+        (from..to.min(self.end())).find(|_| {
+            let found = self.keys.get(place) == Some(&Some(value));
+            place += width;
+            found
+        })
     }
 
     /// Rows between two numbers whose value is there, and whose value is NULL.
@@ -174,5 +242,61 @@ impl Source {
             }
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{Held, RowColumn};
+    use crate::sql::value::ValueKey;
+
+    fn result(values: &[Option<u8>]) -> RowKeys {
+        let hash = |value: &Option<u8>| value.map(|value| ValueKey::fixed(1).int(i64::from(value)));
+        let column = RowColumn {
+            name: "id".into(),
+            table_oid: 1,
+            attribute: 1,
+            type_oid: 23,
+        };
+        RowKeys {
+            columns: Arc::new(RowColumns {
+                all: Box::new([column]),
+                keys: Box::new([0]),
+            }),
+            keys: values.iter().map(hash).collect(),
+            rows: u32::try_from(values.len()).expect("few"),
+            rows_total: values.len() as u64,
+            held: Held::default(),
+        }
+    }
+
+    proptest! {
+        /// With an index the same rows are found as without.
+        #[test]
+        fn an_index_changes_no_answer(
+            results in prop::collection::vec(prop::collection::vec(prop::option::of(0u8..60), 1..60), 1..8),
+            forgotten in 0usize..6,
+            value in 0u8..64,
+            from in 0u64..300,
+            to in 0u64..300,
+        ) {
+            let value = ValueKey::fixed(1).int(i64::from(value));
+            let mut plain = Source::new(Fingerprint(1), None, &result(&[]));
+            let mut followed = Source::new(Fingerprint(1), None, &result(&[]));
+            followed.follow(0);
+            for (index, rows) in results.iter().enumerate() {
+                for source in [&mut plain, &mut followed] {
+                    source.add(&result(rows), Moment(index as u64), 0, None);
+                    if index < forgotten {
+                        source.forget_oldest();
+                    }
+                }
+            }
+            prop_assert_eq!(plain.find(0, value, from, to), followed.find(0, value, from, to));
+            prop_assert_eq!(plain.find(0, value, 0, u64::MAX), followed.find(0, value, 0, u64::MAX));
+        }
     }
 }

@@ -152,8 +152,11 @@ fn is_stray(group: &Group, loops: &Loops, event: &QueryEvent) -> bool {
         let slot = group.slots.get(track.slot)?;
         let value = value(&flow.constants, slot)?;
         let source = loops.sources.get(track.source)?;
-        let unknown = !track.knows(&loops.sources, value);
-        Some(unknown || (track.peek(source, value) != Step::InOrder && another_list()))
+        Some(match track.peek(source, value) {
+            Step::InOrder => false,
+            Step::OutOfOrder => another_list(),
+            Step::Missed => !track.is_chained(&loops.sources, value) || another_list(),
+        })
     };
     !group.tracks.is_empty()
         && group

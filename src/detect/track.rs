@@ -1,6 +1,8 @@
 //! Whether the values of a loop run along one column of one source.
 
 use super::source::Source;
+use smallvec::SmallVec;
+
 use crate::event::Moment;
 use crate::sql::value::ValueHash;
 
@@ -75,14 +77,6 @@ impl Track {
         }
     }
 
-    /// Whether its column (or an earlier child's own row) has the value at all.
-    pub(super) fn knows(&self, sources: &[Source], value: ValueHash) -> bool {
-        sources
-            .get(self.source)
-            .is_some_and(|source| source.find(self.key, value, 0, u64::MAX).is_some())
-            || self.is_chained(sources, value)
-    }
-
     /// Takes the next value; says which row gave it.
     pub(super) fn take(
         &mut self,
@@ -147,7 +141,7 @@ impl Track {
     }
 
     /// Whether an earlier child's own row names the value.
-    fn is_chained(&self, sources: &[Source], value: ValueHash) -> bool {
+    pub(super) fn is_chained(&self, sources: &[Source], value: ValueHash) -> bool {
         self.own.is_some_and(|(own, key)| {
             sources
                 .get(own)
@@ -228,8 +222,11 @@ pub(super) struct Past {
     /// Its number among the unit's statements.
     pub index: u32,
     pub requested_at: Moment,
-    pub values: Box<[Option<ValueHash>]>,
+    pub values: SlotValues,
 }
+
+/// The values of one member's slots: look-ups have one or two.
+pub(super) type SlotValues = SmallVec<[Option<ValueHash>; 2]>;
 
 /// Members kept: enough to tell a run of values from chance.
 const HISTORY_MAX: usize = 48;

@@ -148,6 +148,9 @@ pub struct SessionTap {
     charged_bytes: usize,
 }
 
+/// Steps of the account of all sessions' bytes.
+const CHARGE_BYTES: usize = 1024;
+
 thread_local! {
     /// Connections belong to one thread for life, and the tap never waits: one scratch serves them all.
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
@@ -233,8 +236,9 @@ impl Tap for SessionTap {
         }
         self.sink.show(session, at);
         let held_bytes = session.held_bytes();
-        if held_bytes != self.charged_bytes {
-            self.charge(held_bytes);
+        // In steps: an account that all workers share is not for what a query takes and gives back at once.
+        if held_bytes > self.charged_bytes || held_bytes + 2 * CHARGE_BYTES < self.charged_bytes {
+            self.charge(held_bytes.next_multiple_of(CHARGE_BYTES));
             if self.shared.session_bytes() > self.shared.session_bytes_max.load(Ordering::Relaxed) {
                 self.switch_off("session_memory_full", at);
             }

@@ -34,9 +34,16 @@ pub(super) enum Lifetime {
     Session,
 }
 
+/// How far an Execute runs its portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runs {
+    ToItsEnd,
+    InParts,
+}
+
 /// What a [`Bounded`] keeps.
 trait Entry {
-    /// Bytes that it holds beside its own size; they do not change while it is kept.
+    /// Bytes that it holds beside its own size; only [`Bounded::change`] changes them while it is kept.
     fn heap_bytes(&self) -> usize;
 }
 
@@ -78,6 +85,16 @@ impl<V: Entry> Bounded<V> {
             *last = used;
             value
         })
+    }
+
+    /// Changes an entry, and keeps the account of its bytes.
+    fn change<R>(&mut self, name: NameHash, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let value = self.get(name)?;
+        let before = value.heap_bytes();
+        let result = change(value);
+        let after = value.heap_bytes();
+        self.heap_bytes = self.heap_bytes - before + after;
+        Some(result)
     }
 
     /// Puts `value` in; returns what it replaced and what had to go to make room.
@@ -169,6 +186,21 @@ impl Catalog {
 
     pub(super) fn portal(&mut self, name: NameHash) -> Option<&mut Portal> {
         self.portals.get(name)
+    }
+
+    /// What an Execute of the portal asks for. One that runs to its end takes the values with it: nearly all do, and
+    /// the portal has no further use for them.
+    pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<Asked> {
+        match runs {
+            Runs::InParts => self.portals.get(name).map(|portal| portal.asked.clone()),
+            Runs::ToItsEnd => self.portals.change(name, |portal| {
+                let flow = portal.asked.flow.take();
+                Asked {
+                    flow,
+                    ..portal.asked.clone()
+                }
+            }),
+        }
     }
 
     /// Opens a portal. Returns the unfinished one that it replaced, and an unfinished one that had to go to make room.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::catalog::{Lifetime, Portal};
+use super::catalog::{Lifetime, Portal, Runs};
 use super::parameters::{BindReader, Formats, Prepared};
 use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
@@ -384,10 +384,15 @@ impl<S: Sink> Frontend<'_, S> {
     }
 
     fn execute(&mut self, header: Header, body: &[u8]) -> Option<()> {
-        let (name, _) = message::cstring(body)?;
+        let (name, rows_max) = message::cstring(body)?;
         let portal = wire_name(name);
-        let asked = match self.conversation.catalog.portal(portal) {
-            Some(portal) => portal.asked.clone(),
+        // With a limit of rows it may be suspended, and run again.
+        let runs = match rows_max.first_chunk::<4>() {
+            Some([0, 0, 0, 0]) => Runs::ToItsEnd,
+            Some(_) | None => Runs::InParts,
+        };
+        let asked = match self.conversation.catalog.execute(portal, runs) {
+            Some(asked) => asked,
             None => self.unseen(name)?,
         };
         let bytes =

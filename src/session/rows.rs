@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use super::columns::Described;
 use super::{Settings, Sink, types};
-use crate::event::{Keys, RowColumn, RowColumns, RowKeys};
+use crate::event::{Held, Keys, RowColumn, RowColumns, RowKeys};
 use crate::sql::value::{KEY_BYTES_MAX, ValueHash, ValueKey};
 use crate::wire::fields::{FIELD_BYTES_MAX, FieldReceiver, Fields};
 use crate::wire::frame::{Rest, Want};
 
 const _: () = assert!(KEY_BYTES_MAX == FIELD_BYTES_MAX, "a key comes in one piece");
-
-/// What a result on its way to the analysis takes beside its hashes: its own fields, its share of an event.
-const RESULT_BYTES: usize = 128;
 
 /// Rows whose description is known.
 #[derive(Debug)]
@@ -130,7 +127,11 @@ impl Results {
         };
         let mut keys = open.keys;
         keys.shrink_to_fit();
-        let held = sink.hold(RESULT_BYTES + keys.len() * size_of::<Option<ValueHash>>())?;
+        // What has no memory of its own is bounded by the places that events wait in.
+        let held = match keys.spilled() {
+            true => sink.hold(keys.len() * size_of::<Option<ValueHash>>())?,
+            false => Held::default(),
+        };
         Some(RowKeys {
             columns: open.columns,
             keys,

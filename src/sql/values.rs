@@ -281,5 +281,10 @@ fn integer(raw: &[u8], sign: Sign) -> Option<i64> {
 
 /// The number of `$n`.
 fn parameter(raw: &[u8]) -> Option<u16> {
-    std::str::from_utf8(raw.get(1..)?).ok()?.parse().ok()
+    let digits = raw.get(1..).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0u16, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        let number = number.checked_mul(10)?.checked_add(u16::from(digit))?;
+        (digit <= 9).then_some(number)
+    })
 }

@@ -200,8 +200,14 @@ fn the_account_of_all_sessions_has_an_end() {
     assert_eq!(room.shared.session_bytes(), 0);
 }
 
-const ROWS: &[u8] = b"T\0\0\0\x1a\0\x01a\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0\
-    D\0\0\0\x0b\0\x01\0\0\0\x017";
+const COLUMNS: &[u8] =
+    b"T\0\0\0\x1a\0\x01a\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
+const ROW: &[u8] = b"D\0\0\0\x0b\0\x01\0\0\0\x017";
+
+/// An answer with so many rows of one key each.
+fn rows(count: usize) -> Vec<u8> {
+    [COLUMNS, &ROW.repeat(count), ANSWER].concat()
+}
 
 #[test]
 fn results_on_their_way_have_one_account_and_give_back_what_they_took() {
@@ -211,7 +217,7 @@ fn results_on_their_way_have_one_account_and_give_back_what_they_took() {
     tap.relayed(UPSTREAM, LOGIN, Moment(1));
     for at in 2..6 {
         tap.relayed(CLIENT, QUERY, Moment(at));
-        tap.relayed(UPSTREAM, &[ROWS, ANSWER].concat(), Moment(at));
+        tap.relayed(UPSTREAM, &rows(20), Moment(at));
     }
     let ring = room.observer.ring();
     let mut results = 0;
@@ -230,6 +236,27 @@ fn results_on_their_way_have_one_account_and_give_back_what_they_took() {
     );
     assert!(room.shared.flow.bytes.load(Ordering::Relaxed) > 0);
     drop(events);
+    assert_eq!(room.shared.flow.bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_result_without_memory_of_its_own_needs_no_room_in_the_account() {
+    let room = room(1 << 20, u64::MAX);
+    room.shared.flow.bytes_max.store(0, Ordering::Relaxed);
+    let mut tap = room.observer.open(start(1));
+    tap.relayed(UPSTREAM, LOGIN, Moment(1));
+    for (at, count) in [(2, 1), (3, 8), (4, 9)] {
+        tap.relayed(CLIENT, QUERY, Moment(at));
+        tap.relayed(UPSTREAM, &rows(count), Moment(at));
+    }
+    let ring = room.observer.ring();
+    let kept: Vec<_> = std::iter::from_fn(|| ring.pop())
+        .map(|event| match event {
+            Observed::Query(event) => event.flow.is_some_and(|flow| flow.result.is_some()),
+            _ => false,
+        })
+        .collect();
+    assert_eq!(kept, [true, true, false]);
     assert_eq!(room.shared.flow.bytes.load(Ordering::Relaxed), 0);
 }
 

@@ -350,8 +350,8 @@ fn a_result_that_finds_no_room_is_left_out() {
             2,
             &[
                 columns(&[("id", INT4)]),
-                texts(&[Some("1")]),
-                complete("SELECT 1"),
+                texts(&[Some("1")]).repeat(20),
+                complete("SELECT 20"),
                 ready(b'I'),
             ]
             .concat(),
