@@ -89,7 +89,9 @@ impl<'a> Court<'a> {
     }
 
     fn duplicates(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
-        if self.loops.is_tool() {
+        // With a boundary of its own a unit is one request, whatever it repeats.
+        let is_vague = !self.scene.evidence.is_hard();
+        if self.loops.is_tool() || (is_vague && duplicate::is_page_again(&self.loops.groups)) {
             return;
         }
         for group in &self.loops.groups {

@@ -253,8 +253,8 @@ mod tests {
     use crate::event::{Held, RowColumn};
     use crate::sql::value::ValueKey;
 
-    fn result(values: &[Option<u8>]) -> RowKeys {
-        let hash = |value: &Option<u8>| value.map(|value| ValueKey::fixed(1).int(i64::from(value)));
+    fn result(key: ValueKey, values: &[Option<u8>]) -> RowKeys {
+        let hash = |value: &Option<u8>| value.map(|value| key.int(i64::from(value)));
         let column = RowColumn {
             name: "id".into(),
             table_oid: 1,
@@ -283,13 +283,14 @@ mod tests {
             from in 0u64..300,
             to in 0u64..300,
         ) {
-            let value = ValueKey::fixed(1).int(i64::from(value));
-            let mut plain = Source::new(Fingerprint(1), None, &result(&[]));
-            let mut followed = Source::new(Fingerprint(1), None, &result(&[]));
+            let key = ValueKey::random();
+            let value = key.int(i64::from(value));
+            let mut plain = Source::new(Fingerprint(1), None, &result(key, &[]));
+            let mut followed = Source::new(Fingerprint(1), None, &result(key, &[]));
             followed.follow(0);
             for (index, rows) in results.iter().enumerate() {
                 for source in [&mut plain, &mut followed] {
-                    source.add(&result(rows), Moment(index as u64), 0, None);
+                    source.add(&result(key, rows), Moment(index as u64), 0, None);
                     if index < forgotten {
                         source.forget_oldest();
                     }

@@ -182,3 +182,40 @@ fn a_loop_that_a_pause_has_cut() {
     story.quiet();
     assert_eq!(story.found().len(), 0);
 }
+
+/// One connection of a pool serves request after request, and nothing tells where one begins.
+fn asked_again(statements: &[&str], times: usize, gap_ms: u64) -> Story {
+    let other = r#"SELECT "shop_tag"."id" FROM "shop_tag""#;
+    let mut story = Story::new();
+    story.run(other, &[], &column(&[1]));
+    story.pause(200);
+    for _ in 0..times {
+        for statement in statements {
+            story.run(statement, &[], &column(&[1, 2]));
+        }
+        story.pause(gap_ms);
+    }
+    story.pause(200);
+    story.run(other, &[], &column(&[1]));
+    story.close();
+    story
+}
+
+#[test]
+fn a_page_that_requests_ask_for_at_once_repeats_nothing() {
+    let categories = r#"SELECT "shop_category"."id" FROM "shop_category""#;
+    let settings = r#"SELECT "shop_setting"."id" FROM "shop_setting""#;
+    assert_eq!(asked_again(&[categories], 4, 6).found().len(), 0);
+    assert_eq!(asked_again(&[categories, settings], 4, 1).found().len(), 0);
+}
+
+#[test]
+fn what_repeats_as_fast_as_a_loop_does_is_one() {
+    let categories = r#"SELECT "shop_category"."id" FROM "shop_category""#;
+    let story = asked_again(&[categories], 4, 0);
+    let finding = story.only();
+    assert_eq!(
+        (finding.kind, finding.confidence),
+        (Kind::Duplicate, Confidence::Likely)
+    );
+}

@@ -200,8 +200,7 @@ fn the_account_of_all_sessions_has_an_end() {
     assert_eq!(room.shared.session_bytes(), 0);
 }
 
-const COLUMNS: &[u8] =
-    b"T\0\0\0\x1a\0\x01a\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
+const COLUMNS: &[u8] = b"T\0\0\0\x1a\0\x01a\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
 const ROW: &[u8] = b"D\0\0\0\x0b\0\x01\0\0\0\x017";
 
 /// An answer with so many rows of one key each.
