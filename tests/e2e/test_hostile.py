@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from hostile import after_login, before_login, from_server
@@ -22,11 +23,11 @@ AFTER_LOGIN = list(after_login.cases())
 FROM_SERVER = list(from_server.cases())
 GROWTH_MAX = 64_000_000
 HEALTHY_WITHIN_S = 5.0
-# What PgBouncer and others got wrong and what can reach a proxy that holds no passwords and has no console.
+# What PgBouncer and others got wrong; an expired password (CVE-2025-2291) has a test of its own.
 KNOWN_HOLES = (
-    "CVE-2012-4575", "CVE-2021-3935", "CVE-2021-23214", "CVE-2021-23222", "CVE-2021-43766", "CVE-2025-12819",
-    "CVE-2026-6479", "CVE-2026-6664", "CVE-2026-6665", "CVE-2026-6666", "CVE-2026-107348", "CVE-2026-107349",
-    "CVE-2026-107350", "PgBouncer 1.5.5", "#822", "#1459",
+    "CVE-2012-4575", "CVE-2015-6817", "CVE-2021-3935", "CVE-2021-23214", "CVE-2021-23222", "CVE-2021-43766",
+    "CVE-2025-12819", "CVE-2026-6479", "CVE-2026-6664", "CVE-2026-6665", "CVE-2026-6666", "CVE-2026-6667",
+    "CVE-2026-107348", "CVE-2026-107349", "CVE-2026-107350", "PgBouncer 1.5.5", "#822", "#1459",
 )  # fmt: skip
 
 
@@ -174,6 +175,21 @@ def test_a_sample_of_the_servers(two_upstreams, sink, hostile_server):
         sink,
         hostile_server,
     )
+
+
+@pytest.mark.smoke
+def test_an_expired_password_is_refused(pgprism, postgres):
+    """CVE-2025-2291: who keeps passwords forgets that they expire; here PostgreSQL alone knows them."""
+    postgres.sql("CREATE ROLE expired LOGIN PASSWORD 'once good' VALID UNTIL '2000-01-01'")
+    try:
+        said = []
+        for endpoint in (postgres.address.endpoint, pgprism.endpoint):
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed") as refused:
+                psycopg.connect(postgres.address.at(endpoint).conninfo(user="expired", password="once good"))
+            said.append(str(refused.value).rpartition("FATAL:")[2])
+        assert said[0] == said[1]
+    finally:
+        postgres.sql("DROP ROLE expired")
 
 
 def test_before_login(hostile_proxy, postgres, sink):

@@ -32,6 +32,7 @@ def cases() -> Iterator[Case]:
     yield from _versions()
     yield from _options()
     yield from _names()
+    yield from _consoles()
     yield from _terminators()
     yield from _second_startups()
     yield from _passwords()
@@ -188,6 +189,19 @@ def _names() -> Iterator[Case]:
             parameters(*given),
             reference="CVE-2025-12819" if name == "search_path" else None,
         )
+
+
+def _consoles() -> Iterator[Case]:
+    """A pooler has a database of its own with commands for its administrator, and asks a table for passwords."""
+    for name in ("pgbouncer", "pgcat", "pgdog", "console", "pgprism"):
+        command = startup("raw", name) + query("SHUTDOWN")
+        yield case(f"a command for the console `{name}`", command, reference="CVE-2026-6667")
+    yield case(
+        "a user that nobody knows",
+        startup('nobody"; --', "postgres"),
+        likeness=Likeness.SQLSTATE,
+        reference="CVE-2015-6817",
+    )
 
 
 def _terminators() -> Iterator[Case]:
