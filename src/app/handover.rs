@@ -21,7 +21,7 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -33,7 +33,7 @@ use rustix::net::{
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::sockets::{Offer, OfferedAddress, Offers};
 
@@ -41,6 +41,9 @@ use super::sockets::{Offer, OfferedAddress, Offers};
 const VARIABLE: &str = "PGPRISM_HANDOVER";
 /// How long a successor may take to start. It resolves no name and waits for no upstream.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a successor that has given up may take to end.
+const END_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long a successor waits for each word of its predecessor, which says them one after the other.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest message: a name of 63 bytes and an address.
@@ -162,18 +165,33 @@ impl Successor {
         let pid = self.pid();
         match timeout(READY_WITHIN, self.link.read(&mut word)).await {
             Ok(Ok(count)) if &word[..count] == READY => Ok(()),
-            Ok(_) => {
-                // It closes its end by ending: this does not change how it ended.
-                let _ = self.child.kill();
-                let status = self.child.wait()?.to_string();
-                Err(HandoverError::Ended { pid, status })
-            }
+            // It has closed its end: it says why, and ends.
+            Ok(_) => match timeout(END_WITHIN, self.ended()).await {
+                Ok(status) => Err(HandoverError::Ended {
+                    pid,
+                    status: status?.to_string(),
+                }),
+                Err(_) => {
+                    let _ = self.child.kill();
+                    let status = self.child.wait()?.to_string();
+                    Err(HandoverError::Ended { pid, status })
+                }
+            },
             Err(_) => {
                 let _ = self.child.kill();
                 self.child.wait()?;
                 let within = READY_WITHIN;
                 Err(HandoverError::Late { pid, within })
             }
+        }
+    }
+
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -38,6 +38,10 @@ const PROTOCOL_VIOLATION: SqlState = SqlState(*b"08P01");
 const ADMIN_SHUTDOWN: SqlState = SqlState(*b"57P01");
 const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
 
+/// A client that is told in the same breath as ReadyForQuery may take the reason for a notice, as libpq does, and show
+/// nothing but the end.
+const APART: Duration = Duration::from_millis(20);
+
 /// How long a client that was told why it is closed has to read it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -351,6 +355,7 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
         }
         SessionEnd::Overdue(Overdue::Old(limit)) => {
             figures.count_error(ConnectionError::SessionMax);
+            tokio::time::sleep(APART).await;
             (
                 ADMIN_SHUTDOWN,
                 format!("terminating connection: open for {limit:?}, the limit"),

@@ -27,6 +27,12 @@ pub(super) enum Overdue {
     Old(Duration),
 }
 
+/// A session that is old enough is ended in a pause of this length, so that a request is not cut between two of its
+/// statements;
+const OLD_REST: Duration = Duration::from_millis(100);
+/// without such a pause it may grow older by this part of the limit.
+const OLDER_BY: u64 = 8;
+
 /// Between two sweeps without a limit: only to notice that a reload has set one.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -51,7 +57,12 @@ impl Sweep {
         let exceeds = |limit_ns: Option<u64>, since: Moment| {
             limit_ns.filter(|limit_ns| self.at.since(since) >= *limit_ns)
         };
+        let rests = self.at.since(last_read_at) >= nanoseconds(OLD_REST);
+        let much_older = |limit_ns: u64| {
+            self.at.since(accepted_at) >= limit_ns.saturating_add(limit_ns / OLDER_BY)
+        };
         let old = exceeds(self.session_max_ns, accepted_at)
+            .filter(|limit_ns| rests || much_older(*limit_ns))
             .map(|limit_ns| Overdue::Old(Duration::from_nanos(limit_ns)));
         old.or_else(|| {
             exceeds(self.client_idle_ns, last_read_at)
@@ -98,6 +109,11 @@ mod tests {
             sweep(Some(3 * second), Some(9 * second)).overdue(accepted, read),
             old
         );
+        // A busy one has a little more time.
+        let busy = Moment(10 * second - 1);
+        assert_eq!(sweep(None, Some(9 * second)).overdue(accepted, busy), None);
+        let old = Some(Overdue::Old(Duration::from_secs(8)));
+        assert_eq!(sweep(None, Some(8 * second)).overdue(accepted, busy), old);
         // What happened after the sweep is not overdue by it.
         assert_eq!(
             sweep(Some(1), Some(1)).overdue(Moment(11 * second), Moment(12 * second)),
