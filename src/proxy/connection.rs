@@ -297,7 +297,9 @@ enum SessionEnd {
 async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     let figures = Arc::clone(&session.meter.figures);
     let may_tell = session.can_be_told();
-    let is_finished = session.relay.client_is_finished();
+    // What ended it was said and may still be unread: a reset would take that away.
+    let has_its_end = session.relay.client_is_finished()
+        || (session.relay.client_is_open() && session.rest() == Rest::Over);
     let now = session.clock().now();
     session.watch.closed(now);
     if let SessionEnd::Relay(End::Lost {
@@ -369,8 +371,7 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     drop(upstream);
     if may_tell {
         say_goodbye(client, &error_response(sqlstate, &text)).await;
-    } else if is_finished {
-        // The upstream had closed before it was written to: the client has its FIN and may still be reading.
+    } else if has_its_end {
         say_goodbye(client, &[]).await;
     } else {
         client.reset();
@@ -494,7 +495,7 @@ impl<T: Taps> Session<T> {
         self.relay.client_is_open()
             && match self.watch.rest() {
                 Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => true,
-                Rest::InMessage | Rest::Unknown => false,
+                Rest::InMessage | Rest::Over | Rest::Unknown => false,
             }
     }
 
