@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo test check acceptance chaos soak python bench fuzz
+.PHONY: help setup demo lint test check acceptance chaos soak python eval bench fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,9 @@ setup: ## install whatever this machine lacks (Debian; cheap when run again)
 demo: ## a Django shop on PostgreSQL through pgprism, under load, with its report
 	@scripts/demo
 
-check: ## formatting, lints and documentation, warnings denied
+check: lint fuzz ## lint, then each fuzz target for FUZZ_SECONDS (30) seconds
+
+lint: ## formatting, lints and documentation, warnings denied
 	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -152,6 +152,15 @@ class Postgres:
             )
         )
 
+    def halt(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends the server process: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
+        self._child.send(how)
+        self._child.wait(20)
+
+    @property
+    def process(self) -> Child:
+        return self._child
+
     def processes(self) -> list[int]:
         """The server's processes, backends and all."""
         found = []
@@ -173,7 +182,9 @@ class Postgres:
         wait_until(lambda: not self.processes(), "the server's backends are gone", deadline_s=20)
 
     def start_again(self) -> None:
-        """Behind `kill`: the same data at the same port."""
+        """Behind `kill` or `halt`: the same data at the same port."""
+        # It says when it is ready; the one before said so too.
+        self.log.unlink(missing_ok=True)
         self._child = _start(self._bin, self.data, self.folder, self.port, self.log, self._settings)
 
     def stop(self) -> None:
