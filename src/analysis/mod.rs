@@ -214,8 +214,9 @@ impl Analysis {
         match event {
             Observed::Query(event) => {
                 let detector = &results.detector;
-                let continues =
-                    |unit: &Unit<Loops>, event: &QueryEvent| detector.continues(unit, event);
+                let continues = |unit: &Unit<Loops>, event: &QueryEvent, apart| {
+                    detector.continues(unit, event, apart)
+                };
                 let joined = self
                     .units
                     .query(event, continues, &mut |unit| ended.push(unit));

@@ -248,7 +248,7 @@ pub(super) fn follow<'a>(
         match event {
             Observed::Query(event) => {
                 last = last.max(event.completed_at);
-                units.query(event, |unit, event| continues(unit, event), &mut ended);
+                units.query(event, |unit, event, _| continues(unit, event), &mut ended);
             }
             Observed::Rows(event) => {
                 last = last.max(event.completed_at);
