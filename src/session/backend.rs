@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalog::Portal;
+use super::catalog::{Portal, Runs, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::ledger::Part;
 use super::parameters::Prepared;
@@ -223,9 +223,9 @@ impl<S: Sink> Backend<'_, S> {
     fn close_complete(&mut self) {
         match self.take(|what| matches!(what, What::Close(_))) {
             Some(Awaited {
-                what: What::Close(Closing::Portal(portal)),
+                what: What::Close(Closing::Portal { previous, .. }),
                 ..
-            }) => self.report_portal(portal),
+            }) => self.report_portal(previous),
             Some(_) => {}
             None => self.out_of_step(tag::CLOSE_COMPLETE),
         }
@@ -327,7 +327,7 @@ impl<S: Sink> Backend<'_, S> {
     /// The portal returned as many rows as its Execute asked for: the query goes on with the next Execute.
     fn portal_suspended(&mut self) {
         let Some(Awaited {
-            what: What::Execute { portal, asked },
+            what: What::Execute { portal, asked, .. },
             requested,
             request_bytes,
         }) = self.take(|what| matches!(what, What::Execute { .. }))
@@ -336,6 +336,7 @@ impl<S: Sink> Backend<'_, S> {
         };
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             results,
@@ -344,7 +345,7 @@ impl<S: Sink> Backend<'_, S> {
         let mut progress =
             ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
         progress.cursor = Some(portal);
-        let open = catalog.portal(portal);
+        let open = running_portal(pipeline, catalog, portal);
         if let Some(result) = results.take(self.sink) {
             let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
             let part = Part {
@@ -392,12 +393,21 @@ impl<S: Sink> Backend<'_, S> {
             };
         };
         let (portal, asked, protocol) = match what {
-            What::Execute { portal, asked } => (Some(portal), asked, Protocol::Extended),
+            What::Execute {
+                portal,
+                asked,
+                runs,
+            } => (
+                (runs == Runs::InParts).then_some(portal),
+                asked,
+                Protocol::Extended,
+            ),
             What::Statement(asked) => (None, asked, Protocol::Simple),
             _ => return,
         };
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             ..
@@ -405,7 +415,9 @@ impl<S: Sink> Backend<'_, S> {
         let mut progress =
             ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
         ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
-        if let Some(so_far) = portal.and_then(|name| catalog.portal(name)?.progress.take()) {
+        if let Some(so_far) =
+            portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
+        {
             progress = so_far.and(&progress);
         }
         self.conversation
@@ -450,7 +462,8 @@ impl<S: Sink> Backend<'_, S> {
         results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
-            for portal in catalog.end_transaction() {
+            let ended = catalog.end_transaction(pipeline.group_answered());
+            for portal in ended.into_iter().chain(pipeline.end_transaction()) {
                 ledger.report_portal(facts, portal, self.sink);
             }
             ledger.flush(facts, self.sink);

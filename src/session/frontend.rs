@@ -365,6 +365,8 @@ impl<S: Sink> Frontend<'_, S> {
             asked,
             progress: None,
             lifetime: Lifetime::Transaction,
+            group: self.conversation.pipeline.group_asked(),
+            runs: Runs::ToItsEnd,
         };
         let (replaced, evicted) = self.conversation.catalog.open(hash, opened);
         if let Some(evicted) = evicted {
@@ -391,13 +393,18 @@ impl<S: Sink> Frontend<'_, S> {
             Some([0, 0, 0, 0]) => Runs::ToItsEnd,
             Some(_) | None => Runs::InParts,
         };
-        let asked = match self.conversation.catalog.execute(portal, runs) {
-            Some(asked) => asked,
-            None => self.unseen(name)?,
+        let (asked, runs) = match self.conversation.catalog.execute(portal, runs) {
+            Some(found) => found,
+            None => (self.unseen(name)?, Runs::ToItsEnd),
         };
         let bytes =
             std::mem::take(&mut self.conversation.requests.extended_bytes) + header.message_bytes();
-        self.push_statement(What::Execute { portal, asked }, bytes);
+        let what = What::Execute {
+            portal,
+            asked,
+            runs,
+        };
+        self.push_statement(what, bytes);
         Some(())
     }
 
@@ -409,7 +416,10 @@ impl<S: Sink> Frontend<'_, S> {
                 name,
                 previous: self.conversation.catalog.deallocate(name),
             },
-            Target::Portal => Closing::Portal(self.conversation.catalog.close(name).map(Box::new)),
+            Target::Portal => Closing::Portal {
+                name,
+                previous: self.conversation.catalog.close(name).map(Box::new),
+            },
         };
         self.push(What::Close(closing), 0);
         Some(())
