@@ -127,6 +127,7 @@ fn write_log(path: &Path, format: Format) {
         destination: Destination::File(path.to_owned()),
         format,
         queries_per_second_max: 0,
+        disk_full: false,
     };
     let clock = Clock::start();
     let mut log = SlowLog::new(settings, Arc::clone(&queue), clock, |reason| {

@@ -11,6 +11,7 @@ use crate::event::{
     ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment, Observed,
     QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
 };
+use crate::fault;
 use crate::session::{Session, Sink};
 use crate::sql::{self, Fingerprint, Verb};
 
@@ -113,7 +114,12 @@ impl Sink for WorkerSink {
 
     fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
         count(&self.status.queries);
-        self.worker().record(facts, &exchange);
+        let worker = self.worker();
+        worker.record(facts, &exchange);
+        if self.shared.panics.load(Ordering::Relaxed) {
+            fault::strike();
+        }
+        drop(worker);
         let event = QueryEvent {
             facts: Arc::clone(facts),
             sequence: exchange.sequence,
