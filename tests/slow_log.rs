@@ -79,6 +79,7 @@ fn slow_query(number: u64) -> SlowQuery {
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),
+                    parsed: pgprism::event::Parsed::yes(),
                 })),
                 truncated: false,
             },

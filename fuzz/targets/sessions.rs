@@ -15,7 +15,7 @@ use pgprism::event::{
     SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
-use pgprism::sql::{Fingerprint, Verb};
+use pgprism::sql::{Fingerprint, Verb, Written};
 use pgprism_fuzz::{let_panics_be_caught, must_not_panic};
 
 /// So that a short input reaches the queries.
@@ -35,7 +35,7 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn shape(&mut self, _: Fingerprint, _: Verb, _: &[u8]) -> Option<Arc<Shape>> {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         None
     }
 

@@ -13,7 +13,7 @@ use crate::event::{
 };
 use crate::fault;
 use crate::session::{Session, Sink};
-use crate::sql::{self, Fingerprint, Verb};
+use crate::sql::{Fingerprint, Verb, Written};
 
 /// One session's way out.
 pub(super) struct WorkerSink {
@@ -106,10 +106,14 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Sink for WorkerSink {
-    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
-        self.worker().shape(fingerprint, verb, || {
-            sql::normalize(&String::from_utf8_lossy(text))
-        })
+    fn shape(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        written: Written<'_>,
+    ) -> Option<Arc<Shape>> {
+        self.worker()
+            .shape(fingerprint, verb, || written.shown(fingerprint))
     }
 
     fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {

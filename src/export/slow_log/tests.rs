@@ -36,6 +36,7 @@ fn slow_query(text: &str) -> SlowQuery {
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),
+                    parsed: crate::event::Parsed::yes(),
                 })),
                 truncated: false,
             },
