@@ -265,6 +265,7 @@ impl Story {
             verb,
             text: text.into(),
             facts: OnceLock::from(facts),
+            parsed: crate::event::Parsed::yes(),
         });
         self.shapes
             .insert(text.to_owned(), (Arc::clone(&shape), Arc::clone(&columns)));

@@ -223,6 +223,7 @@ fn shape_of(sql: &str) -> Arc<Shape> {
                 .map_or(crate::sql::Verb::Empty, |found| found.verb),
             text: text.into(),
             facts: OnceLock::from(facts),
+            parsed: crate::event::Parsed::yes(),
         })
     };
     KNOWN.with_borrow_mut(|known| Arc::clone(known.entry(sql.to_owned()).or_insert_with(make)))
