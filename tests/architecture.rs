@@ -29,6 +29,7 @@ const ROOMS: &[(&str, Imports)] = &[
         "proxy",
         Imports::Only(&[
             "wire::startup",
+            "wire::sasl",
             "wire::SqlState",
             "event",
             "clock",
@@ -92,6 +93,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
+    ("rustls", &["src/proxy"]),
+    ("tokio_rustls", &["src/proxy"]),
     (
         "socket2",
         &["src/proxy", "src/export/http.rs", "src/app/sockets.rs"],
