@@ -80,8 +80,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["src/export"]),
     ("hyper", &["src/export"]),
     ("hyper_util", &["src/export"]),
-    ("hyper", &["src/export"]),
-    ("hyper_util", &["src/export"]),
+    ("sha2", &["src/export/http/guard.rs"]),
+    ("subtle", &["src/export/http/guard.rs"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
@@ -90,7 +90,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
-    ("socket2", &["src/proxy", "src/export/http.rs"]),
+    ("socket2", &["src/proxy", "src/export/http"]),
 ];
 
 /// Lines of a file in `src`, tests in files of their own included.

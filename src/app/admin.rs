@@ -8,6 +8,9 @@ use tokio::sync::oneshot;
 use super::AppError;
 use crate::export::http::{Access, Server, Settings};
 
+/// How much less urgent than traffic its thread is, in nice levels.
+const NICE: i32 = 5;
+
 /// The bound admin port, before it is served; `None` where the admin address is off.
 pub(super) fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, AppError> {
     let Some(address) = address else {
@@ -57,6 +60,8 @@ impl Admin {
         let thread = std::thread::Builder::new()
             .name("pgprism-admin".to_owned())
             .spawn(move || {
+                // On Linux this is the thread's own; where it fails the thread is as urgent as any.
+                let _ = rustix::process::nice(NICE);
                 runtime.block_on(async {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
