@@ -192,6 +192,10 @@ impl IntoResponse for ApiError {
             ApiError::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            // Where a body ends is not known, or not waited for.
+            ApiError::NoLength | ApiError::BodyTooLong(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             _ => {}
         }
         response
