@@ -115,6 +115,7 @@ class Postgres:
         self.log = self.folder / "server.log"
         _copy_template(self._bin, self.data)
         self.port = free_port()
+        self._settings = settings
         self._child = _start(self._bin, self.data, self.folder, self.port, self.log, settings)
 
     @property
@@ -149,6 +150,20 @@ class Postgres:
                 " AND pid <> pg_backend_pid()"
             )
         )
+
+    def halt(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends the server process: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
+        self._child.send(how)
+        self._child.wait(20)
+
+    def start_again(self) -> None:
+        """After `halt`: the same data and port."""
+        self.log.unlink()
+        self._child = _start(self._bin, self.data, self.folder, self.port, self.log, self._settings)
+
+    @property
+    def process(self) -> Child:
+        return self._child
 
     def stop(self) -> None:
         try:
