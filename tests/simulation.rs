@@ -35,7 +35,7 @@ use world::{Summary, live};
 const FAILED_ONCE: &[(u64, &str)] = &[];
 
 /// How many seeds are run where nobody asks for more.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 fn wanted(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
