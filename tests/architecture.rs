@@ -12,6 +12,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("wire", Imports::Only(&[])),
     ("sql", Imports::Only(&[])),
     ("event", Imports::Above),
+    ("fault", Imports::Only(&[])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),
@@ -45,10 +46,11 @@ const ROOMS: &[(&str, Imports)] = &[
 const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
-const APP: [&str; 16] = [
+const APP: [&str; 17] = [
     "wire",
     "sql",
     "event",
+    "fault",
     "session",
     "aggregate",
     "unit",

@@ -182,7 +182,7 @@ fn query_finished(admin: &Admin, query: &QueryEvent, missed: u64) -> QueryFinish
     let shape = query.shape.as_deref();
     QueryFinished {
         fingerprint: query.fingerprint.to_string(),
-        query: shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text)),
+        query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),
         summary: shape.map_or_else(|| words::operation(query.verb).to_owned(), words::summary),
         operation: words::operation(query.verb),
         at: words::rfc3339(&admin.clock, query.completed_at),

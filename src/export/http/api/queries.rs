@@ -159,7 +159,7 @@ fn query_item(admin: &Admin, query: aggregate::Query) -> QueryItem {
             || words::OTHER.to_owned(),
             |shape| shape.fingerprint.to_string(),
         ),
-        query: shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text)),
+        query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),
         summary: shape.map_or_else(|| words::OTHER.to_owned(), words::summary),
         operation: shape.map_or(words::OTHER, |shape| words::operation(shape.verb)),
         tables: shape

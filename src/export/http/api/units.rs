@@ -264,7 +264,8 @@ impl UnitItem {
 
 impl StatementItem {
     fn new(record: &UnitRecord, entry: &TimelineEntry) -> StatementItem {
-        let text = entry.shape.as_ref().map_or("", |shape| &shape.text);
+        let text = entry.shape.as_ref().map(|shape| shape.shown());
+        let text = text.as_deref().unwrap_or_default();
         StatementItem {
             at_ms: words::milliseconds(entry.requested_at.since(record.started_at)),
             fingerprint: entry.fingerprint.to_string(),
