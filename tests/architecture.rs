@@ -28,6 +28,7 @@ const ROOMS: &[(&str, Imports)] = &[
         "proxy",
         Imports::Only(&[
             "wire::startup",
+            "wire::sasl",
             "wire::SqlState",
             "event",
             "clock",
@@ -90,6 +91,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
+    ("rustls", &["src/proxy"]),
+    ("tokio_rustls", &["src/proxy"]),
     ("socket2", &["src/proxy", "src/export/http.rs"]),
 ];
 

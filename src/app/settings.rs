@@ -156,10 +156,13 @@ pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings 
                 name: listener.name.as_str().into(),
                 listen: listener.listen.to_string(),
                 upstream: upstream(&listener.upstream.address),
-                tls: match listener.tls {
-                    Tls::PassThrough => TlsMode::PassThrough,
-                    // `allow` and `require` are refused when the configuration is checked.
-                    Tls::Off | Tls::Allow | Tls::Require => TlsMode::Off,
+                upstream_tls: listener.connector.clone(),
+                tls: match (listener.tls, &listener.acceptor) {
+                    (Tls::PassThrough, _) => TlsMode::PassThrough,
+                    (Tls::Allow, Some(acceptor)) => TlsMode::Allow(Arc::clone(acceptor)),
+                    (Tls::Require, Some(acceptor)) => TlsMode::Require(Arc::clone(acceptor)),
+                    // Those two always have one once the configuration is read.
+                    (Tls::Off | Tls::Allow | Tls::Require, _) => TlsMode::Off,
                 },
                 observe: config.observe && listener.observe,
             })

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::error::{ConfigError, Reason};
 use super::load::Places;
-use super::{Address, Config, Listener, Tls};
+use super::{Address, Config, Listener};
 
 /// A configuration that is accepted, but whose user should know something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +85,6 @@ impl Config {
                     "listeners.listen",
                     Reason::Twice(listener.listen.to_string()),
                 );
-            }
-            match listener.tls {
-                Tls::Off | Tls::PassThrough => {}
-                Tls::Allow => return refuse("listeners.tls", Reason::TlsNotYet("allow")),
-                Tls::Require => return refuse("listeners.tls", Reason::TlsNotYet("require")),
             }
             if let Some(address) = leads_to_itself(listener) {
                 return refuse("listeners.upstream", Reason::OwnAddress(address));

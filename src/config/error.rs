@@ -134,8 +134,19 @@ pub enum Reason {
     NotAHost(String),
     #[error("{0}")]
     Upstream(#[from] super::upstream::UpstreamError),
-    #[error("`{0}` needs TLS, which is not in this release; \"off\" and \"pass-through\" are")]
-    TlsNotYet(&'static str),
+    #[error("is needed by tls = \"{0}\"; name a file in PEM form")]
+    TlsNeeds(&'static str),
+    #[error(
+        "is needed by tls_client_verify; name a file with the certificates that sign the clients'"
+    )]
+    ClientCaMissing,
+    #[error(
+        "sslmode={0}, but tls = \"pass-through\" carries the client's own TLS, or none; let the clients ask for it, \
+         or end TLS here with tls = \"allow\" or \"require\""
+    )]
+    PassThroughTls(&'static str),
+    #[error("{0}")]
+    TlsFile(String),
     #[error("`{0}` is given to two listeners")]
     Twice(String),
     #[error(

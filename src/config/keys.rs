@@ -6,6 +6,7 @@ use super::error::Reason;
 use super::value::{Raw, Setting, quoted, words};
 use super::{Config, Listener, LogLevel, Tls};
 use crate::export::slow_log::{Destination, Format};
+use crate::proxy::tls::{ClientVerify, MinVersion};
 
 /// One setting.
 pub struct Key {
@@ -131,9 +132,19 @@ pub static KEYS: &[Key] = &[
     Key { name: "listeners.listen", flag: flag("listen", "ADDRESS"), environment: Some("PGPRISM_LISTEN"), range: None, reload: AtStart, field: EachListener(|l| &mut l.listen),
         summary: "Address that clients connect to; port 0 takes a free one" },
     Key { name: "listeners.upstream", flag: flag("upstream", "URL"), environment: Some("PGPRISM_UPSTREAM"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.upstream),
-        summary: "Where the connections go: host, port and sslmode, no user, password or database" },
-    Key { name: "listeners.tls", flag: flag("tls", "MODE"), environment: Some("PGPRISM_TLS"), range: None, reload: AtStart, field: EachListener(|l| &mut l.tls),
-        summary: "A client's wish for TLS: off (refused) or pass-through (carried, not observed)" },
+        summary: "Where the connections go: host, port and libpq's ssl parameters, no user, password or database" },
+    Key { name: "listeners.tls", flag: flag("tls", "MODE"), environment: Some("PGPRISM_TLS"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls),
+        summary: "TLS towards clients: off, allow, require, or pass-through (carried to the upstream, not observed)" },
+    Key { name: "listeners.tls_certificate", flag: flag("tls-certificate", "FILE"), environment: Some("PGPRISM_TLS_CERTIFICATE"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls_certificate),
+        summary: "Certificate that clients see, with its chain, in PEM" },
+    Key { name: "listeners.tls_key", flag: flag("tls-key", "FILE"), environment: Some("PGPRISM_TLS_KEY"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls_key),
+        summary: "Private key of that certificate, in PEM" },
+    Key { name: "listeners.tls_client_ca", flag: None, environment: Some("PGPRISM_TLS_CLIENT_CA"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls_client_ca),
+        summary: "Certificates that may sign those of clients, in PEM" },
+    Key { name: "listeners.tls_client_verify", flag: None, environment: Some("PGPRISM_TLS_CLIENT_VERIFY"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls_client_verify),
+        summary: "Ask clients for a certificate: off, optional or required" },
+    Key { name: "listeners.tls_min_version", flag: None, environment: Some("PGPRISM_TLS_MIN_VERSION"), range: None, reload: AtOnce, field: EachListener(|l| &mut l.tls_min_version),
+        summary: "Oldest version of TLS that clients may speak: 1.2 or 1.3" },
     Key { name: "listeners.observe", flag: None, environment: None, range: None, reload: AtOnce, field: EachListener(|l| &mut l.observe),
         summary: "Observe this listener's sessions" },
 
@@ -223,6 +234,8 @@ pub static KEYS: &[Key] = &[
 ];
 
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);
+words!(ClientVerify, "off" => ClientVerify::Off, "optional" => ClientVerify::Optional, "required" => ClientVerify::Required);
+words!(MinVersion, "1.2" => MinVersion::Tls12, "1.3" => MinVersion::Tls13);
 words!(Format, "stderr" => Format::Stderr, "json" => Format::Json);
 words!(
     LogLevel,

@@ -175,6 +175,7 @@ impl Config {
 
     fn finish(mut self, places: &Places<'_>) -> Result<Config, ConfigError> {
         self.check(places)?;
+        self.read_tls(places)?;
         self.read_token(places)?;
         self.read_models(places)?;
         Ok(self)

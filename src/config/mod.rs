@@ -4,7 +4,7 @@
 //! the command line's flags, the reload and the tests that compare documentation with code.
 //!
 //! *Architecture invariant:* a [`Config`] that [`Config::load`] returned is usable as it is: no room checks a setting
-//! again. Nothing here binds, connects or reads a clock; the only files read are the configuration and the token.
+//! again. Nothing here binds, connects or reads a clock; the only files read are the configuration and those it names.
 //!
 //! Start reading at [`Config`], then [`keys`].
 
@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::advise::Models;
 use crate::catalog;
 use crate::export::slow_log::{Destination, Format};
+use crate::proxy::tls::{Acceptor, ClientVerify, Connector, MinVersion};
 
 mod check;
 mod error;
@@ -25,15 +26,17 @@ mod load;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstream;
 mod value;
 
+pub use crate::proxy::tls::{Roots, SslMode};
 pub use check::Warning;
 pub use error::{ConfigError, Place, Reason};
 pub use ignore::IgnoreRule;
 pub use load::Sources;
 pub use reload::{Changes, ReloadError};
-pub use upstream::{Address, SslMode, Upstream, UpstreamError};
+pub use upstream::{Address, Upstream, UpstreamError};
 pub use value::Size;
 
 /// Everything that can be set. `docs/configuration.md` describes each key; the field of the same name is here.
@@ -109,6 +112,20 @@ pub struct Listener {
     pub upstream: Upstream,
     /// What happens to a client that asks for TLS.
     pub tls: Tls,
+    /// The certificate that clients see, and its chain; needed by [`Tls::Allow`] and [`Tls::Require`], like its key.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
+    /// Who may sign the clients' certificates.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients are asked for a certificate.
+    pub tls_client_verify: ClientVerify,
+    /// The oldest version of TLS that clients may speak.
+    pub tls_min_version: MinVersion,
+    /// What the files above held, where TLS ends here.
+    pub acceptor: Option<Arc<Acceptor>>,
+    /// What the upstream's `ssl*` parameters stand for, where they ask for TLS.
+    pub connector: Option<Arc<Connector>>,
     /// Whether its sessions are observed.
     pub observe: bool,
 }
@@ -120,9 +137,9 @@ pub enum Tls {
     Off,
     /// Its bytes go to the upstream untouched and unread.
     PassThrough,
-    /// TLS or plaintext, as the client likes. Not in this release.
+    /// TLS or plaintext, as the client likes.
     Allow,
-    /// TLS only. Not in this release.
+    /// TLS only.
     Require,
 }
 
@@ -269,6 +286,13 @@ impl Default for Listener {
             listen: SocketAddr::from(([127, 0, 0, 1], 6433)),
             upstream: Upstream::default(),
             tls: Tls::Off,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_verify: ClientVerify::Off,
+            tls_min_version: MinVersion::Tls12,
+            acceptor: None,
+            connector: None,
             observe: true,
         }
     }

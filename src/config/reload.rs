@@ -70,6 +70,20 @@ impl Config {
         if self.admin.token != new.admin.token && !at_once.contains(&token_file) {
             at_once.push(token_file);
         }
+        for (old, new) in self.listeners.iter().zip(&new.listeners) {
+            for (is_same, key) in [
+                (old.acceptor == new.acceptor, "tls_certificate"),
+                (old.connector == new.connector, "upstream"),
+            ] {
+                let prefix = format!("listeners.{}.{key}", old.name);
+                let is_told = |name: &String| {
+                    name.starts_with(&format!("listeners.{}.tls", old.name)) || *name == prefix
+                };
+                if !is_same && !at_once.iter().any(is_told) {
+                    at_once.push(prefix);
+                }
+            }
+        }
         let models = "advise.models".to_owned();
         if self.advise.map != new.advise.map && !at_once.contains(&models) {
             at_once.push(models);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Reason;
 use super::value::{Raw, Setting, quoted};
+use crate::proxy::tls::{Roots, SslMode};
 
 /// Where the upstream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,14 @@ impl Address {
         }
     }
 
+    /// The host, where it is one; `None` for a Unix socket.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Address::Tcp { host, .. } => Some(host),
+            Address::Unix { .. } => None,
+        }
+    }
+
     /// Whether it can only be this machine: a Unix socket, a loopback address, or the name `localhost`.
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -59,25 +68,21 @@ impl fmt::Display for Address {
     }
 }
 
-/// libpq's `sslmode` towards the upstream, as far as this release speaks it: all three connect in plaintext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SslMode {
-    /// Never TLS.
-    Disable,
-    /// Plaintext first.
-    Allow,
-    /// TLS where both can; this release cannot.
-    #[default]
-    Prefer,
-}
-
 /// An upstream as it was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Where it is.
     pub address: Address,
-    /// How to speak to it.
+    /// How much of TLS is asked of it.
     pub sslmode: SslMode,
+    /// Who may sign its certificate.
+    pub sslrootcert: Option<Roots>,
+    /// The certificate that we show it.
+    pub sslcert: Option<PathBuf>,
+    /// That certificate's key.
+    pub sslkey: Option<PathBuf>,
+    /// Whether its name is sent with the first message of TLS.
+    pub sslsni: bool,
 }
 
 impl Default for Upstream {
@@ -88,6 +93,10 @@ impl Default for Upstream {
                 port: 5432,
             },
             sslmode: SslMode::Prefer,
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            sslsni: true,
         }
     }
 }
@@ -114,15 +123,28 @@ pub enum UpstreamError {
     HostTwice,
     #[error("the port is not a number from 1 to 65535")]
     Port,
-    #[error("the parameter `{0}` is not known here; host, port and sslmode are")]
+    #[error(
+        "the parameter `{0}` is not known here; host, port, sslmode, sslrootcert, sslcert, sslkey and sslsni are"
+    )]
     UnknownParameter(String),
-    #[error("sslmode `{0}` is not one of disable, allow, prefer, require, verify-ca, verify-full")]
+    #[error("sslmode `{0}` is not one of disable, prefer, require, verify-ca, verify-full")]
     UnknownSslMode(String),
     #[error(
-        "{0}: TLS towards the upstream is not in this release; use sslmode=prefer on a network you trust, \
-         or tls = \"pass-through\" to carry the client's own TLS (not observed)"
+        "sslmode=allow, plaintext unless the server refuses it, is not supported; write disable, or prefer"
     )]
-    TlsNotYet(String),
+    Allow,
+    #[error(
+        "sslmode={0} needs sslrootcert: a file with the certificate that signs the server's, or system"
+    )]
+    RootMissing(SslMode),
+    #[error(
+        "sslrootcert=system trusts whoever the system trusts, so that only sslmode=verify-full makes sense"
+    )]
+    SystemRoots,
+    #[error("sslcert and sslkey belong together; give both or none")]
+    HalfIdentity,
+    #[error("sslsni is not 0 or 1")]
+    Sni,
 }
 
 /// A part of the text that may be printed: a short word, so that no password can hide in it.
@@ -166,7 +188,8 @@ impl std::str::FromStr for Upstream {
             None => None,
         };
         let mut port = url.port();
-        let mut sslmode = SslMode::default();
+        let mut sslmode = None;
+        let mut upstream = Upstream::default();
         for (name, value) in url.query_pairs() {
             match &*name {
                 "host" | "hostaddr" if host.is_some() => return Err(UpstreamError::HostTwice),
@@ -175,13 +198,21 @@ impl std::str::FromStr for Upstream {
                 }
                 "host" | "hostaddr" => host = Some(value.into_owned()),
                 "port" => port = Some(value.parse().map_err(|_| UpstreamError::Port)?),
-                "sslmode" => sslmode = read_sslmode(&value)?,
+                "sslmode" => sslmode = Some(read_sslmode(&value)?),
+                "sslrootcert" if value == "system" => upstream.sslrootcert = Some(Roots::System),
+                "sslrootcert" => upstream.sslrootcert = path(&value).map(Roots::File),
+                "sslcert" => upstream.sslcert = path(&value),
+                "sslkey" => upstream.sslkey = path(&value),
+                "sslsni" => {
+                    upstream.sslsni = match &*value {
+                        "0" => false,
+                        "1" => true,
+                        _ => return Err(UpstreamError::Sni),
+                    }
+                }
                 "user" => return Err(UpstreamError::Credentials("a user")),
                 "password" | "passfile" => return Err(UpstreamError::Credentials("a password")),
                 "dbname" => return Err(UpstreamError::Credentials("a database")),
-                name if name.starts_with("ssl") => {
-                    return Err(UpstreamError::TlsNotYet(printable(name)));
-                }
                 name => return Err(UpstreamError::UnknownParameter(printable(name))),
             }
         }
@@ -195,7 +226,7 @@ impl std::str::FromStr for Upstream {
             Some(port) => port,
             None => 5432,
         };
-        let address = if Path::new(&host).is_absolute() {
+        upstream.address = if Path::new(&host).is_absolute() {
             Address::Unix {
                 folder: PathBuf::from(host),
                 port,
@@ -203,38 +234,67 @@ impl std::str::FromStr for Upstream {
         } else {
             Address::Tcp { host, port }
         };
-        Ok(Upstream { address, sslmode })
+        upstream.sslmode = match (sslmode, &upstream.sslrootcert) {
+            (None | Some(SslMode::VerifyFull), Some(Roots::System)) => SslMode::VerifyFull,
+            (_, Some(Roots::System)) => return Err(UpstreamError::SystemRoots),
+            (Some(sslmode @ (SslMode::VerifyCa | SslMode::VerifyFull)), None) => {
+                return Err(UpstreamError::RootMissing(sslmode));
+            }
+            (sslmode, _) => sslmode.unwrap_or_default(),
+        };
+        if upstream.sslcert.is_some() != upstream.sslkey.is_some() {
+            return Err(UpstreamError::HalfIdentity);
+        }
+        Ok(upstream)
     }
+}
+
+fn path(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
 fn read_sslmode(value: &str) -> Result<SslMode, UpstreamError> {
     match value {
         "disable" => Ok(SslMode::Disable),
-        "allow" => Ok(SslMode::Allow),
+        "allow" => Err(UpstreamError::Allow),
         "prefer" => Ok(SslMode::Prefer),
-        "require" | "verify-ca" | "verify-full" => {
-            Err(UpstreamError::TlsNotYet(format!("sslmode={value}")))
-        }
+        "require" => Ok(SslMode::Require),
+        "verify-ca" => Ok(SslMode::VerifyCa),
+        "verify-full" => Ok(SslMode::VerifyFull),
         other => Err(UpstreamError::UnknownSslMode(printable(other))),
     }
 }
 
 impl fmt::Display for Upstream {
+    /// What would be read back, without what is the default anyway.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sslmode = match self.sslmode {
-            SslMode::Disable => "disable",
-            SslMode::Allow => "allow",
-            SslMode::Prefer => "prefer",
-        };
-        match &self.address {
-            Address::Tcp { .. } => write!(f, "postgres://{}?sslmode={sslmode}", self.address),
-            Address::Unix { folder, port } => {
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                query.append_pair("host", &folder.to_string_lossy());
-                query.append_pair("port", &port.to_string());
-                query.append_pair("sslmode", sslmode);
-                write!(f, "postgres:///?{}", query.finish().replace("%2F", "/"))
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Address::Unix { folder, port } = &self.address {
+            query.append_pair("host", &folder.to_string_lossy());
+            query.append_pair("port", &port.to_string());
+        }
+        query.append_pair("sslmode", self.sslmode.as_str());
+        match &self.sslrootcert {
+            Some(Roots::File(path)) => {
+                query.append_pair("sslrootcert", &path.to_string_lossy());
             }
+            Some(Roots::System) => {
+                query.append_pair("sslrootcert", "system");
+            }
+            None => {}
+        }
+        for (name, path) in [("sslcert", &self.sslcert), ("sslkey", &self.sslkey)] {
+            if let Some(path) = path {
+                query.append_pair(name, &path.to_string_lossy());
+            }
+        }
+        if !self.sslsni {
+            query.append_pair("sslsni", "0");
+        }
+        let query = query.finish().replace("%2F", "/");
+        match &self.address {
+            Address::Tcp { .. } => write!(f, "postgres://{}?{query}", self.address),
+            Address::Unix { .. } => write!(f, "postgres:///?{query}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::socket::Socket;
-use super::upstream::{self, Endpoint};
+use super::upstream::{self, Road};
 use super::{Shared, Tunables, UpstreamGauge};
 use crate::event::SessionId;
 use crate::wire::startup::CancelKey;
@@ -21,17 +21,17 @@ pub(super) struct CancelKeys(Mutex<HashMap<CancelKey, Vec<Entry>>>);
 struct Entry {
     session: SessionId,
     route: usize,
-    endpoint: Endpoint,
+    road: Road,
 }
 
 impl CancelKeys {
     /// Two servers may have given out the same key: the listener that the request came through decides then. Where it
     /// has no such session, another listener's is meant.
-    fn find(&self, route: usize, key: &CancelKey) -> Option<Endpoint> {
+    fn find(&self, route: usize, key: &CancelKey) -> Option<Road> {
         let keys = self.lock();
         let entries = keys.get(key)?;
         let own = entries.iter().find(|entry| entry.route == route);
-        Some(own.or(entries.first())?.endpoint.clone())
+        Some(own.or(entries.first())?.road.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CancelKey, Vec<Entry>>> {
@@ -46,7 +46,7 @@ pub(super) struct KnownKey {
     route: usize,
     session: SessionId,
     pub(super) key: CancelKey,
-    pub(super) endpoint: Endpoint,
+    road: Road,
 }
 
 impl KnownKey {
@@ -55,7 +55,7 @@ impl KnownKey {
         route: usize,
         session: SessionId,
         key: CancelKey,
-        endpoint: Endpoint,
+        road: Road,
     ) -> KnownKey {
         // The newest in front: a server that gives a key out again has forgotten the older session.
         shared
@@ -68,7 +68,7 @@ impl KnownKey {
                 Entry {
                     session,
                     route,
-                    endpoint: endpoint.clone(),
+                    road: road.clone(),
                 },
             );
         KnownKey {
@@ -76,7 +76,7 @@ impl KnownKey {
             route,
             session,
             key,
-            endpoint,
+            road,
         }
     }
 }
@@ -106,15 +106,14 @@ pub(super) async fn serve(
 ) {
     let tunables = shared.tunables.load_full();
     let limit = tunables.timeouts.login;
-    let endpoint = shared.cancel_keys.find(route, key);
+    let road = shared.cancel_keys.find(route, key);
     let exchange = async {
         let gauge = UpstreamGauge::raise(Arc::clone(&shared.routes[route].figures));
-        let connected = match &endpoint {
-            Some(endpoint) => connect_to(endpoint, &tunables).await,
+        let connected = match &road {
+            Some(road) => connect_to(road, &tunables).await,
             None => {
                 let target = shared.routes[route].target.load_full();
-                let limit = tunables.timeouts.connect;
-                upstream::connect(&target.upstream, limit, tunables.tcp_user_timeout)
+                upstream::connect(&target, &tunables)
                     .await
                     .map(|(socket, _)| socket)
                     .map_err(|error| tracing::debug!(%error, "cancel request not delivered"))
@@ -125,6 +124,9 @@ pub(super) async fn serve(
             return;
         };
         let _ = pass_on(&mut client, &mut upstream, packet).await;
+        if client.is_tls() {
+            let _ = client.shutdown().await;
+        }
         drop(upstream);
         drop(gauge);
     };
@@ -136,27 +138,29 @@ pub(super) async fn send(key: &KnownKey, limit: Duration) {
     let tunables = key.shared.tunables.load_full();
     let _gauge = UpstreamGauge::raise(Arc::clone(&key.shared.routes[key.route].figures));
     let exchange = async {
-        let Some(mut upstream) = connect_to(&key.endpoint, &tunables).await else {
+        let Some(mut upstream) = connect_to(&key.road, &tunables).await else {
             return;
         };
-        if upstream.write_all(&key.key.cancel_request()).await.is_ok() {
+        let request = key.key.cancel_request();
+        if write_flushed(&mut upstream, &request).await.is_ok() {
             let _ = upstream.read(&mut [0; 64]).await;
         }
     };
     let _ = timeout(limit, exchange).await;
 }
 
-async fn connect_to(endpoint: &Endpoint, tunables: &Tunables) -> Option<Socket> {
+async fn connect_to(road: &Road, tunables: &Tunables) -> Option<Socket> {
+    let endpoint = &road.endpoint;
     let limit = tunables.timeouts.connect;
     match timeout(
         limit,
-        upstream::connect_to(endpoint, tunables.tcp_user_timeout),
+        upstream::connect_again(road, tunables.tcp_user_timeout),
     )
     .await
     {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(error)) => {
-            tracing::debug!(%endpoint, %error, "cancel request not delivered");
+            tracing::debug!(%error, "cancel request not delivered");
             None
         }
         Err(_) => {
@@ -168,12 +172,17 @@ async fn connect_to(endpoint: &Endpoint, tunables: &Tunables) -> Option<Socket> 
 
 /// Forwards the request, then whatever the server says until it closes: nothing, if it is PostgreSQL.
 async fn pass_on(client: &mut Socket, upstream: &mut Socket, packet: &[u8]) -> std::io::Result<()> {
-    upstream.write_all(packet).await?;
+    write_flushed(upstream, packet).await?;
     let mut answer = [0; 256];
     loop {
         match upstream.read(&mut answer).await? {
             0 => return Ok(()),
-            count => client.write_all(&answer[..count]).await?,
+            count => write_flushed(client, &answer[..count]).await?,
         }
     }
+}
+
+async fn write_flushed(leg: &mut Socket, bytes: &[u8]) -> std::io::Result<()> {
+    leg.write_all(bytes).await?;
+    leg.flush().await
 }

@@ -16,23 +16,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cancel::{self, KnownKey};
 use super::drain::{self, Drained};
-use super::greeting::{self, Greeting, GreetingError};
+use super::greeting::{self, Greeting, GreetingError, Refused};
 use super::login::{LoginEnd, Watch};
 use super::relay::{End, Meter, Relay, Side};
 use super::socket::Socket;
-use super::upstream::{self, Endpoint};
+use super::upstream::{self, ConnectError, Road};
 use super::worker::{Accepted, Presence, Sleeper, Worker};
-use super::{Shared, TlsMode, Tunables, UpstreamGauge};
+use super::{Shared, Target, TlsMode, Tunables, UpstreamGauge};
 use crate::clock::Clock;
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
 };
 use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
+use crate::wire::sasl::MechanismFilter;
 use crate::wire::startup::{SqlState, StartupMessage, error_response};
 
 const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
 const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
 const PROTOCOL_VIOLATION: SqlState = SqlState(*b"08P01");
+const INVALID_AUTHORIZATION: SqlState = SqlState(*b"28000");
 const ADMIN_SHUTDOWN: SqlState = SqlState(*b"57P01");
 
 /// How long a client that was told why it is closed has to read it.
@@ -64,12 +66,12 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     let target = route.target.load_full();
     let login_deadline = Instant::now() + tunables.timeouts.login;
     let stream = tokio::net::TcpStream::from_std(accepted.stream);
-    let mut client = stream
+    let client = stream
         .and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout))
         .ok()?;
 
-    let greeting = timeout_at(login_deadline, greeting::read(&mut client, target.tls)).await;
-    let greeting = accept_greeting(greeting, &mut client, &route.figures).await?;
+    let greeting = timeout_at(login_deadline, greeting::read(client, &target.tls)).await;
+    let (client, greeting) = accept_greeting(greeting, &route.figures).await?;
     let (message, packet) = match greeting {
         Greeting::Cancel { key, packet } => {
             cancel::serve(client, &key, &packet, &shared, accepted.route).await;
@@ -92,21 +94,13 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     };
 
     let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
-    let connected = upstream::connect(
-        &target.upstream,
-        tunables.timeouts.connect,
-        tunables.tcp_user_timeout,
-    )
-    .await;
+    let connected = upstream::connect(&target, &tunables).await;
     upstream::note(&route.figures, &connected, shared.clock.now());
     let greeted = match connected {
-        Ok((mut upstream, endpoint)) => match upstream.write_all(&packet).await {
-            Ok(()) => Ok((upstream, endpoint)),
-            Err(source) => Err(upstream::ConnectError::Connect { endpoint, source }),
-        },
+        Ok((upstream, road)) => greet(upstream, road, &packet).await,
         Err(error) => Err(error),
     };
-    let (upstream, endpoint) = match greeted {
+    let (mut upstream, road) = match greeted {
         Ok(greeted) => greeted,
         Err(error) => {
             route
@@ -116,13 +110,15 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
             if message.is_some() {
                 say_goodbye(
                     client,
-                    &error_response(CONNECTION_FAILURE, &error.to_string()),
+                    &error_response(error.sqlstate(), &error.to_string()),
                 )
                 .await;
             }
             return None;
         }
     };
+
+    match_logins(&client, &mut upstream, &target, &route.figures);
 
     let ip = accepted.peer.ip().to_canonical();
     let address = SocketAddr::new(ip, accepted.peer.port());
@@ -141,18 +137,18 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         id,
         listener: Arc::clone(&route.figures.name),
         client: address.to_string().into(),
-        upstream: endpoint.to_string().into(),
+        upstream: road.endpoint.to_string().into(),
         user: Arc::clone(&user),
         database: Arc::clone(&database),
         application: Arc::clone(&application),
         accepted_at: accepted.at,
         status: Arc::clone(&status),
-        tls: false,
+        tls: client.is_tls(),
     });
     let unobserved = match target.tls {
         TlsMode::PassThrough => Some(Unobserved::PassThrough),
-        TlsMode::Off if route.figures.observe.load(Relaxed) => None,
-        TlsMode::Off => Some(Unobserved::ObserveOff),
+        _ if route.figures.observe.load(Relaxed) => None,
+        _ => Some(Unobserved::ObserveOff),
     };
     let opened_at = shared.clock.now();
     let tap = match unobserved {
@@ -200,7 +196,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
             accepted_at: accepted.at,
             login_deadline,
             login_limit: tunables.timeouts.login,
-            endpoint,
+            road,
             key: None,
             _registered: registered,
             _gauge: gauge,
@@ -210,33 +206,67 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     })
 }
 
+/// Passes the StartupMessage on.
+async fn greet(
+    mut upstream: Socket,
+    road: Road,
+    packet: &[u8],
+) -> Result<(Socket, Road), ConnectError> {
+    let sent = async {
+        upstream.write_all(packet).await?;
+        upstream.flush().await
+    };
+    match sent.await {
+        Ok(()) => Ok((upstream, road)),
+        Err(source) => Err(ConnectError::Connect {
+            endpoint: road.endpoint,
+            source,
+        }),
+    }
+}
+
+/// SCRAM can bind a login to the TLS that it goes through; ours are two, or one that the client does not see.
+fn match_logins(
+    client: &Socket,
+    upstream: &mut Socket,
+    target: &Target,
+    figures: &registry::Listener,
+) {
+    match target.tls.acceptor() {
+        Some(acceptor) if client.is_tls() => {
+            target.binding.check(&figures.name, acceptor, upstream);
+        }
+        _ => upstream.filter_mechanisms(MechanismFilter::default()),
+    }
+}
+
 /// Deals with clients that did not say what they want; libpq does not show what it is told before its StartupMessage,
 /// so most are closed without a word, as PostgreSQL closes them.
 async fn accept_greeting(
-    greeting: Result<Result<Greeting, GreetingError>, tokio::time::error::Elapsed>,
-    client: &mut Socket,
+    greeting: Result<Result<(Socket, Greeting), Box<Refused>>, tokio::time::error::Elapsed>,
     figures: &registry::Listener,
-) -> Option<Greeting> {
-    let error = match greeting {
+) -> Option<(Socket, Greeting)> {
+    let Refused { error, client } = match greeting {
         Ok(Ok(greeting)) => return Some(greeting),
-        Ok(Err(error)) => error,
+        Ok(Err(refused)) => *refused,
         Err(_) => {
             figures.count_error(ConnectionError::LoginTimeout);
             return None;
         }
     };
     tracing::debug!(listener = %figures.name, %error, "no session");
-    match error {
-        GreetingError::Left(_) => {}
-        GreetingError::Malformed(_) => figures.count_error(ConnectionError::Startup),
+    let sqlstate = match error {
+        GreetingError::Left(_) => return None,
+        GreetingError::Malformed(_) => None,
+        GreetingError::Handshake(_) => None,
         GreetingError::Repeated { .. } | GreetingError::BytesBehind { .. } => {
-            figures.count_error(ConnectionError::Startup);
-            linger(
-                client,
-                &error_response(PROTOCOL_VIOLATION, &error.to_string()),
-            )
-            .await;
+            Some(PROTOCOL_VIOLATION)
         }
+        GreetingError::Plaintext => Some(INVALID_AUTHORIZATION),
+    };
+    figures.count_error(ConnectionError::Startup);
+    if let (Some(client), Some(sqlstate)) = (client, sqlstate) {
+        say_goodbye(client, &error_response(sqlstate, &error.to_string())).await;
     }
     None
 }
@@ -334,14 +364,9 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     drop(presence);
 }
 
-/// Sends the client our last word and closes.
+/// Sends the client our last word, then reads until it closes: closing a socket with unread bytes would send a reset,
+/// and a reset can overtake what was written.
 async fn say_goodbye(mut client: Socket, response: &[u8]) {
-    linger(&mut client, response).await;
-}
-
-/// Writes, then reads until the client closes: closing a socket with unread bytes would send a reset, and a reset can
-/// overtake what was written.
-async fn linger(client: &mut Socket, response: &[u8]) {
     let goodbye = async {
         client.write_all(response).await?;
         client.shutdown().await?;
@@ -372,7 +397,7 @@ struct Facts {
     accepted_at: Moment,
     login_deadline: Instant,
     login_limit: Duration,
-    endpoint: Endpoint,
+    road: Road,
     key: Option<Rc<KnownKey>>,
     _registered: Registered,
     _gauge: UpstreamGauge,
@@ -471,7 +496,7 @@ impl<T: Taps> Session<T> {
                 self.facts.route,
                 self.facts.id,
                 key,
-                self.facts.endpoint.clone(),
+                self.facts.road.clone(),
             ))
         });
     }

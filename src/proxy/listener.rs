@@ -176,13 +176,11 @@ async fn probe(
             let target = shared.routes[route].target.load_full();
             let tunables = shared.tunables.load_full();
             let _gauge = UpstreamGauge::raise(Arc::clone(figures));
-            let result = upstream::connect(
-                &target.upstream,
-                tunables.timeouts.connect,
-                tunables.tcp_user_timeout,
-            )
-            .await;
+            let result = upstream::connect(&target, &tunables).await;
             upstream::note(figures, &result, shared.clock.now());
+            if let (Ok((upstream, _)), Some(acceptor)) = (&result, target.tls.acceptor()) {
+                target.binding.check(&figures.name, acceptor, upstream);
+            }
         }
         tokio::select! {
             _ = stage.wait_for(|stage| *stage != Stage::Running) => return,

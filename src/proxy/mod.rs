@@ -1,4 +1,4 @@
-//! Listener, connection, relay, cancel, drain: moves the bytes and knows nothing of what they mean.
+//! Listener, connection, relay, TLS, cancel, drain: moves the bytes and knows nothing of what they mean.
 //!
 //! *Architecture invariants:* a connection belongs to one worker (a thread with its own runtime) for its life, and one
 //! task polls both of its directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
@@ -11,7 +11,9 @@ mod greeting;
 mod listener;
 mod login;
 pub mod relay;
+mod secured;
 mod socket;
+pub mod tls;
 mod upstream;
 mod worker;
 
@@ -30,6 +32,8 @@ use crate::event::Taps;
 use crate::registry::{self, Registry};
 
 pub use upstream::UpstreamAddress;
+
+use tls::{Acceptor, Binding, Connector};
 
 /// What a proxy is told when it starts.
 #[derive(Debug, Clone)]
@@ -98,6 +102,9 @@ pub struct ListenerSettings {
     pub listen: String,
     /// Where its connections go.
     pub upstream: UpstreamAddress,
+    /// How to speak TLS there; `None` is plaintext. A Unix socket is always plaintext, and so is what is passed
+    /// through, as far as we are concerned.
+    pub upstream_tls: Option<Arc<Connector>>,
     /// What happens to SSLRequest.
     pub tls: TlsMode,
     /// Whether its sessions are observed.
@@ -105,13 +112,30 @@ pub struct ListenerSettings {
 }
 
 /// What a listener does with SSLRequest and everything else that is not plaintext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TlsMode {
     /// SSLRequest and GSSENCRequest are answered `N`.
     #[default]
     Off,
     /// All bytes are passed on untouched, SSLRequest included; only bytes, times and connections are observed.
     PassThrough,
+    /// TLS ends here, for clients that ask for it.
+    Allow(Arc<Acceptor>),
+    /// TLS ends here, and there are no sessions without it.
+    Require(Arc<Acceptor>),
+}
+
+impl TlsMode {
+    fn acceptor(&self) -> Option<&Acceptor> {
+        match self {
+            TlsMode::Off | TlsMode::PassThrough => None,
+            TlsMode::Allow(acceptor) | TlsMode::Require(acceptor) => Some(acceptor),
+        }
+    }
+
+    fn is_required(&self) -> bool {
+        matches!(self, TlsMode::Require(_))
+    }
 }
 
 /// Why a proxy did not start.
@@ -219,10 +243,7 @@ impl Proxy {
             sockets.push(socket);
             routes.push(Arc::new(Route {
                 figures,
-                target: ArcSwap::from_pointee(Target {
-                    upstream: listener.upstream.clone(),
-                    tls: listener.tls,
-                }),
+                target: ArcSwap::from_pointee(Target::of(listener)),
             }));
         }
         let shared = Arc::new(Shared {
@@ -310,10 +331,10 @@ impl Proxy {
             }
         }
         for (new, (route, _)) in settings.listeners.iter().zip(known()) {
-            route.target.store(Arc::new(Target {
-                upstream: new.upstream.clone(),
-                tls: new.tls,
-            }));
+            let target = Target::of(new);
+            if !route.target.load().is_same(&target) {
+                route.target.store(Arc::new(target));
+            }
             route
                 .figures
                 .set_upstream_address(new.upstream.to_string().into());
@@ -402,7 +423,30 @@ struct Route {
 #[derive(Debug)]
 struct Target {
     upstream: UpstreamAddress,
+    upstream_tls: Option<Arc<Connector>>,
     tls: TlsMode,
+    binding: Binding,
+}
+
+impl Target {
+    fn of(listener: &ListenerSettings) -> Target {
+        Target {
+            upstream: listener.upstream.clone(),
+            upstream_tls: match listener.tls {
+                TlsMode::PassThrough => None,
+                _ => listener.upstream_tls.clone(),
+            },
+            tls: listener.tls.clone(),
+            binding: Binding::default(),
+        }
+    }
+
+    /// Whether new connections would be made in the same way.
+    fn is_same(&self, other: &Target) -> bool {
+        self.upstream == other.upstream
+            && self.upstream_tls == other.upstream_tls
+            && self.tls == other.tls
+    }
 }
 
 /// Counts a thread among those that run, until it is dropped.

@@ -31,6 +31,7 @@ thread_local! {
 ///
 /// A read shorter than the buffer must mean that the source is drained, and its `poll_read` must remember that; a
 /// short write likewise. Tokio's sockets do both, which saves the system calls that would only say EAGAIN.
+/// What it took to write may wait inside of it until `poll_flush` is ready.
 pub trait Leg: AsyncRead + AsyncWrite + Unpin {
     /// While nothing is read from it: whether the peer has reset the connection.
     ///
@@ -91,7 +92,9 @@ struct Flow {
     /// What the sink refused of the last read, from `spill_start` on. Given back as soon as it is drained.
     spill: Vec<u8>,
     spill_start: usize,
-    /// When the bytes in `spill` were read.
+    /// The sink took bytes that it has not passed on: TLS, whose records wait for its socket.
+    is_unflushed: bool,
+    /// When the bytes in `spill`, or those that are not flushed, were read.
     spilled_at: Moment,
 }
 
@@ -168,8 +171,8 @@ impl<C: Leg, U: Leg> Relay<C, U> {
             );
             (up, down)
         });
-        let up_rests = matches!(up, Pause::Waiting) && self.to_upstream.spill.is_empty();
-        let down_rests = matches!(down, Pause::Waiting) && self.to_client.spill.is_empty();
+        let up_rests = matches!(up, Pause::Waiting) && !self.to_upstream.holds_bytes();
+        let down_rests = matches!(down, Pause::Waiting) && !self.to_client.holds_bytes();
         if let Pause::Failed(error) = up {
             return lost(Side::Client, error);
         }
@@ -194,12 +197,12 @@ impl<C: Leg, U: Leg> Relay<C, U> {
 
     /// Whether bytes wait for their sink, in either direction.
     pub fn holds_bytes(&self) -> bool {
-        !self.to_upstream.spill.is_empty() || !self.to_client.spill.is_empty()
+        self.to_upstream.holds_bytes() || self.to_client.holds_bytes()
     }
 
     /// Whether the client can be sent something that no peer sent: no FIN went to it and no bytes wait for it.
     pub fn client_is_open(&self) -> bool {
-        matches!(self.to_client.phase, Phase::Open) && self.to_client.spill.is_empty()
+        matches!(self.to_client.phase, Phase::Open) && !self.to_client.holds_bytes()
     }
 
     /// Whether a FIN went to the client.
@@ -210,6 +213,12 @@ impl<C: Leg, U: Leg> Relay<C, U> {
     /// When bytes were last read, in either direction.
     pub fn last_read_at(&self) -> Moment {
         self.last_read_at
+    }
+}
+
+impl Flow {
+    fn holds_bytes(&self) -> bool {
+        !self.spill.is_empty() || self.is_unflushed
     }
 }
 
@@ -230,7 +239,7 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
         sink: &mut impl Leg,
         flow: &mut Flow,
     ) -> Pause {
-        if !flow.spill.is_empty() && !self.drain(direction, sink, flow) {
+        if flow.holds_bytes() && !self.drain(direction, sink, flow) {
             return self.wait_for_sink(source, flow);
         }
         for _ in 0..READS_IN_A_ROW_MAX {
@@ -275,7 +284,7 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
         flow: &mut Flow,
     ) -> bool {
         let written = write(self.cx, sink, &self.scratch[..count], flow);
-        let is_all = written == count;
+        let is_all = written == count && flush(self.cx, sink, flow);
         self.meter.wrote(direction, written);
         if is_all {
             self.meter.forwarded(direction, read_at, None);
@@ -296,19 +305,24 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
     /// Writes what waits; false when the sink has not taken it all.
     fn drain(&mut self, direction: Direction, sink: &mut impl Leg, flow: &mut Flow) -> bool {
         let spill = std::mem::take(&mut flow.spill);
-        let waiting = &spill[flow.spill_start..];
+        let waiting = spill.get(flow.spill_start..).unwrap_or_default();
         let written = write(self.cx, sink, waiting, flow);
-        if written > 0 {
+        let is_all = written == waiting.len() && flush(self.cx, sink, flow);
+        if written > 0 || is_all {
             let at = self.meter.now();
-            self.meter.wrote(direction, written);
-            self.tap.relayed(direction, &waiting[..written], at);
-            if written == waiting.len() {
+            if written > 0 {
+                self.meter.wrote(direction, written);
+                self.tap.relayed(direction, &waiting[..written], at);
+            }
+            if is_all {
                 self.meter.forwarded(direction, flow.spilled_at, Some(at));
                 self.tap.accepted(direction, at);
                 return true;
             }
         }
-        if !matches!(flow.phase, Phase::Broken(_)) {
+        if matches!(flow.phase, Phase::Broken(_)) {
+            flow.is_unflushed = false;
+        } else if written < waiting.len() {
             flow.spill_start += written;
             flow.spill = spill;
         }
@@ -346,4 +360,23 @@ fn write(cx: &mut Context<'_>, sink: &mut impl Leg, bytes: &[u8], flow: &mut Flo
         }
     }
     written
+}
+
+/// Lets the sink pass on what it took; false when it cannot yet, or has failed. A socket has nothing to pass on.
+fn flush(cx: &mut Context<'_>, sink: &mut impl Leg, flow: &mut Flow) -> bool {
+    match Pin::new(sink).poll_flush(cx) {
+        Poll::Ready(Ok(())) => {
+            flow.is_unflushed = false;
+            true
+        }
+        Poll::Ready(Err(error)) => {
+            flow.is_unflushed = false;
+            flow.phase = Phase::Broken(error);
+            false
+        }
+        Poll::Pending => {
+            flow.is_unflushed = true;
+            false
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! One leg of a connection: a TCP or a Unix socket, with the options both legs get.
+//! One leg of a connection: a TCP or a Unix socket, with the options both legs get, or TLS over one.
 
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
@@ -9,8 +9,12 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::relay::Leg;
+use super::secured::Secured;
+use crate::wire::sasl::MechanismFilter;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Socket {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed: a plaintext session does not pay for it.
+    Tls(Box<Secured>),
 }
 
 impl Socket {
@@ -61,6 +67,46 @@ impl Socket {
         }
     }
 
+    /// TLS over a socket, its handshake done.
+    pub(super) fn from_tls(stream: TlsStream<Socket>) -> Socket {
+        Socket {
+            stream: Stream::Tls(Box::new(Secured::new(stream))),
+            unread: false,
+        }
+    }
+
+    /// Whether its bytes are encrypted.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The certificate that the peer showed, if it speaks TLS and showed one.
+    pub(super) fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
+        match &self.stream {
+            Stream::Tls(secured) => secured.peer_certificate(),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
+    }
+
+    /// Passes what is read of the upstream's login through `filter`, where this is TLS.
+    pub(super) fn filter_mechanisms(&mut self, filter: MechanismFilter) {
+        if let Stream::Tls(secured) = &mut self.stream {
+            secured.filter_mechanisms(filter);
+        }
+    }
+
+    /// Waits for the first byte and leaves it where it is; `None` when there will be none.
+    pub(super) async fn peek_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        match &self.stream {
+            Stream::Tcp(stream) => {
+                let count = stream.peek(&mut byte).await?;
+                Ok((count > 0).then_some(byte[0]))
+            }
+            Stream::Unix(_) | Stream::Tls(_) => Ok(None),
+        }
+    }
+
     /// Whether bytes have arrived that were not read; they stay where they are.
     pub(super) fn has_unread_bytes(&self) -> bool {
         matches!(self.as_raw().peek(&mut [MaybeUninit::uninit()]), Ok(1..))
@@ -68,9 +114,11 @@ impl Socket {
 
     /// Closes so that the peer sees a reset, as its own peer was reset.
     pub(super) fn reset(self) {
-        if let Stream::Tcp(_) = self.stream {
+        match self.stream {
             // An error says that the socket is dead already.
-            let _ = self.as_raw().set_linger(Some(Duration::ZERO));
+            Stream::Tcp(_) => drop(self.as_raw().set_linger(Some(Duration::ZERO))),
+            Stream::Unix(_) => {}
+            Stream::Tls(secured) => secured.into_socket().reset(),
         }
     }
 
@@ -78,15 +126,18 @@ impl Socket {
         match &self.stream {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Tls(secured) => secured.socket().as_raw(),
         }
     }
 }
 
 impl Leg for Socket {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let is_readable = match &self.stream {
+        let is_readable = match &mut self.stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
+            // The reads of TLS go through that socket, which knows what it has not read.
+            Stream::Tls(secured) => return secured.socket_mut().poll_reset(cx),
         };
         if let Err(error) = ready!(is_readable) {
             return Poll::Ready(error);
@@ -100,6 +151,7 @@ impl Leg for Socket {
                 stream.take_error(),
                 stream.try_io(Interest::READABLE, would_block),
             ),
+            Stream::Tls(_) => return Poll::Pending,
         };
         if let Ok(Some(error)) | Err(error) = error {
             return Poll::Ready(error);
@@ -111,6 +163,7 @@ impl Leg for Socket {
         let _ = match &self.stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
+            Stream::Tls(_) => return Poll::Pending,
         };
         Poll::Pending
     }
@@ -142,6 +195,7 @@ impl AsyncRead for Socket {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(secured) => Pin::new(&mut **secured).poll_read(cx, buffer),
         }
     }
 }
@@ -155,17 +209,23 @@ impl AsyncWrite for Socket {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(secured) => Pin::new(&mut **secured).poll_write(cx, bytes),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            // What they took is with the kernel.
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tls(secured) => Pin::new(&mut **secured).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(secured) => Pin::new(&mut **secured).poll_shutdown(cx),
         }
     }
 }

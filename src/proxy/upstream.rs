@@ -1,5 +1,5 @@
 //! Where an upstream is, and how a leg to it is made: the name is resolved for each connection, and every address it
-//! has is tried within one time limit.
+//! has is tried within one time limit, its TLS handshake included.
 
 use std::fmt;
 use std::io;
@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
 use super::socket::Socket;
+use super::tls::{Connector, SslMode};
+use super::{Target, Tunables};
 use crate::event::Moment;
 use crate::registry;
+use crate::wire::startup::{SSL_REQUEST, SqlState};
 
 /// Where an upstream is, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,24 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Where a leg was connected to, and how: its CancelRequests take the same road.
+#[derive(Debug, Clone)]
+pub(super) struct Road {
+    pub(super) endpoint: Endpoint,
+    /// Set where the leg speaks TLS.
+    tls: Option<Arc<Connector>>,
+}
+
+impl Road {
+    /// The same way again: where there was TLS, there is no way without it, and the other way round.
+    fn of(endpoint: Endpoint, leg: &Socket, tls: Option<&Arc<Connector>>) -> Road {
+        Road {
+            endpoint,
+            tls: tls.filter(|_| leg.is_tls()).cloned(),
+        }
+    }
+}
+
 /// Why no leg could be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
@@ -71,42 +93,93 @@ pub(super) enum ConnectError {
     },
     #[error("no answer from {address} within {:.1} s", limit.as_secs_f64())]
     TimedOut { address: String, limit: Duration },
+    #[error("sslmode={sslmode}, but the upstream {endpoint} {error}")]
+    Tls {
+        endpoint: Endpoint,
+        sslmode: SslMode,
+        error: TlsError,
+    },
 }
 
-/// Connects to `upstream`: to the first of its addresses that accepts, all within `limit`.
+impl ConnectError {
+    /// What a client is told with it.
+    pub(super) fn sqlstate(&self) -> SqlState {
+        match self {
+            ConnectError::Tls {
+                error: TlsError::BytesBehind | TlsError::Answer(_),
+                ..
+            } => SqlState(*b"08P01"),
+            _ => SqlState(*b"08006"),
+        }
+    }
+}
+
+/// Why there is no TLS with an upstream that was connected to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("does not support TLS")]
+    Unsupported,
+    /// It would have told why; but who told it is not known before TLS.
+    #[error("answered the request for TLS with an error; its own log says why")]
+    Refused,
+    #[error("answered the request for TLS with the byte {0:#04x}")]
+    Answer(u8),
+    #[error("sent unencrypted data behind its answer to SSLRequest")]
+    BytesBehind,
+    #[error("closed the connection when asked for TLS: {0}")]
+    Closed(io::Error),
+    #[error("and we did not agree on TLS: {0}")]
+    Handshake(io::Error),
+}
+
+impl TlsError {
+    fn at(self, endpoint: &Endpoint, connector: &Connector) -> ConnectError {
+        ConnectError::Tls {
+            endpoint: endpoint.clone(),
+            sslmode: connector.sslmode(),
+            error: self,
+        }
+    }
+}
+
+/// Connects to a listener's upstream: to the first of its addresses that accepts, all within the time limit.
 ///
 /// An address that does not answer gets an equal share of the time that is left, so that a dead one in front does
 /// not use up the time of those behind it. Returns the last address's error.
 pub(super) async fn connect(
-    upstream: &UpstreamAddress,
-    limit: Duration,
-    user_timeout: Option<Duration>,
-) -> Result<(Socket, Endpoint), ConnectError> {
+    target: &Target,
+    tunables: &Tunables,
+) -> Result<(Socket, Road), ConnectError> {
+    let limit = tunables.timeouts.connect;
     let deadline = Instant::now() + limit;
-    let endpoints = timeout(limit, resolve(upstream)).await;
+    let endpoints = timeout(limit, resolve(&target.upstream)).await;
     let Ok(endpoints) = endpoints else {
-        let address = upstream.to_string();
+        let address = target.upstream.to_string();
         return Err(ConnectError::TimedOut { address, limit });
     };
-    connect_first(endpoints?, upstream, deadline, user_timeout).await
+    connect_first(endpoints?, target, deadline, tunables.tcp_user_timeout).await
 }
 
 async fn connect_first(
     endpoints: Vec<Endpoint>,
-    upstream: &UpstreamAddress,
+    target: &Target,
     deadline: Instant,
     user_timeout: Option<Duration>,
-) -> Result<(Socket, Endpoint), ConnectError> {
+) -> Result<(Socket, Road), ConnectError> {
+    let tls = target.upstream_tls.as_ref();
     let mut error = ConnectError::NoAddress {
-        host: upstream.to_string(),
+        host: target.upstream.to_string(),
     };
     let mut left = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
     for endpoint in endpoints {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         left = left.saturating_sub(1).max(1);
-        error = match timeout(share, connect_to(&endpoint, user_timeout)).await {
-            Ok(Ok(socket)) => return Ok((socket, endpoint)),
-            Ok(Err(source)) => ConnectError::Connect { endpoint, source },
+        error = match timeout(share, connect_to(&endpoint, tls, user_timeout)).await {
+            Ok(Ok(leg)) => {
+                let road = Road::of(endpoint, &leg, tls);
+                return Ok((leg, road));
+            }
+            Ok(Err(error)) => error,
             Err(_) => ConnectError::TimedOut {
                 address: endpoint.to_string(),
                 limit: share,
@@ -116,16 +189,87 @@ async fn connect_first(
     Err(error)
 }
 
-/// Connects to one address, without a time limit.
-pub(super) async fn connect_to(
-    endpoint: &Endpoint,
+/// Connects where a leg was connected before, without a time limit.
+pub(super) async fn connect_again(
+    road: &Road,
     user_timeout: Option<Duration>,
-) -> io::Result<Socket> {
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            Socket::from_tcp(TcpStream::connect(address).await?, user_timeout)
+) -> Result<Socket, ConnectError> {
+    let socket = open(&road.endpoint, user_timeout).await?;
+    match &road.tls {
+        Some(connector) => secure(socket, connector, Plaintext::Refused)
+            .await
+            .map_err(|error| error.at(&road.endpoint, connector)),
+        None => Ok(socket),
+    }
+}
+
+/// Connects to one address, without a time limit; in TLS as far as its sslmode demands it and the server has it.
+async fn connect_to(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<Connector>>,
+    user_timeout: Option<Duration>,
+) -> Result<Socket, ConnectError> {
+    let socket = open(endpoint, user_timeout).await?;
+    let (Some(connector), Endpoint::Tcp(_)) = (tls, endpoint) else {
+        return Ok(socket);
+    };
+    let plaintext = match connector.sslmode() {
+        SslMode::Prefer => Plaintext::Accepted,
+        _ => Plaintext::Refused,
+    };
+    match secure(socket, connector, plaintext).await {
+        Ok(leg) => Ok(leg),
+        // As libpq does: on a new connection, because nothing sensible can follow on this one.
+        Err(TlsError::Closed(error) | TlsError::Handshake(error))
+            if plaintext == Plaintext::Accepted =>
+        {
+            tracing::debug!(%endpoint, %error, "no TLS with the upstream; sslmode=prefer goes on without");
+            open(endpoint, user_timeout).await
         }
-        Endpoint::Unix(path) => Ok(Socket::from_unix(UnixStream::connect(&**path).await?)),
+        Err(error) => Err(error.at(endpoint, connector)),
+    }
+}
+
+/// What becomes of a server that has no TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plaintext {
+    Accepted,
+    Refused,
+}
+
+async fn open(endpoint: &Endpoint, user_timeout: Option<Duration>) -> Result<Socket, ConnectError> {
+    let opened = match endpoint {
+        Endpoint::Tcp(address) => match TcpStream::connect(address).await {
+            Ok(stream) => Socket::from_tcp(stream, user_timeout),
+            Err(error) => Err(error),
+        },
+        Endpoint::Unix(path) => UnixStream::connect(&**path).await.map(Socket::from_unix),
+    };
+    opened.map_err(|source| ConnectError::Connect {
+        endpoint: endpoint.clone(),
+        source,
+    })
+}
+
+/// Asks for TLS and begins it. Nothing is read beyond the answer: what stands there already was sent by somebody who
+/// did not wait for a ClientHello (CVE-2021-23222).
+async fn secure(
+    mut upstream: Socket,
+    connector: &Connector,
+    plaintext: Plaintext,
+) -> Result<Socket, TlsError> {
+    let asked = upstream.write_all(&SSL_REQUEST).await;
+    asked.map_err(TlsError::Closed)?;
+    match upstream.read_u8().await.map_err(TlsError::Closed)? {
+        b'S' if upstream.has_unread_bytes() => Err(TlsError::BytesBehind),
+        b'S' => connector
+            .connect(upstream)
+            .await
+            .map_err(TlsError::Handshake),
+        b'N' if plaintext == Plaintext::Accepted => Ok(upstream),
+        b'N' => Err(TlsError::Unsupported),
+        b'E' => Err(TlsError::Refused),
+        other => Err(TlsError::Answer(other)),
     }
 }
 
@@ -150,12 +294,12 @@ async fn resolve(upstream: &UpstreamAddress) -> Result<Vec<Endpoint>, ConnectErr
 /// Writes down how an attempt to connect ended, and says so in the log when it ended otherwise than the last one.
 pub(super) fn note(
     figures: &registry::Listener,
-    result: &Result<(Socket, Endpoint), ConnectError>,
+    result: &Result<(Socket, Road), ConnectError>,
     at: Moment,
 ) {
     let was_up = figures.upstream().up;
     match result {
-        Ok((_, endpoint)) => {
+        Ok((_, Road { endpoint, .. })) => {
             if was_up == Some(false) {
                 tracing::info!(listener = %figures.name, %endpoint, "upstream is reachable again");
             }
@@ -175,11 +319,18 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::proxy::TlsMode;
+    use crate::proxy::tls::Binding;
 
-    fn upstream() -> UpstreamAddress {
-        UpstreamAddress::Tcp {
-            host: "several.example".to_owned(),
-            port: 5432,
+    fn target() -> Target {
+        Target {
+            upstream: UpstreamAddress::Tcp {
+                host: "several.example".to_owned(),
+                port: 5432,
+            },
+            upstream_tls: None,
+            tls: TlsMode::Off,
+            binding: Binding::default(),
         }
     }
 
@@ -192,8 +343,8 @@ mod tests {
             .unwrap()
             .block_on(async {
                 let deadline = Instant::now() + limit;
-                let connected = connect_first(endpoints, &upstream(), deadline, None).await;
-                connected.map(|(_, endpoint)| endpoint.to_string())
+                let connected = connect_first(endpoints, &target(), deadline, None).await;
+                connected.map(|(_, road)| road.endpoint.to_string())
             })
     }
 

@@ -7,6 +7,7 @@
 pub mod fields;
 pub mod frame;
 pub mod message;
+pub mod sasl;
 pub mod startup;
 pub mod tags;
 

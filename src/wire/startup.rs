@@ -22,6 +22,9 @@ const PROCESS_ID_BYTES: usize = 4;
 /// PostgreSQL cuts names at NAMEDATALEN - 1 bytes: what a label says is the name that the server knows.
 const NAME_BYTES_MAX: usize = 63;
 
+/// The packet that asks a server whether it speaks TLS.
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
 /// What is wrong with a packet of the startup phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StartupError {

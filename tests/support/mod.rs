@@ -201,6 +201,7 @@ pub fn listener(name: &str, upstream: UpstreamAddress) -> ListenerSettings {
         name: name.into(),
         listen: "127.0.0.1:0".to_owned(),
         upstream,
+        upstream_tls: None,
         tls: TlsMode::Off,
         observe: true,
     }

@@ -24,6 +24,9 @@ def text(value: str) -> bytes:
     return value.encode() + b"\0"
 
 
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
 def startup(user: str, database: str, version: int = PROTOCOL_3_0, **parameters: str) -> bytes:
     words = {"user": user, "database": database} | parameters
     body = struct.pack("!i", version) + b"".join(text(k) + text(v) for k, v in words.items()) + b"\0"
@@ -240,7 +243,10 @@ LOGIN = (
 
 
 class FakeServer:
-    """Accepts connections and runs `script(socket, startup bytes)` on each, in a thread of its own."""
+    """Accepts connections and runs `script(socket, startup bytes)` on each, in a thread of its own.
+
+    It has no TLS, and says so when asked.
+    """
 
     def __init__(self, script: Callable[[socket.socket, bytes], None]) -> None:
         self._script = script
@@ -263,9 +269,11 @@ class FakeServer:
 
     def _serve(self, one: socket.socket) -> None:
         try:
-            first = _receive(one, 4)
-            (length,) = struct.unpack("!i", first)
-            self._script(one, first + _receive(one, length - 4))
+            packet = _receive_packet(one)
+            if packet == SSL_REQUEST:
+                one.sendall(b"N")
+                packet = _receive_packet(one)
+            self._script(one, packet)
         except (EOFError, ConnectionError):
             pass
         except BaseException as error:  # told to the test, which runs on another thread
@@ -289,6 +297,13 @@ class FakeServer:
         self.close()
         if exception[0] is None and self.failures:
             raise self.failures[0]
+
+
+def _receive_packet(one: socket.socket) -> bytes:
+    """A packet of the startup phase."""
+    first = _receive(one, 4)
+    (length,) = struct.unpack("!i", first)
+    return first + _receive(one, length - 4)
 
 
 def _receive(one: socket.socket, count: int) -> bytes:
