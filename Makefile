@@ -29,8 +29,8 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py
 
 acceptance: setup ## every end-to-end test, the Python package on each Django, the whole evaluation
-	@scripts/setup jdbc
 	cargo build --locked --release --bin pgprism
+	@scripts/setup jdbc
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
