@@ -20,7 +20,7 @@ import psycopg2
 from . import tools
 from .certificates import PKCS12_PASSWORD, Pair
 from .postgres import PASSWORD
-from .processes import become, run
+from .processes import become, run, scratch_folder
 
 _ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
@@ -187,17 +187,19 @@ class Jdbc:
     def __init__(self) -> None:
         if not self.JAR.is_file():
             raise tools.Missing(f"{self.JAR} does not exist: scripts/setup jdbc")
+        self._log = (scratch_folder("jdbc") / "log").open("w")
         self._process = subprocess.Popen(
             [tools.program("java"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", self.JAR,
              Path(__file__).with_name("Jdbc.java")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             preexec_fn=lambda: become(None),  # noqa: PLW1509
         )
 
     def log_in(self, login: Login) -> Outcome:
-        words = {"user": login.user, "password": PASSWORD, "sslmode": login.sslmode, "loginTimeout": "10"}
+        words = {"user": login.user, "password": PASSWORD, "sslmode": login.sslmode, "loginTimeout": "60"}
         words["gssEncMode"] = "disable"
         if login.certificate is not None:
             words |= {"sslkey": str(login.certificate.pkcs12), "sslpassword": PKCS12_PASSWORD}
@@ -214,11 +216,13 @@ class Jdbc:
                 return Outcome(server_tls=rest == "t")
             case "error":
                 return Outcome(rest)
-        raise AssertionError(f"the Java client ended with {self._process.wait(5)}")
+        told = Path(self._log.name).read_text()[-4000:]
+        raise AssertionError(f"the Java client ended with {self._process.wait(5)}\n{told}")
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(10)
+        self._log.close()
 
 
 class Clients:
