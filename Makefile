@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo test check acceptance python bench fuzz
+.PHONY: help setup demo lint test check acceptance chaos soak python eval bench fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,9 @@ setup: ## install whatever this machine lacks (Debian; cheap when run again)
 demo: ## a Django shop on PostgreSQL through pgprism, under load, with its report
 	@scripts/demo
 
-check: ## formatting, lints and documentation, warnings denied
+check: lint fuzz ## lint, then each fuzz target for FUZZ_SECONDS (30) seconds
+
+lint: ## formatting, lints and documentation, warnings denied
 	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
@@ -28,12 +30,21 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	$(PYTEST) tests/e2e -m smoke
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py
 
-acceptance: setup ## every end-to-end test, the Python package on each Django, the whole evaluation
+acceptance: setup ## every end-to-end test, the Python package on each Django, the whole evaluation, the chaos suite
 	cargo build --locked --release --bin pgprism
 	@scripts/setup jdbc
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
+	@$(MAKE) chaos
+
+chaos: setup ## faults under clients with a ledger, PgBouncer and HAProxy beside us: writes docs/reliability.md
+	cargo build --locked --release --bin pgprism
+	cd tests/e2e && ../../.venv/bin/python -m chaos --write
+
+soak: setup ## churn, abandoned clients and scrapes for SOAK_MINUTES (10), with a limit on memory's slope
+	cargo build --locked --release --bin pgprism
+	cd tests/e2e && ../../.venv/bin/python -m soak
 
 python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 	@scripts/python-tests

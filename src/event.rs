@@ -74,6 +74,8 @@ pub enum Rest {
     BetweenMessages,
     /// A request is running and a message from the upstream is half forwarded.
     InMessage,
+    /// The upstream's last word was FATAL: it has said itself why it ends the session.
+    Over,
     /// Not observed: nobody knows.
     Unknown,
 }

@@ -277,25 +277,34 @@ pub enum ConnectionError {
     LoginRefused,
     /// There were `connections_max` connections already.
     ConnectionLimit,
+    /// The client's address had `connections_per_address_max` connections already.
+    AddressLimit,
     /// No address of the upstream could be connected to within the time limit.
     UpstreamUnreachable,
     /// The upstream's socket failed: a reset or a time-out.
     UpstreamLost,
     /// The client's socket failed: a reset or a time-out.
     ClientLost,
+    /// It had been idle for as long as `timeouts.client_idle` allows.
+    ClientIdle,
+    /// It had lived for as long as `timeouts.session_max` allows.
+    SessionMax,
 }
 
 impl ConnectionError {
     /// All of them, in the order of their numbers.
-    pub const ALL: [ConnectionError; 8] = [
+    pub const ALL: [ConnectionError; 11] = [
         ConnectionError::Accept,
         ConnectionError::Startup,
         ConnectionError::LoginTimeout,
         ConnectionError::LoginRefused,
         ConnectionError::ConnectionLimit,
+        ConnectionError::AddressLimit,
         ConnectionError::UpstreamUnreachable,
         ConnectionError::UpstreamLost,
         ConnectionError::ClientLost,
+        ConnectionError::ClientIdle,
+        ConnectionError::SessionMax,
     ];
 
     /// The label's value.
@@ -306,9 +315,12 @@ impl ConnectionError {
             ConnectionError::LoginTimeout => "login_timeout",
             ConnectionError::LoginRefused => "login_refused",
             ConnectionError::ConnectionLimit => "connection_limit",
+            ConnectionError::AddressLimit => "address_limit",
             ConnectionError::UpstreamUnreachable => "upstream_unreachable",
             ConnectionError::UpstreamLost => "upstream_lost",
             ConnectionError::ClientLost => "client_lost",
+            ConnectionError::ClientIdle => "client_idle",
+            ConnectionError::SessionMax => "session_max",
         }
     }
 }

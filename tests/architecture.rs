@@ -93,7 +93,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pgwire", &["src/wire"]),
     ("rustls", &["src/proxy"]),
     ("tokio_rustls", &["src/proxy"]),
-    ("socket2", &["src/proxy", "src/export/http.rs"]),
+    (
+        "socket2",
+        &["src/proxy", "src/export/http.rs", "src/app/sockets.rs"],
+    ),
+    ("listenfd", &["src/app/sockets.rs"]),
+    ("sd_notify", &["src/app"]),
+    ("rustix", &["src/app"]),
 ];
 
 /// Lines of a file in `src`, tests in files of their own included.

@@ -22,10 +22,9 @@ fn without_descriptors_it_waits_and_goes_on() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let limit = hard.min(512);
     setrlimit(Resource::RLIMIT_NOFILE, limit / 2, limit).unwrap();
-    assert_eq!(
-        fit_connections_max(10_000),
-        usize::try_from(limit / 2).unwrap()
-    );
+    // Two sockets each, and room for those that are told that there is no room.
+    let fitting = fit_connections_max(10_000);
+    assert!((100..200).contains(&fitting), "{fitting}");
     assert_eq!(fit_connections_max(7), 7);
     assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (limit, limit));
 

@@ -577,8 +577,13 @@ fn a_servers_reset_is_told_at_a_boundary_and_is_a_reset_elsewhere() {
     running.recorder.session(2).lock().unwrap().rest = Some(Rest::Unknown);
     client.write_all(b"q").unwrap();
     expect_reset(&mut client);
+    // The server has said itself why: its word stands alone, and is not lost to a reset.
+    let mut client = running.client();
+    running.recorder.session(3).lock().unwrap().rest = Some(Rest::Over);
+    client.write_all(b"q").unwrap();
+    assert_eq!(read_rest(&mut client), b"");
     running.wait_no_connections();
-    assert_eq!(running.figures().errors(ConnectionError::UpstreamLost), 3);
+    assert_eq!(running.figures().errors(ConnectionError::UpstreamLost), 4);
 }
 
 #[test]

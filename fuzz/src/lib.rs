@@ -1,4 +1,6 @@
-//! What the targets share.
+//! What the targets do, and what they share.
+
+pub mod bodies;
 
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::Mutex;

@@ -1,46 +1,10 @@
-//! The startup phase: packets of any content, and logins that are found however the upstream's bytes are cut.
+//! See [`pgprism_fuzz::bodies::startup`].
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pgprism::wire::startup::{
-    LoginReplies, LoginReply, STARTUP_BYTES_MAX, STARTUP_BYTES_MIN, StartupPacket, packet_length,
-};
+use pgprism_fuzz::{bodies, let_panics_be_caught, must_not_panic};
 
-fn replies<'a>(reads: impl Iterator<Item = &'a [u8]>) -> (Vec<LoginReply>, bool, bool) {
-    let (mut login, mut found) = (LoginReplies::default(), Vec::new());
-    for mut read in reads {
-        while let Some(reply) = login.next(&mut read) {
-            found.push(reply);
-        }
-        assert!(read.is_empty());
-    }
-    (found, login.is_between_messages(), login.is_lost())
-}
-
-fuzz_target!(|input: (u8, &[u8])| {
-    let (size, bytes) = input;
-    if let Some(&length) = bytes.first_chunk::<4>()
-        && let Ok(length) = packet_length(length)
-    {
-        assert!((STARTUP_BYTES_MIN..=STARTUP_BYTES_MAX).contains(&length));
-    }
-    match StartupPacket::parse(bytes) {
-        Ok(StartupPacket::CancelRequest(key)) => {
-            // What names a session goes to the server as it came.
-            assert_eq!(key.cancel_request().get(8..), bytes.get(8..));
-        }
-        Ok(StartupPacket::StartupMessage(message)) => {
-            assert!(
-                message.user.len() < 64
-                    && message.database.len() < 64
-                    && message.application.len() < 64
-            );
-        }
-        Ok(StartupPacket::SslRequest | StartupPacket::GssEncRequest) | Err(_) => {}
-    }
-    assert_eq!(
-        replies(std::iter::once(bytes)),
-        replies(bytes.chunks(usize::from(size).max(1)))
-    );
+fuzz_target!(init: let_panics_be_caught(), |input: &[u8]| {
+    must_not_panic(|| bodies::startup::run(input));
 });

@@ -6,16 +6,35 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::AppError;
+use super::sockets::Offer;
 use crate::export::http::{Access, Server, Settings};
 
-/// The bound admin port, before it is served; `None` where the admin address is off.
-pub(super) fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, AppError> {
+/// The bound admin port.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) socket: TcpListener,
+    /// Whether somebody else keeps it open when we close it.
+    pub(super) is_kept_elsewhere: bool,
+}
+
+/// Binds the admin port, or takes the socket that is offered; `None` where the admin address is off.
+pub(super) fn bind(
+    address: Option<SocketAddr>,
+    offer: Option<Offer>,
+) -> Result<Option<Socket>, AppError> {
     let Some(address) = address else {
         return Ok(None);
     };
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+    let (bound, is_kept_elsewhere) = match offer {
+        Some(offer) => (Ok(offer.socket), offer.is_kept_elsewhere),
+        None => (TcpListener::bind(address), false),
+    };
+    let bound = bound.and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(Socket {
+            socket,
+            is_kept_elsewhere,
+        })
     });
     bound
         .map(Some)
@@ -29,21 +48,21 @@ pub(super) struct Admin {
 struct Thread {
     address: SocketAddr,
     access: Access,
+    open: Option<oneshot::Sender<()>>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Admin {
-    pub(super) fn start(
-        listener: Option<TcpListener>,
-        settings: Settings,
-    ) -> Result<Admin, AppError> {
-        let Some(listener) = listener else {
+    /// Starts the thread; it answers from [`Admin::open`] on.
+    pub(super) fn start(socket: &Option<Socket>, settings: Settings) -> Result<Admin, AppError> {
+        let Some(Socket { socket, .. }) = socket else {
             return Ok(Admin { running: None });
         };
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             AppError::internal("start the admin address")(error)
         };
+        let listener = socket.try_clone().map_err(|error| failed(error.into()))?;
         let address = listener
             .local_addr()
             .map_err(|error| failed(error.into()))?;
@@ -53,11 +72,15 @@ impl Admin {
             .enable_all()
             .build()
             .map_err(|error| failed(error.into()))?;
+        let (open, opened) = oneshot::channel::<()>();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("pgprism-admin".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
+                    if opened.await.is_err() {
+                        return;
+                    }
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
                             // A sender that is gone says the same as one that sent.
@@ -72,10 +95,21 @@ impl Admin {
             running: Some(Thread {
                 address,
                 access,
+                open: Some(open),
                 stop,
                 thread,
             }),
         })
+    }
+
+    /// Lets it answer. Two processes that answer on one address in turn would look like counters that go back and
+    /// forth: a successor waits until its predecessor has stopped.
+    pub(super) fn open(&mut self) {
+        let open = self.running.as_mut().and_then(|thread| thread.open.take());
+        if let Some(open) = open {
+            // A thread that is gone has said why.
+            let _ = open.send(());
+        }
     }
 
     /// Where it listens.

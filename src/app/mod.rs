@@ -8,9 +8,12 @@
 
 mod admin;
 mod collector;
+mod handover;
+mod life;
 mod ports;
 mod reload;
 mod settings;
+mod sockets;
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use sd_notify::NotifyState;
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
@@ -34,6 +37,9 @@ use crate::registry::Registry;
 
 use admin::Admin;
 use collector::Collector;
+use handover::{Invocation, Predecessor};
+use life::Signals;
+use sockets::Offers;
 
 /// How long the slow log's last lines may take when the process ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
@@ -56,6 +62,9 @@ pub enum AppError {
         /// What the system said.
         source: io::Error,
     },
+    /// The listening sockets of systemd, or of the process that this one replaces, cannot be taken.
+    #[error("cannot take over listening sockets: {0}")]
+    TakeOver(io::Error),
     /// The slow log's file cannot be written.
     #[error("slow log {path}: {source}; name a file that can be written with --slow-log, or - for stdout", path = path.display())]
     SlowLog {
@@ -110,13 +119,17 @@ struct Running {
     slow_log: Writer,
     access: Option<Access>,
     guide: Arc<Guide>,
+    invocation: Invocation,
+    /// A copy of what the admin thread listens on, for a successor.
+    admin_socket: Option<admin::Socket>,
 }
 
-/// Runs the proxy until it is told to end.
-///
-/// SIGTERM and SIGINT drain it, a second one ends it now; SIGHUP reads the configuration again.
+/// Runs the proxy until it is told to end; [`life`] says by which signals.
 pub fn serve(config: Config) -> Result<(), AppError> {
     log_panics_once();
+    let (predecessor, mut offers) = meet_predecessor().map_err(AppError::TakeOver)?;
+    let invocation = Invocation::of_this_process()
+        .map_err(|error| AppError::internal("find this program")(error.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -132,7 +145,9 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let guide = Arc::new(Guide::default());
     guide.set_models(Arc::clone(&config.advise.map));
     let slow_log = start_slow_log(&config, &shared, &store, clock)?;
-    let admin_listener = admin::bind(config.admin.listen)?;
+    let sockets = offers.take_listeners(&config);
+    let admin_socket = admin::bind(config.admin.listen, offers.take_admin(&config))?;
+    offers.close();
 
     let connections_max = proxy::fit_connections_max(config.limits.connections_max);
     if connections_max < config.limits.connections_max {
@@ -149,8 +164,11 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         .map(|_| Observer::new(Arc::clone(&shared), &store, config.limits.ring_events_max))
         .collect();
     let rings = observers.iter().map(Observer::ring).collect();
-    let proxy = Proxy::start(
-        settings::proxy(&config, connections_max),
+    let proxy = Proxy::prepare(
+        proxy::Settings {
+            sockets,
+            ..settings::proxy(&config, connections_max)
+        },
         Arc::clone(&registry),
         clock,
         observers,
@@ -169,12 +187,18 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     )
     .map_err(|error| AppError::internal("start the collector")(error.into()))?;
     slow_log.watch(collector.feed());
-    let admin = Admin::start(
-        admin_listener,
+    let mut admin = Admin::start(
+        &admin_socket,
         settings::http(&config, &store, &registry, collector.feed(), clock),
     )?;
     let catalog = start_catalog(&config, &guide, &store)?;
     ports::announce(&config, proxy.bound_addresses(), admin.address())?;
+    if let Some(predecessor) = predecessor {
+        predecessor.ready();
+    }
+    proxy.open();
+    admin.open();
+    life::notify(&[NotifyState::Ready]);
 
     let mut running = Running {
         config,
@@ -187,11 +211,14 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         slow_log,
         access: admin.access(),
         guide,
+        invocation,
+        admin_socket,
     };
-    runtime.block_on(running.until_told_to_end(&mut signals));
+    let leave = runtime.block_on(running.until_told_to_leave(&mut signals));
+    running.admin_socket = None;
     admin.release();
     drop(catalog);
-    runtime.block_on(running.drain(&mut signals));
+    runtime.block_on(running.drain(leave, &mut signals));
 
     let Running {
         proxy, slow_log, ..
@@ -205,35 +232,11 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     Ok(())
 }
 
-impl Running {
-    async fn until_told_to_end(&mut self, signals: &mut Signals) {
-        while let Told::Reload = signals.next().await {
-            self.reload();
-        }
-    }
-
-    /// Lets sessions end as they can; told again, ends them now.
-    async fn drain(&mut self, signals: &mut Signals) {
-        let sessions = self.registry.connections().len();
-        tracing::info!(
-            sessions,
-            deadline = ?self.config.timeouts.drain_timeout,
-            "draining; a second signal ends all sessions now"
-        );
-        self.proxy.begin_drain();
-        let told_again = async {
-            while let Told::Reload = signals.next().await {
-                tracing::warn!("the configuration is not read again while draining");
-            }
-        };
-        tokio::select! {
-            () = self.proxy.wait() => {}
-            () = told_again => {
-                tracing::warn!("told again: ending all sessions now");
-                self.proxy.end_now();
-                self.proxy.wait().await;
-            }
-        }
+/// The process that this one replaces, where there is one, and the sockets that were there before this process.
+fn meet_predecessor() -> io::Result<(Option<Predecessor>, Offers)> {
+    match Predecessor::meet()? {
+        Some((predecessor, offers)) => Ok((Some(predecessor), offers)),
+        None => Ok((None, Offers::from_systemd()?)),
     }
 }
 
@@ -272,37 +275,6 @@ fn start_catalog(
     Catalog::start(settings, Arc::clone(guide), Arc::clone(store))
         .map(Some)
         .map_err(|error| AppError::internal("start the catalogue's thread")(error.into()))
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Reload,
-    End,
-}
-
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.interrupt.recv() => Told::End,
-            _ = self.terminate.recv() => Told::End,
-        }
-    }
 }
 
 /// A panic is caught where it happens and counted; its message is logged like everything else, without a backtrace.

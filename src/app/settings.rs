@@ -169,15 +169,19 @@ pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings 
             .collect(),
         tunables: Tunables {
             connections_max,
+            connections_per_address_max: config.limits.connections_per_address_max,
             timeouts: proxy::Timeouts {
                 connect: timeouts.connect,
                 login: timeouts.login,
                 drain_idle_grace: timeouts.drain_idle_grace,
                 drain_timeout: timeouts.drain_timeout,
+                client_idle: timeouts.client_idle,
+                session_max: timeouts.session_max,
             },
             tcp_user_timeout: timeouts.tcp_user_timeout,
         },
         reuse_port: config.reuse_port,
+        sockets: Vec::new(),
         probe_interval: timeouts.probe_interval,
     }
 }

@@ -163,6 +163,8 @@ pub struct SlowLog {
 pub struct Limits {
     /// Client connections at a time.
     pub connections_max: usize,
+    /// Connections of one client address at a time; 0 is no limit.
+    pub connections_per_address_max: usize,
     /// Bytes of a statement that its fingerprint covers.
     pub fingerprint_bytes_max: Size,
     /// Bytes of a statement's text that are kept for people.
@@ -214,6 +216,10 @@ pub struct Timeouts {
     pub drain_idle_grace: Duration,
     /// How long running queries and open transactions have when a drain begins.
     pub drain_timeout: Duration,
+    /// How long a session may be idle outside a transaction; `None` is for ever.
+    pub client_idle: Option<Duration>,
+    /// How long a session may live; `None` is for ever.
+    pub session_max: Option<Duration>,
     /// TCP_USER_TIMEOUT of both legs; `None` leaves it to the system.
     pub tcp_user_timeout: Option<Duration>,
     /// An upstream without a new connection for so long is connected to, to know whether it is up; `None` is never.
@@ -324,6 +330,7 @@ impl Default for Config {
             },
             limits: Limits {
                 connections_max: 10_000,
+                connections_per_address_max: 0,
                 fingerprint_bytes_max: Size(1 << 20),
                 text_bytes_max: Size(64 << 10),
                 statements_per_session_max: 256,
@@ -349,6 +356,8 @@ impl Default for Config {
                 login: Duration::from_secs(60),
                 drain_idle_grace: Duration::from_secs(1),
                 drain_timeout: Duration::from_secs(25),
+                client_idle: None,
+                session_max: None,
                 tcp_user_timeout: None,
                 probe_interval: Some(Duration::from_secs(2)),
             },

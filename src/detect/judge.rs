@@ -12,6 +12,7 @@ use super::group::Group;
 use super::knowledge::{Knowledge, Named};
 use super::loops::Loops;
 use super::price::Price;
+use super::rules;
 use super::{Confidence, Kind, Settings, chatty_unit, duplicate, query_loop};
 use crate::sql::Fingerprint;
 use crate::unit::Evidence;
@@ -85,7 +86,7 @@ impl<'a> Court<'a> {
         let one_transaction = matches!(group.span, super::group::Span::One(Some(_)));
         group.failed == 0
             && (self.scene.evidence.is_hard() || one_transaction || !group.is_paced())
-            && !group.mostly(group.between.defined)
+            && !rules::is_broken(group)
     }
 
     fn duplicates(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {

@@ -54,6 +54,8 @@ pub struct Loops {
     pub(super) charged_bytes: usize,
     held_bytes: usize,
     cut: bool,
+    /// Shapes were left out, for want of room or because there are too many of them.
+    left_out: bool,
     pub(super) tallies: Tallies,
     /// A tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
     /// statement, and nobody waits for it.
@@ -96,6 +98,11 @@ impl Loops {
     /// Whether something was left out for want of room.
     pub(super) fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// Whether anything was not followed, whatever was concluded from the rest.
+    pub(super) fn is_partial(&self) -> bool {
+        self.cut || self.left_out
     }
 
     pub(super) fn group_of(&self, source: &Source) -> Option<&Group> {
@@ -269,6 +276,7 @@ impl Loops {
             None if self.groups.len() >= GROUPS_MAX || bounds.room == Room::Full => {
                 self.last_group = None;
                 self.cut |= bounds.room == Room::Full;
+                self.left_out = true;
                 return None;
             }
             None => {

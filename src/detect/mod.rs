@@ -203,7 +203,7 @@ impl Detector {
         }
         self.held_bytes -= unit.payload.charged_bytes.min(self.held_bytes);
         unit.payload.charged_bytes = 0;
-        self.cut += u64::from(unit.payload.is_cut());
+        self.cut += u64::from(unit.payload.is_partial());
         if unit.completeness() == Completeness::Complete && !self.findings.is_empty() {
             self.findings
                 .ran(&unit.payload.ran(self.settings.n_plus_one_min), &found);

@@ -227,6 +227,14 @@ impl Server {
         self.access.clone()
     }
 
+    /// What answers the requests of one connection, whatever carries them; `local` is the address that it came to.
+    pub fn service(&self, local: SocketAddr) -> Router {
+        self.router.clone().layer(Extension(Connection {
+            local,
+            streaming: Arc::default(),
+        }))
+    }
+
     /// Serves until `stop` is ready, then releases the port and gives answers in progress a few seconds.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let connections = Arc::new(Semaphore::new(self.bounds.connections_max as usize));

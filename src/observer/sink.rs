@@ -52,7 +52,8 @@ impl WorkerSink {
         }
     }
 
-    /// The connection of a session that was no longer followed is over.
+    /// The connection of a session that was no longer followed is over. Nobody knows how many queries it had since: one
+    /// more than were told says that the unit they belong to was not seen whole.
     pub(super) fn closed_unobserved(&mut self, at: Moment) {
         if self.offered == 0 {
             return;
@@ -61,7 +62,7 @@ impl WorkerSink {
             self.offer(Observed::Closed(ClosedEvent {
                 facts: Arc::clone(facts),
                 at,
-                queries: self.offered,
+                queries: self.offered + 1,
             }));
         }
     }

@@ -62,7 +62,8 @@ impl KnownKey {
             .cancel_keys
             .lock()
             .entry(key.clone())
-            .or_default()
+            // Nearly always the only one: room for more would be most of what a key costs.
+            .or_insert_with(|| Vec::with_capacity(1))
             .insert(
                 0,
                 Entry {

@@ -19,10 +19,12 @@ use super::drain::{self, Drained};
 use super::greeting::{self, Greeting, GreetingError, Refused};
 use super::login::{LoginEnd, Watch};
 use super::relay::{End, Meter, Relay, Side};
+use super::seats::{Full, Seat};
 use super::socket::Socket;
+use super::sweep::Overdue;
 use super::upstream::{self, ConnectError, Road};
 use super::worker::{Accepted, Presence, Sleeper, Worker};
-use super::{Shared, Target, TlsMode, Tunables, UpstreamGauge};
+use super::{Target, TlsMode, UpstreamGauge};
 use crate::clock::Clock;
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
@@ -36,6 +38,11 @@ const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
 const PROTOCOL_VIOLATION: SqlState = SqlState(*b"08P01");
 const INVALID_AUTHORIZATION: SqlState = SqlState(*b"28000");
 const ADMIN_SHUTDOWN: SqlState = SqlState(*b"57P01");
+const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
+
+/// A client that is told in the same breath as ReadyForQuery may take the reason for a notice, as libpq does, and show
+/// nothing but the end.
+const APART: Duration = Duration::from_millis(20);
 
 /// How long a client that was told why it is closed has to read it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
@@ -53,7 +60,10 @@ pub(super) async fn serve<T: Taps + 'static>(accepted: Accepted, worker: Rc<Work
     }
     let end = match session.relay_until(Until::Drain).await {
         Some(end) => SessionEnd::Relay(end),
-        None => Box::pin(drain_session(&mut session)).await,
+        None => match session.overdue() {
+            Some(overdue) => SessionEnd::Overdue(overdue),
+            None => Box::pin(drain_session(&mut session)).await,
+        },
     };
     Box::pin(end_session(session, end)).await;
 }
@@ -81,16 +91,26 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
         Greeting::Opaque { packet } => (None, packet),
     };
 
-    let Some(seat) = Seat::take(&shared, &tunables) else {
-        route.figures.count_error(ConnectionError::ConnectionLimit);
-        let text = format!(
-            "too many connections: the limit of {} is reached",
-            tunables.connections_max
-        );
-        if message.is_some() {
-            say_goodbye(client, &error_response(TOO_MANY_CONNECTIONS, &text)).await;
+    let ip = accepted.peer.ip().to_canonical();
+    let seat = match Seat::take(&shared, &tunables, ip) {
+        Ok(seat) => seat,
+        Err(full) => {
+            let (reason, text) = match full {
+                Full::InAll(limit) => (
+                    ConnectionError::ConnectionLimit,
+                    format!("too many connections: the limit of {limit} is reached"),
+                ),
+                Full::ForAddress(limit) => (
+                    ConnectionError::AddressLimit,
+                    format!("too many connections: {ip} has reached the limit of {limit}"),
+                ),
+            };
+            route.figures.count_error(reason);
+            if message.is_some() {
+                say_goodbye(client, &error_response(TOO_MANY_CONNECTIONS, &text)).await;
+            }
+            return None;
         }
-        return None;
     };
 
     let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
@@ -120,7 +140,6 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
 
     match_logins(&client, &mut upstream, &target, &route.figures);
 
-    let ip = accepted.peer.ip().to_canonical();
     let address = SocketAddr::new(ip, accepted.peer.port());
     let follows_login = message.is_some();
     let StartupMessage {
@@ -300,15 +319,27 @@ enum SessionEnd {
     Drained,
     /// By the drain, somewhere else.
     Closed,
+    /// By a limit on its stay, while it was idle.
+    Overdue(Overdue),
 }
 
 /// Closes both sockets as the end demands, and tells the client why where it fits.
 async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     let figures = Arc::clone(&session.meter.figures);
     let may_tell = session.can_be_told();
-    let is_finished = session.relay.client_is_finished();
+    // What ended it was said and may still be unread: a reset would take that away.
+    let has_its_end = session.relay.client_is_finished()
+        || (session.relay.client_is_open() && session.rest() == Rest::Over);
     let now = session.clock().now();
     session.watch.closed(now);
+    if let SessionEnd::Relay(End::Lost {
+        side: Side::Upstream,
+        ..
+    }) = end
+    {
+        let shared = &session.meter.worker.shared;
+        shared.routes[session.facts.route].suspect.notify_one();
+    }
     let Session {
         relay,
         facts,
@@ -347,6 +378,21 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
             let text = format!("login was not complete within {login_limit:?}");
             (CONNECTION_FAILURE, text)
         }
+        SessionEnd::Overdue(Overdue::Idle(limit)) => {
+            figures.count_error(ConnectionError::ClientIdle);
+            (
+                IDLE_SESSION_TIMEOUT,
+                format!("terminating connection: idle for {limit:?}, the limit"),
+            )
+        }
+        SessionEnd::Overdue(Overdue::Old(limit)) => {
+            figures.count_error(ConnectionError::SessionMax);
+            tokio::time::sleep(APART).await;
+            (
+                ADMIN_SHUTDOWN,
+                format!("terminating connection: open for {limit:?}, the limit"),
+            )
+        }
         SessionEnd::Drained => (
             ADMIN_SHUTDOWN,
             "terminating connection because the proxy is shutting down".to_owned(),
@@ -355,8 +401,7 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     drop(upstream);
     if may_tell {
         say_goodbye(client, &error_response(sqlstate, &text)).await;
-    } else if is_finished {
-        // The upstream had closed before it was written to: the client has its FIN and may still be reading.
+    } else if has_its_end {
         say_goodbye(client, &[]).await;
     } else {
         client.reset();
@@ -409,7 +454,7 @@ struct Facts {
 pub(super) enum Until {
     /// The login has ended.
     Login,
-    /// The proxy drains.
+    /// The proxy drains, or the session has stayed too long: see [`Session::overdue`].
     Drain,
     /// No request is running.
     Rest,
@@ -431,7 +476,9 @@ impl<T: Taps> Session<T> {
             }
             let has_come = match until {
                 Until::Login => !self.watch.follows_login(),
-                Until::Drain => self.meter.worker.draining.get().is_some(),
+                Until::Drain => {
+                    self.meter.worker.draining.get().is_some() || self.overdue().is_some()
+                }
                 Until::Rest => matches!(self.rest(), Rest::Idle | Rest::InTransaction),
                 Until::Ended => false,
             };
@@ -444,6 +491,16 @@ impl<T: Taps> Session<T> {
             Poll::Pending
         })
         .await
+    }
+
+    /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it.
+    fn overdue(&self) -> Option<Overdue> {
+        let sweep = self.meter.worker.sweep.get();
+        if !sweep.is_on() {
+            return None;
+        }
+        let overdue = sweep.overdue(self.facts.accepted_at, self.relay.last_read_at())?;
+        (self.rest() == Rest::Idle).then_some(overdue)
     }
 
     /// What the session is in the middle of, the bytes that wait in the relay included.
@@ -463,7 +520,7 @@ impl<T: Taps> Session<T> {
         self.relay.client_is_open()
             && match self.watch.rest() {
                 Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => true,
-                Rest::InMessage | Rest::Unknown => false,
+                Rest::InMessage | Rest::Over | Rest::Unknown => false,
             }
     }
 
@@ -532,27 +589,5 @@ impl<T> Meter for SessionMeter<T> {
         self.figures
             .shard(self.worker.index)
             .add_latency(direction, at.since(read_at), weight);
-    }
-}
-
-/// A place among `connections_max`, until it is dropped.
-#[derive(Debug)]
-struct Seat(Arc<Shared>);
-
-impl Seat {
-    fn take(shared: &Arc<Shared>, tunables: &Tunables) -> Option<Seat> {
-        shared
-            .seats
-            .fetch_update(Relaxed, Relaxed, |seats| {
-                (seats < tunables.connections_max).then_some(seats + 1)
-            })
-            .ok()?;
-        Some(Seat(Arc::clone(shared)))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.seats.fetch_sub(1, Relaxed);
     }
 }

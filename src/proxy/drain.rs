@@ -94,6 +94,6 @@ async fn at_deadline<T: Taps>(session: &mut Session<T>) -> Drained {
     }
     match session.rest() {
         Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => Drained::Tell,
-        Rest::InMessage | Rest::Unknown => Drained::Close,
+        Rest::InMessage | Rest::Over | Rest::Unknown => Drained::Close,
     }
 }

@@ -13,20 +13,39 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::worker::{Door, run_on_thread};
-use super::{Running, Shared, Stage, UpstreamGauge, upstream};
+use super::{
+    ListenerSettings, ListeningSocket, Running, Settings, Shared, Stage, probe, sockets_above,
+};
 use crate::registry::ConnectionError;
 
-/// Client sockets above `connections_max` that are let in, to be told so, or to cancel; further ones wait in the
-/// kernel's queue.
-const SOCKETS_ABOVE_MAX: usize = 256;
 /// How long to wait when there is no room, or when `accept` failed: long enough not to spin.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 /// Clients the kernel keeps for us; it takes less where `net.core.somaxconn` is less.
 const BACKLOG: i32 = 4096;
 
+/// The socket of `listener`: the one that was handed to us, else one of our own.
+pub(super) fn open(
+    listener: &ListenerSettings,
+    settings: &Settings,
+) -> io::Result<(ListeningSocket, SocketAddr)> {
+    let mut handed = settings.sockets.iter();
+    if let Some(handed) = handed.find(|handed| handed.listener == listener.name) {
+        // Whoever made it may not have known that it will be polled.
+        handed.socket.set_nonblocking(true)?;
+        return Ok((handed.clone(), handed.socket.local_addr()?));
+    }
+    let (socket, address) = bind(&listener.listen, settings.reuse_port)?;
+    let own = ListeningSocket {
+        listener: Arc::clone(&listener.name),
+        socket: Arc::new(socket),
+        is_kept_elsewhere: false,
+    };
+    Ok((own, address))
+}
+
 /// Listens on the first of the addresses that `listen` stands for and that can be bound.
-pub(super) fn bind(listen: &str, reuse_port: bool) -> io::Result<(TcpListener, SocketAddr)> {
+fn bind(listen: &str, reuse_port: bool) -> io::Result<(TcpListener, SocketAddr)> {
     let mut last_error = None;
     for address in listen.to_socket_addrs()? {
         match bind_address(address, reuse_port) {
@@ -56,7 +75,7 @@ fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener
 
 /// Starts the thread that accepts.
 pub(super) fn start(
-    listeners: Vec<TcpListener>,
+    sockets: Vec<ListeningSocket>,
     shared: Arc<Shared>,
     doors: Vec<Door>,
     stage: watch::Receiver<Stage>,
@@ -66,15 +85,20 @@ pub(super) fn start(
     run_on_thread("pgprism-accept".to_owned(), running, move || async move {
         let doors = Rc::new(doors);
         let mut tasks = JoinSet::new();
-        for (route, listener) in listeners.into_iter().enumerate() {
+        for (route, socket) in sockets.into_iter().enumerate() {
             let acceptor = Acceptor {
                 route,
                 shared: Arc::clone(&shared),
                 doors: Rc::clone(&doors),
             };
-            tasks.spawn_local(acceptor.run(listener, stage.clone()));
+            tasks.spawn_local(acceptor.run(socket, stage.clone()));
             if let Some(interval) = probe_interval {
-                tasks.spawn_local(probe(route, Arc::clone(&shared), interval, stage.clone()));
+                tasks.spawn_local(probe::run(
+                    route,
+                    Arc::clone(&shared),
+                    interval,
+                    stage.clone(),
+                ));
             }
         }
         drop(doors);
@@ -90,19 +114,20 @@ struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the proxy drains; the port is free when this returns.
-    async fn run(self, listener: TcpListener, mut stage: watch::Receiver<Stage>) {
+    async fn run(self, handed: ListeningSocket, mut stage: watch::Receiver<Stage>) {
         let figures = &self.shared.routes[self.route].figures;
-        match tokio::net::TcpListener::from_std(listener) {
+        let listener = handed.socket.try_clone();
+        drop(handed.socket);
+        match listener.and_then(tokio::net::TcpListener::from_std) {
             Ok(listener) => {
+                // An error says that the proxy is gone, which the next line hears too.
+                let _ = stage.wait_for(|stage| *stage > Stage::Prepared).await;
                 tokio::select! {
-                    _ = stage.wait_for(|stage| *stage != Stage::Running) => {}
+                    _ = stage.wait_for(|stage| *stage > Stage::Running) => {}
                     () = self.accept_all(&listener) => {}
                 }
-                // Whoever the kernel has let in already would see a reset.
-                if let Ok(listener) = listener.into_std() {
-                    while let Ok(accepted) = listener.accept() {
-                        self.hand_over(accepted);
-                    }
+                if !handed.is_kept_elsewhere && !self.shared.has_successor.load(Relaxed) {
+                    self.empty_queue(listener);
                 }
             }
             Err(error) => tracing::error!(listener = %figures.name, %error, "cannot accept"),
@@ -114,12 +139,8 @@ impl Acceptor {
         let figures = &self.shared.routes[self.route].figures;
         let mut is_failing = false;
         loop {
-            let sockets_max = self
-                .shared
-                .tunables
-                .load()
-                .connections_max
-                .saturating_add(SOCKETS_ABOVE_MAX);
+            let connections_max = self.shared.tunables.load().connections_max;
+            let sockets_max = connections_max.saturating_add(sockets_above(connections_max));
             if self.shared.client_sockets.load(Relaxed) >= sockets_max {
                 tokio::time::sleep(ROOM_PAUSE).await;
                 continue;
@@ -147,44 +168,27 @@ impl Acceptor {
         }
     }
 
+    /// Whoever the kernel has let in already would see a reset. Where other sockets share the port, new clients may
+    /// come as fast as we accept: those that a full queue holds are all that can have been there at the beginning.
+    fn empty_queue(&self, listener: tokio::net::TcpListener) {
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        for _ in 0..=BACKLOG {
+            match listener.accept() {
+                Ok(accepted) => self.hand_over(accepted),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     fn hand_over(&self, accepted: (std::net::TcpStream, SocketAddr)) {
         if accepted.0.set_nonblocking(true).is_err() {
             return;
         }
         if let Some(door) = self.doors.iter().min_by_key(|door| door.connections()) {
             door.hand_over(accepted, &self.shared, self.route);
-        }
-    }
-}
-
-/// Keeps `upstream_up` true to life while no client connects: tries when nobody has for an interval.
-async fn probe(
-    route: usize,
-    shared: Arc<Shared>,
-    interval: Duration,
-    mut stage: watch::Receiver<Stage>,
-) {
-    let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-    let figures = &shared.routes[route].figures;
-    loop {
-        let state = figures.upstream();
-        let is_recent = state
-            .tried_at
-            .is_some_and(|at| shared.clock.now().since(at) < interval_ns);
-        let is_in_use = state.up == Some(true) && figures.upstream_connections.load(Relaxed) > 0;
-        if !is_recent && !is_in_use {
-            let target = shared.routes[route].target.load_full();
-            let tunables = shared.tunables.load_full();
-            let _gauge = UpstreamGauge::raise(Arc::clone(figures));
-            let result = upstream::connect(&target, &tunables).await;
-            upstream::note(figures, &result, shared.clock.now());
-            if let (Ok((upstream, _)), Some(acceptor)) = (&result, target.tls.acceptor()) {
-                target.binding.check(&figures.name, acceptor, upstream);
-            }
-        }
-        tokio::select! {
-            _ = stage.wait_for(|stage| *stage != Stage::Running) => return,
-            () = tokio::time::sleep(interval) => {}
         }
     }
 }

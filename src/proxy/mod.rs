@@ -10,22 +10,25 @@ mod drain;
 mod greeting;
 mod listener;
 mod login;
+mod probe;
 pub mod relay;
+mod seats;
 mod secured;
 mod socket;
+mod sweep;
 pub mod tls;
 mod upstream;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::event::Taps;
@@ -40,6 +43,8 @@ use tls::{Acceptor, Binding, Connector};
 pub struct Settings {
     /// At least one; names and addresses differ.
     pub listeners: Vec<ListenerSettings>,
+    /// Sockets that listen already; a listener that has none here binds its own.
+    pub sockets: Vec<ListeningSocket>,
     /// What can be changed while it runs.
     pub tunables: Tunables,
     /// Lets several processes listen on one port (SO_REUSEPORT). Off, a busy port is an error.
@@ -48,11 +53,24 @@ pub struct Settings {
     pub probe_interval: Option<Duration>,
 }
 
-/// What a reload may change; connections that exist keep what they began with.
+/// A listener's socket, bound and listening.
+#[derive(Debug, Clone)]
+pub struct ListeningSocket {
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// The socket itself; copies of it have one queue of clients.
+    pub socket: Arc<TcpListener>,
+    /// Whether somebody else, systemd for one, keeps it open when we close it: clients in its queue are not ours alone.
+    pub is_kept_elsewhere: bool,
+}
+
+/// What a reload may change; connections that exist keep what they began with, but for the limits on their stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunables {
     /// Connections served at one time, over all listeners; more are answered with SQLSTATE 53300.
     pub connections_max: usize,
+    /// The same for the connections of one client address; 0 is no limit.
+    pub connections_per_address_max: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// TCP_USER_TIMEOUT on both legs. It also ends peers that live but do not read: hence `None` by default.
@@ -63,6 +81,7 @@ impl Default for Tunables {
     fn default() -> Tunables {
         Tunables {
             connections_max: 10_000,
+            connections_per_address_max: 0,
             timeouts: Timeouts::default(),
             tcp_user_timeout: None,
         }
@@ -80,6 +99,10 @@ pub struct Timeouts {
     pub drain_idle_grace: Duration,
     /// A drain ends every session after this.
     pub drain_timeout: Duration,
+    /// A session that is idle outside a transaction for this long is ended with SQLSTATE 57P05.
+    pub client_idle: Option<Duration>,
+    /// A session that has lived for this long is ended, when it is next idle, with SQLSTATE 57P01.
+    pub session_max: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -89,6 +112,8 @@ impl Default for Timeouts {
             login: Duration::from_secs(60),
             drain_idle_grace: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(25),
+            client_idle: None,
+            session_max: None,
         }
     }
 }
@@ -178,8 +203,11 @@ pub fn default_worker_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Raises this process's limit of file descriptors to its hard limit and returns how many connections fit:
-/// `setting` or half of the limit (a connection has two sockets), whichever is less.
+/// Raises this process's limit of file descriptors to its hard limit and returns how many connections fit: `setting`,
+/// or what the limit leaves room for, whichever is less.
+///
+/// A connection has two sockets. Beside them there is room for the sockets above the maximum, by which a client is told
+/// that there is no room and another one cancels, and for the process's own files.
 pub fn fit_connections_max(setting: usize) -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
@@ -189,9 +217,29 @@ pub fn fit_connections_max(setting: usize) -> usize {
         Ok(()) => hard,
         Err(_) => soft,
     };
-    setting
-        .min(usize::try_from(limit / 2).unwrap_or(usize::MAX))
-        .max(1)
+    setting.min(connections_within(
+        usize::try_from(limit).unwrap_or(usize::MAX),
+    ))
+}
+
+/// Descriptors for listeners, runtimes, logs and the admin address.
+const OWN_DESCRIPTORS: usize = 128;
+/// Sockets above the maximum: a quarter of it, within these bounds.
+const SOCKETS_ABOVE_MAX: std::ops::RangeInclusive<usize> = 32..=256;
+
+/// Client sockets above `connections_max` that are let in, to be told so, or to cancel; further ones wait in the
+/// kernel's queue.
+fn sockets_above(connections_max: usize) -> usize {
+    (connections_max / 4).clamp(*SOCKETS_ABOVE_MAX.start(), *SOCKETS_ABOVE_MAX.end())
+}
+
+/// The most connections whose sockets, and the sockets above them, fit into so many descriptors.
+fn connections_within(descriptors: usize) -> usize {
+    let free = descriptors.saturating_sub(OWN_DESCRIPTORS);
+    // Two for each connection, and two for each socket above: a cancel has an upstream too.
+    let with_share = free / 5 * 2;
+    let with_most = free.saturating_sub(2 * SOCKETS_ABOVE_MAX.end()) / 2;
+    with_share.max(with_most).max(1)
 }
 
 /// A running proxy. Dropping it ends every connection at once; see [`Proxy::drain`] for the gentle way.
@@ -204,11 +252,29 @@ pub struct Proxy {
     running: watch::Receiver<usize>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Copies of the acceptor's, for a successor; empty once the drain has begun.
+    sockets: Mutex<Vec<ListeningSocket>>,
 }
 
 impl Proxy {
-    /// Binds all listeners, then starts one worker for each of `taps` and one thread that accepts.
+    /// [`Proxy::prepare`], then [`Proxy::open`].
     pub fn start<T>(
+        settings: Settings,
+        registry: Arc<Registry>,
+        clock: Clock,
+        taps: Vec<T>,
+    ) -> Result<Proxy, StartError>
+    where
+        T: Taps + Send + 'static,
+    {
+        let proxy = Proxy::prepare(settings, registry, clock, taps)?;
+        proxy.open();
+        Ok(proxy)
+    }
+
+    /// Binds all listeners, then starts one worker for each of `taps` and one thread that will accept. Until the proxy
+    /// is opened, clients wait in the listeners' queues.
+    pub fn prepare<T>(
         settings: Settings,
         registry: Arc<Registry>,
         clock: Clock,
@@ -225,12 +291,10 @@ impl Proxy {
         let mut addresses = Vec::new();
         for listener in &settings.listeners {
             let (socket, address) =
-                listener::bind(&listener.listen, settings.reuse_port).map_err(|source| {
-                    StartError::Listen {
-                        listener: Arc::clone(&listener.name),
-                        address: listener.listen.clone(),
-                        source,
-                    }
+                listener::open(listener, &settings).map_err(|source| StartError::Listen {
+                    listener: Arc::clone(&listener.name),
+                    address: listener.listen.clone(),
+                    source,
                 })?;
             let figures = registry.add_listener(
                 Arc::clone(&listener.name),
@@ -244,6 +308,7 @@ impl Proxy {
             routes.push(Arc::new(Route {
                 figures,
                 target: ArcSwap::from_pointee(Target::of(listener)),
+                suspect: Notify::new(),
             }));
         }
         let shared = Arc::new(Shared {
@@ -252,10 +317,11 @@ impl Proxy {
             tunables: ArcSwap::from_pointee(settings.tunables),
             routes,
             cancel_keys: cancel::CancelKeys::default(),
-            seats: AtomicUsize::new(0),
+            seats: seats::Seats::default(),
             client_sockets: AtomicUsize::new(0),
+            has_successor: AtomicBool::new(false),
         });
-        let (stage, _) = watch::channel(Stage::Running);
+        let (stage, _) = watch::channel(Stage::Prepared);
         let (running_count, running) = watch::channel(0);
         let mut proxy = Proxy {
             shared: Arc::clone(&shared),
@@ -264,6 +330,7 @@ impl Proxy {
             running,
             threads: Mutex::default(),
             addresses,
+            sockets: Mutex::new(sockets.clone()),
         };
         let threads = proxy
             .threads
@@ -293,6 +360,11 @@ impl Proxy {
         .map_err(StartError::Worker)?;
         threads.push(acceptor);
         Ok(proxy)
+    }
+
+    /// Begins to accept.
+    pub fn open(&self) {
+        self.advance(Stage::Running);
     }
 
     /// Name and bound address of each listener, in the order of the settings.
@@ -346,20 +418,28 @@ impl Proxy {
         Ok(())
     }
 
+    /// The sockets it listens on, for another process; none once the drain has begun.
+    pub fn listening_sockets(&self) -> Vec<ListeningSocket> {
+        self.lock_sockets().clone()
+    }
+
+    /// [`Proxy::begin_drain`] after another process got [`Proxy::listening_sockets`]: clients that wait in their queues
+    /// are left to it.
+    pub fn leave_to_successor(&self) {
+        self.shared.has_successor.store(true, Relaxed);
+        self.begin_drain();
+    }
+
     /// Releases the listeners' ports and begins to end the sessions as [`drain`] says; returns at once.
     pub fn begin_drain(&self) {
-        self.stage.send_if_modified(|stage| {
-            let begins = *stage == Stage::Running;
-            if begins {
-                *stage = Stage::Draining;
-            }
-            begins
-        });
+        self.lock_sockets().clear();
+        self.advance(Stage::Draining);
     }
 
     /// Ends every connection now.
     pub fn end_now(&self) {
-        self.stage.send_replace(Stage::Ending);
+        self.lock_sockets().clear();
+        self.advance(Stage::Ending);
     }
 
     /// Waits until every connection has ended, after [`Proxy::begin_drain`] or [`Proxy::end_now`].
@@ -373,6 +453,19 @@ impl Proxy {
     pub async fn drain(&self) {
         self.begin_drain();
         self.wait().await;
+    }
+
+    /// Goes on to `next`, never back.
+    fn advance(&self, next: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let is_later = *stage < next;
+            *stage = next.max(*stage);
+            is_later
+        });
+    }
+
+    fn lock_sockets(&self) -> MutexGuard<'_, Vec<ListeningSocket>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -391,8 +484,10 @@ impl Drop for Proxy {
 }
 
 /// How far the proxy has come in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    /// Everything is there; nobody is let in.
+    Prepared,
     Running,
     Draining,
     Ending,
@@ -407,9 +502,11 @@ struct Shared {
     routes: Vec<Arc<Route>>,
     cancel_keys: cancel::CancelKeys,
     /// Connections counted against `connections_max`: those whose StartupMessage came.
-    seats: AtomicUsize,
+    seats: seats::Seats,
     /// All client sockets, those in their startup phase and those of CancelRequests included.
     client_sockets: AtomicUsize,
+    /// Whether another process accepts from the same sockets.
+    has_successor: AtomicBool,
 }
 
 /// One listener as its connections see it.
@@ -417,6 +514,8 @@ struct Shared {
 struct Route {
     figures: Arc<registry::Listener>,
     target: ArcSwap<Target>,
+    /// Told when a session's upstream was lost: it may be gone for all.
+    suspect: Notify,
 }
 
 /// Where new connections of a listener go, and how.
@@ -479,5 +578,21 @@ impl UpstreamGauge {
 impl Drop for UpstreamGauge {
     fn drop(&mut self) {
         self.0.upstream_connections.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_descriptors_that_may_be_wanted_at_the_cap_fit_into_the_limit() {
+        for limit in (256..5000).chain([20_000, 65_536, 1 << 20]) {
+            let connections = connections_within(limit);
+            let wanted = 2 * (connections + sockets_above(connections)) + OWN_DESCRIPTORS / 2;
+            assert!(wanted <= limit, "{connections} of {limit}: {wanted}");
+            assert!(connections * 5 >= limit, "{connections} of {limit}: few");
+        }
+        assert_eq!(connections_within(64), 1);
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::sweep::{self, Sweep};
 use super::{Running, Shared, Stage, connection, drain};
 use crate::event::{Direction, Moment, Taps};
 use crate::registry;
@@ -28,7 +29,9 @@ pub(super) struct Worker<T> {
     pub(super) taps: T,
     /// Set once the proxy drains.
     pub(super) draining: Cell<Option<drain::Plan>>,
-    /// Wakes each relaying connection when the drain begins.
+    /// What sessions compare their age and idleness with.
+    pub(super) sweep: Cell<Sweep>,
+    /// Wakes each relaying connection when the drain begins, and when it shall look whether its time is up.
     sleepers: RefCell<HashMap<u64, Waker>>,
     sleeper_id_last: Cell<u64>,
     /// Forwarded reads of each direction: one in [`LATENCY_SAMPLE`] is timed to its end.
@@ -50,7 +53,7 @@ impl<T> Worker<T> {
             .then_some(LATENCY_SAMPLE)
     }
 
-    /// Lets the drain wake whoever this waker belongs to, until the returned guard is dropped.
+    /// Lets the drain and the sweeps wake whoever this waker belongs to, until the returned guard is dropped.
     pub(super) fn sleep(self: &Rc<Self>, waker: Waker) -> Sleeper<T> {
         let id = self.sleeper_id_last.get() + 1;
         self.sleeper_id_last.set(id);
@@ -64,10 +67,24 @@ impl<T> Worker<T> {
     fn begin_drain(&self) -> drain::Plan {
         let plan = drain::Plan::begin(&self.shared);
         self.draining.set(Some(plan));
+        self.wake_sleepers();
+        plan
+    }
+
+    fn wake_sleepers(&self) {
         for waker in self.sleepers.borrow().values() {
             waker.wake_by_ref();
         }
-        plan
+    }
+
+    /// Lets every session see whether its time is up; returns when to do so again.
+    fn sweep(&self) -> Instant {
+        let sweep = Sweep::now(&self.shared);
+        self.sweep.set(sweep);
+        if sweep.is_on() {
+            self.wake_sleepers();
+        }
+        sweep::next(&self.shared.tunables.load().timeouts)
     }
 }
 
@@ -172,6 +189,7 @@ pub(super) fn start<T: Taps + Send + 'static>(
                 shared,
                 taps,
                 draining: Cell::new(None),
+                sweep: Cell::default(),
                 sleepers: RefCell::default(),
                 sleeper_id_last: Cell::new(0),
                 reads: Default::default(),
@@ -191,6 +209,7 @@ async fn run<T: Taps + 'static>(
     let mut connections = JoinSet::new();
     let mut is_open = true;
     let mut last_call = None;
+    let mut next_sweep = worker.sweep();
     while is_open || !connections.is_empty() {
         tokio::select! {
             accepted = inbox.recv(), if is_open => match accepted {
@@ -202,11 +221,12 @@ async fn run<T: Taps + 'static>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             changed = stage.changed() => {
                 match (changed, *stage.borrow_and_update()) {
-                    (Ok(()), Stage::Running) => {}
+                    (Ok(()), Stage::Prepared | Stage::Running) => {}
                     (Ok(()), Stage::Draining) => last_call = Some(worker.begin_drain().last_call()),
                     (Ok(()), Stage::Ending) | (Err(_), _) => break,
                 }
             }
+            () = sleep_until(next_sweep) => next_sweep = worker.sweep(),
             // What a drain could not end gently, a connection stuck in its startup phase for one, it ends so.
             () = until(last_call), if last_call.is_some() => break,
         }

@@ -9,10 +9,10 @@ use super::parameters::Prepared;
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::{Conversation, Lost, Phase, Scratch, Sink};
 use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
+use crate::wire::TransactionStatus;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
-use crate::wire::message::{self, CommandTag};
+use crate::wire::message::{self, CommandTag, ErrorFields, Severity};
 use crate::wire::tags::backend as tag;
-use crate::wire::{SqlState, TransactionStatus};
 
 /// Bytes of a message of unknown type beyond which the stream is taken for garbage.
 const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
@@ -100,7 +100,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
                     .malformed(Direction::UpstreamToClient, header),
             },
             tag::COMMAND_COMPLETE => self.command_complete(CommandTag::read(prefix)),
-            tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix).sqlstate),
+            tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix)),
             tag::ROW_DESCRIPTION => self.described(prefix),
             tag::PARAMETER_DESCRIPTION => {
                 if let Describing::Prepared(prepared) = self.take_describing() {
@@ -145,7 +145,12 @@ impl<S: Sink> Backend<'_, S> {
     fn login(&mut self, header: Header) -> Want {
         match header.tag {
             tag::BACKEND_KEY_DATA => Want::Prefix(264),
-            tag::AUTHENTICATION | tag::ERROR_RESPONSE => Want::Nothing,
+            tag::AUTHENTICATION => Want::Nothing,
+            // No login goes on behind an error, whatever its severity.
+            tag::ERROR_RESPONSE => {
+                self.conversation.is_over = true;
+                Want::Nothing
+            }
             unknown => {
                 self.out_of_step(unknown);
                 Want::Nothing
@@ -407,7 +412,10 @@ impl<S: Sink> Backend<'_, S> {
             .conclude(asked, progress, command, self.sink);
     }
 
-    fn error_response(&mut self, sqlstate: SqlState) {
+    fn error_response(&mut self, ErrorFields { severity, sqlstate }: ErrorFields) {
+        if severity == Severity::Fatal {
+            self.conversation.is_over = true;
+        }
         let group = match self.conversation.pipeline.front() {
             // Unasked: the server ends the session (57P01 and the like), or it answers what it discarded.
             None => return,

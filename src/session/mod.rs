@@ -199,6 +199,8 @@ struct Conversation {
     results: rows::Results,
     /// What the RowDescription or ParameterDescription that is arriving belongs to.
     describing: backend::Describing,
+    /// The server sent FATAL: nothing comes behind it.
+    is_over: bool,
     lost: Option<Lost>,
 }
 
@@ -233,6 +235,7 @@ impl Session {
                 ledger: ledger::Ledger::default(),
                 results: rows::Results::default(),
                 describing: backend::Describing::Nothing,
+                is_over: false,
                 settings,
                 lost: None,
             },
@@ -326,6 +329,7 @@ impl Session {
             conversation.ledger.transaction.status,
         ) {
             (false, ..) => Rest::InMessage,
+            (true, ..) if conversation.is_over => Rest::Over,
             (true, true, TransactionStatus::Idle) => Rest::Idle,
             (true, true, _) => Rest::InTransaction,
             (true, false, _) => Rest::BetweenMessages,

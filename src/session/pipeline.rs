@@ -1,5 +1,6 @@
 //! The queue of what the server owes, in the order in which it was asked.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -110,6 +111,15 @@ enum CopyIn {
     Feeding,
 }
 
+/// A longer queue is given back to the allocator.
+const SPARE_ENTRIES_MAX: usize = 64;
+
+thread_local! {
+    /// The queue of a session that rests is lent to the thread's next one that asks: most rest most of the time, and
+    /// each queue would be a kilobyte.
+    static SPARE_QUEUE: Cell<VecDeque<Awaited>> = const { Cell::new(VecDeque::new()) };
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
     queue: VecDeque<Awaited>,
@@ -150,6 +160,9 @@ impl Pipeline {
         };
         self.statements += usize::from(awaited.is_statement());
         self.heap_bytes += awaited.heap_bytes();
+        if self.queue.capacity() == 0 {
+            self.queue = SPARE_QUEUE.take();
+        }
         self.queue.push_back(awaited);
     }
 
@@ -214,8 +227,11 @@ impl Pipeline {
             self.statements -= 1;
             self.copy_in = CopyIn::No;
         }
-        if self.queue.is_empty() && self.queue.capacity() > 64 {
-            self.queue = VecDeque::new();
+        if self.queue.is_empty() {
+            let queue = std::mem::take(&mut self.queue);
+            if queue.capacity() <= SPARE_ENTRIES_MAX {
+                SPARE_QUEUE.set(queue);
+            }
         }
         Some(awaited)
     }

@@ -30,7 +30,8 @@ const SILENCE_NS: u64 = 3_600_000_000_000;
 pub struct Units<P> {
     settings: Settings,
     open: HashMap<UnitId, Unit<P>, RandomState>,
-    connections: HashMap<SessionId, Connection, RandomState>,
+    /// Boxed: half of a map's places may be empty, and most connections rest.
+    connections: HashMap<SessionId, Box<Connection>, RandomState>,
     classes: Classes,
     traces: HashMap<TraceId, UnitId, RandomState>,
     next_id: u64,
@@ -321,7 +322,8 @@ impl<P: Default> Units<P> {
             self.make_room(now, ended);
         }
         let class = self.classes.id(facts);
-        self.connections.insert(facts.id, Connection::new(class));
+        self.connections
+            .insert(facts.id, Box::new(Connection::new(class)));
     }
 
     /// Forgets the tenth of all connections that was silent longest.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,39 @@ def test_pgprism_accepts_the_settings_that_compose_gives_it() -> None:
 
 def test_a_drain_fits_into_the_time_compose_gives_it() -> None:
     assert SERVICES["pgprism"]["stop_grace_period"] == "30s"
+
+
+def _unit(name: str) -> configparser.RawConfigParser:
+    unit = configparser.RawConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read_string((PROJECT / "config/systemd" / name).read_text())
+    return unit
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    service = (PROJECT / "config/systemd/pgprism.service").read_text()
+    # Installed nowhere: the program that was built stands in for it.
+    installed = _unit("pgprism.service")["Service"]["ExecStart"].split()[0]
+    (tmp_path / "pgprism.service").write_text(service.replace(installed, str(tools.pgprism())))
+    (tmp_path / "pgprism.socket").write_text((PROJECT / "config/systemd/pgprism.socket").read_text())
+    done = subprocess.run(
+        [tools.program("systemd-analyze"), "verify", tmp_path / "pgprism.service", tmp_path / "pgprism.socket"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pgprism" not in done.stderr, done.stderr
+
+
+def test_the_unit_gives_a_drain_its_time_and_the_socket_its_listener() -> None:
+    service = _unit("pgprism.service")["Service"]
+    config = tomllib.loads((PROJECT / "config/pgprism.toml").read_text())
+    assert config["timeouts"]["drain_timeout"] == "25s"
+    assert service["TimeoutStopSec"] == "30s"
+    assert service["Restart"] == "always"
+    socket = _unit("pgprism.socket")["Socket"]
+    (listener,) = config["listeners"]
+    assert socket["FileDescriptorName"] == listener["name"]
+    assert socket["ListenStream"] == listener["listen"]
 
 
 def test_promtool_accepts_the_prometheus_configuration(tmp_path: Path) -> None:

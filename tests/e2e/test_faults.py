@@ -12,8 +12,8 @@ import threading
 import psycopg
 import pytest
 
+from support.peak import Peak
 from support.postgres import Address
-from support.processes import Child
 from support.proxy import Listener, Pgprism
 from support.waiting import wait_until
 from support.wire import (
@@ -35,36 +35,6 @@ from support.wire import (
 
 MEGABYTE = 1_000_000
 GROWTH_MAX = 2 * MEGABYTE
-
-
-class Peak:
-    """The growth of a process's resident memory, at its highest, over a stretch of work.
-
-    Left out is the program's own text, which the kernel reads in as code runs for the first time.
-    """
-
-    def __init__(self, process: Child) -> None:
-        self.process = process
-
-    def _now(self) -> tuple[int, int]:
-        """The high-water mark of all, and what of it is mapped from files."""
-        words = {}
-        with open(f"/proc/{self.process.pid}/status") as status:
-            for line in status:
-                name, _, value = line.partition(":")
-                if name in ("VmHWM", "RssFile"):
-                    words[name] = int(value.split()[0]) * 1024
-        return words["VmHWM"], words["RssFile"]
-
-    def __enter__(self) -> Peak:
-        with open(f"/proc/{self.process.pid}/clear_refs", "w") as reset:
-            reset.write("5")
-        self._high_water, self._files = self._now()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        high_water, files = self._now()
-        self.growth = (high_water - self._high_water) - (files - self._files)
 
 
 def reply_stream(body: bytes) -> bytes:

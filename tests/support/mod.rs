@@ -218,10 +218,12 @@ pub fn settings(upstream: UpstreamAddress) -> Settings {
                 login: PATIENCE,
                 drain_idle_grace: Duration::from_millis(50),
                 drain_timeout: PATIENCE,
+                ..Timeouts::default()
             },
-            tcp_user_timeout: None,
+            ..Tunables::default()
         },
         reuse_port: false,
+        sockets: Vec::new(),
         probe_interval: None,
     }
 }

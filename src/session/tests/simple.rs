@@ -522,6 +522,21 @@ fn the_drain_is_told_where_the_session_stands() {
     assert_eq!(s.session.rest(), Rest::InMessage);
     s.upstream(2, &answer[3..]);
     assert_eq!(s.session.rest(), Rest::InTransaction);
+    s.upstream(3, &error("ERROR", "57014"));
+    assert_eq!(s.session.rest(), Rest::InTransaction);
+    s.upstream(4, &error("FATAL", "57P01"));
+    assert_eq!(s.session.rest(), Rest::Over);
+}
+
+#[test]
+fn a_refused_login_is_over() {
+    let mut s = Script::at_login(super::Settings::default());
+    assert_eq!(s.session.rest(), Rest::BetweenMessages);
+    let refused = error("FATAL", "28P01");
+    s.upstream(1, &refused[..9]);
+    assert_eq!(s.session.rest(), Rest::InMessage);
+    s.upstream(1, &refused[9..]);
+    assert_eq!(s.session.rest(), Rest::Over);
 }
 
 #[test]

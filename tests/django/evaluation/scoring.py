@@ -233,7 +233,8 @@ def score_mixed(result: Score, scenarios: list[dict[str, Any]], findings: list[d
             continue
         if any(_is_just(one, finding) for one in scenarios if one["label"] == "problem"):
             continue
-        result.mixed.append(describe(finding))
+        words = f"{finding.get('evidence')}, {finding.get('queries')} of {finding.get('query', '')}"
+        result.mixed.append(f"{describe(finding)} ({words})")
 
 
 def _is_just(scenario: dict[str, Any], finding: dict[str, Any]) -> bool:

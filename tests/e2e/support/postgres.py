@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -121,6 +122,7 @@ class Postgres:
         if furnish is not None:
             furnish(self)
         self.port = free_port()
+        self._settings = settings
         self._child = _start(self._bin, self.data, self.folder, self.port, self.log, settings)
 
     @property
@@ -156,6 +158,41 @@ class Postgres:
             )
         )
 
+    def halt(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends the server process: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
+        self._child.send(how)
+        self._child.wait(20)
+
+    @property
+    def process(self) -> Child:
+        return self._child
+
+    def processes(self) -> list[int]:
+        """The server's processes, backends and all."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and os.readlink(folder / "cwd") == str(self.data):
+                    found.append(int(folder.name))
+        return found
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """To every process: SIGSTOP freezes the server, SIGCONT lets it go on."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """Ends the server with SIGKILL, as a crash would; returns when its last process is gone."""
+        self._child.kill()
+        wait_until(lambda: not self.processes(), "the server's backends are gone", deadline_s=20)
+
+    def start_again(self) -> None:
+        """Behind `kill` or `halt`: the same data at the same port."""
+        # It says when it is ready; the one before said so too.
+        self.log.unlink(missing_ok=True)
+        self._child = _start(self._bin, self.data, self.folder, self.port, self.log, self._settings)
+
     def stop(self) -> None:
         try:
             self._child.send(signal.SIGINT)
@@ -175,6 +212,7 @@ def _start(bin: Path, data: Path, sockets: Path, port: int, log: Path, settings:
     argv: list[str | Path] = [bin / "postgres", "-D", data, "-p", str(port), "-k", sockets]
     for key, value in (_SETTINGS | settings).items():
         argv += ["-c", f"{key}={value}"]
+    logged = log.stat().st_size if log.exists() else 0
     child = Child(argv, log, account=unprivileged_account(), stop_signal=signal.SIGINT)
 
     def ready() -> bool:
@@ -182,7 +220,7 @@ def _start(bin: Path, data: Path, sockets: Path, port: int, log: Path, settings:
             raise RuntimeError(f"postgres ended with {child.exit_status}\n{child.tail()}")
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             pass
-        return b"ready to accept connections" in log.read_bytes()
+        return b"ready to accept connections" in log.read_bytes()[logged:]
 
     try:
         wait_until(ready, f"{bin}/postgres accepts connections", deadline_s=30, refused=(OSError,))

@@ -66,6 +66,7 @@ class Child:
         account: Account | None = None,
         cwd: Path | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
             # The kernel sends the death signal when the forking thread ends.
@@ -81,6 +82,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=dict(os.environ if env is None else env),
                 cwd=cwd,
+                pass_fds=pass_fds,
                 preexec_fn=lambda: become(account),  # noqa: PLW1509 - forked before threads matter
             )
         _children.add(self)

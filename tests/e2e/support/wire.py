@@ -248,9 +248,11 @@ class FakeServer:
     It has no TLS, and says so when asked.
     """
 
-    def __init__(self, script: Callable[[socket.socket, bytes], None]) -> None:
+    def __init__(
+        self, script: Callable[[socket.socket, bytes], None], listener: socket.socket | None = None
+    ) -> None:
         self._script = script
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.endpoint: tuple[str, int] = self._listener.getsockname()
         self.failures: list[BaseException] = []
         self._closed = False
@@ -283,6 +285,8 @@ class FakeServer:
             one.close()
 
     def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         # Closing alone leaves a blocked accept() in place.
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,10 @@
+//! See [`pgprism_fuzz::bodies::admin`].
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pgprism_fuzz::{bodies, let_panics_be_caught, must_not_panic};
+
+fuzz_target!(init: let_panics_be_caught(), |input: &[u8]| {
+    must_not_panic(|| bodies::admin::run(input));
+});
