@@ -33,6 +33,7 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 acceptance: setup ## every end-to-end test, 10,000 simulated connections, each Django, the whole evaluation, the chaos suite
 	cargo build --locked --release --bin pgprism
 	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
+	@scripts/setup jdbc
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval

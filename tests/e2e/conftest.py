@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from support.certificates import Certificates
 from support.postgres import Address, Postgres
 from support.proxy import Listener, Options, Pgprism
 from support.relay import RecordingRelay
+from support.tls_clients import Clients
+from support.tls_server import TlsPostgres
 
 StartPgprism = Callable[..., Pgprism]
 
@@ -37,6 +41,25 @@ def servers() -> Iterator[Servers]:
 def postgres(servers: Servers) -> Postgres:
     """The newest server: for tests whose subject is the proxy alone."""
     return servers(18)
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture(scope="session")
+def tls_servers(certificates: Certificates) -> Iterator[Callable[[int], TlsPostgres]]:
+    """One server with TLS of each major version, started when first asked for."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda major: stack.enter_context(TlsPostgres(major, certificates)))
+
+
+@pytest.fixture(scope="session")
+def clients() -> Iterator[Clients]:
+    """Every client that knows TLS, by name."""
+    with contextlib.closing(Clients()) as found:
+        yield found
 
 
 @pytest.fixture

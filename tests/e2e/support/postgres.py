@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,9 +106,12 @@ class Address:
 
 
 class Postgres:
-    """A running server of one major version, with a copy of a prepared data folder."""
+    """A running server of one major version, with a copy of a prepared data folder.
 
-    def __init__(self, major: int, **settings: str) -> None:
+    `furnish` may change that copy before the server sees it.
+    """
+
+    def __init__(self, major: int, furnish: Callable[[Postgres], None] | None = None, **settings: str) -> None:
         self.major = major
         self._account = unprivileged_account()
         self._bin = tools.postgres(major)
@@ -115,6 +119,8 @@ class Postgres:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         _copy_template(self._bin, self.data)
+        if furnish is not None:
+            furnish(self)
         self.port = free_port()
         self._settings = settings
         self._child = _start(self._bin, self.data, self.folder, self.port, self.log, settings)
