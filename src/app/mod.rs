@@ -154,12 +154,6 @@ pub fn serve(config: Config, faults: &Faults) -> Result<(), AppError> {
     offers.close();
 
     let connections_max = proxy::fit_connections_max(config.limits.connections_max);
-    if connections_max < config.limits.connections_max {
-        tracing::warn!(
-            connections_max,
-            "the limit of open files allows no more connections"
-        );
-    }
     let workers = match config.workers {
         0 => proxy::default_worker_count(),
         workers => workers,
@@ -181,6 +175,12 @@ pub fn serve(config: Config, faults: &Faults) -> Result<(), AppError> {
         StartError::Listen { .. } => AppError::Listen(error),
         _ => AppError::internal("start the proxy")(error.into()),
     })?;
+    if connections_max < config.limits.connections_max {
+        tracing::warn!(
+            connections_max,
+            "the limit of open files allows no more connections"
+        );
+    }
     let analyst = Analysis::new(
         Arc::clone(&store),
         Arc::clone(&guide),

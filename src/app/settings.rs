@@ -228,7 +228,12 @@ pub(super) fn http(
         clock,
         hosts,
         token,
-        bounds: http::Bounds::default(),
+        bounds: http::Bounds {
+            connections_max: config.admin.connections_max,
+            scrapes_max: config.admin.scrapes_max,
+            streams_max: config.admin.streams_max,
+            ..http::Bounds::default()
+        },
         probe: Arc::new(move || {
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })

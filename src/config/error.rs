@@ -166,11 +166,13 @@ pub enum Reason {
     #[error("applies to a file with one listener, this one has {0}; write it into their sections")]
     SeveralListeners(usize),
     #[error(
-        "{0} is not a loopback address, so `admin.token_file` must name a file that holds a token"
+        "{0} is not a loopback address, so `admin.token_file` must name a file that holds a token, or PGPRISM_TOKEN be one"
     )]
     AdminOpen(String),
     #[error("cannot read the token from {path}: {message}")]
     TokenUnreadable { path: String, message: String },
+    #[error("the environment gives a token too, in PGPRISM_TOKEN; keep one of the two")]
+    TokenTwice,
     #[error("cannot be used: {0}")]
     Models(String),
     #[error("{0}")]

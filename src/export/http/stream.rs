@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::api::{FindingItem, PhasesMs, summarize};
 use super::error::ApiError;
+use super::places::Doing;
 use super::{Admin, Connection};
 use crate::event::QueryEvent;
 use crate::export::news::News;
@@ -85,7 +85,7 @@ pub(super) async fn stream(
     let permit = Arc::clone(&admin.streams)
         .try_acquire_owned()
         .map_err(|_| ApiError::Busy)?;
-    connection.streaming.store(true, Ordering::Relaxed);
+    connection.place.set(Doing::Streaming);
     let (events, waiting) = mpsc::channel(WAITING_MAX);
     tokio::spawn(feed(admin, kinds, events, permit));
     Ok(Sse::new(ReceiverStream::new(waiting)).keep_alive(KeepAlive::new()))
