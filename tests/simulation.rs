@@ -32,7 +32,18 @@ use network::Sabotage;
 use world::{Summary, live};
 
 /// Seeds that failed once, each with what it found.
-const FAILED_ONCE: &[(u64, &str)] = &[];
+const FAILED_ONCE: &[(u64, &str)] = &[
+    (349, "a server that waits for its socket hears of no reset"),
+    (2649, "the same, in the middle of a large result"),
+    (
+        1329,
+        "a refused Bind gives its Execute the rows of an older portal",
+    ),
+    (2516, "the same, and the older portal's query is lost"),
+    (3480, "the same, where the name was taken"),
+    (3504, "the same, and the session ends"),
+    (4747, "the same, many requests later"),
+];
 
 /// How many seeds are run where nobody asks for more.
 const SEEDS: u64 = 300;

@@ -257,6 +257,12 @@ impl Conversation {
                     }
                 }
                 What::Bind { portal, previous } => {
+                    // The Execute behind it was to run what was never bound, not the portal that had the name before.
+                    if let Some(blamed) = &mut executed
+                        && blamed.portal == Some(portal)
+                    {
+                        blamed.portal = None;
+                    }
                     let made = match pipeline.replaced_portal(portal) {
                         Some(place) => std::mem::replace(place, previous),
                         None => catalog.restore_portal(portal, previous),

@@ -505,10 +505,8 @@ impl World {
         let most = self.appetite();
         let mut network = self.network.borrow_mut();
         // A server that is busy with its answers does not read.
-        let found = match self.server.is_blocked() {
-            true => Found::Nothing,
-            false => network.peer_reads(Side::Upstream, most, &mut self.server.input),
-        };
+        let most = if self.server.is_blocked() { 0 } else { most };
+        let found = network.peer_reads(Side::Upstream, most, &mut self.server.input);
         self.server_heard_fin |= found == Found::Fin;
         let thinks = self.healed_after.is_none() && self.random.chance(30);
         let mut stepped = false;
