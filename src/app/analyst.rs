@@ -123,7 +123,7 @@ impl Analyst {
             self.told = told;
             match told {
                 Told::StandsStill => {
-                    tracing::error!("the analysis stands still; figures go on, findings wait")
+                    tracing::error!("the analysis stands still; figures go on, findings wait");
                 }
                 Told::Ticks => tracing::info!("the analysis goes on"),
             }
