@@ -408,6 +408,9 @@ fn a_cancel_goes_to_the_address_of_its_session_not_of_the_next() {
     let (old, new) = (server("old"), server("new"));
     let running = start_before(&old);
     let _session = running.client();
+    wait_until("its login is noted", || {
+        running.figures().connect_duration.count() == 1
+    });
     let mut settings = running.settings.clone();
     settings.listeners[0].upstream = tcp(new.address);
     running.proxy.reload(&settings).unwrap();
@@ -697,7 +700,7 @@ fn a_drain_lets_queries_and_transactions_finish() {
     wait_until("the port is free", || {
         TcpListener::bind(running.address()).is_ok()
     });
-    assert!(!running.figures().listening);
+    wait_until("it is known to be free", || !running.figures().listening);
     assert_eq!(own_error(&read_rest(&mut idle)), "57P01");
     // A login completes, and is then an idle session.
     logging_in.write_all(&startup("late")).unwrap();

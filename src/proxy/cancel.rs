@@ -114,7 +114,7 @@ pub(super) async fn serve(
             Some(road) => connect_to(road, &tunables).await,
             None => {
                 let target = shared.routes[route].target.load_full();
-                upstream::connect(&target, &tunables)
+                upstream::connect(&target, &tunables, tunables.timeouts.connect)
                     .await
                     .map(|(socket, _)| socket)
                     .map_err(|error| tracing::debug!(%error, "cancel request not delivered"))

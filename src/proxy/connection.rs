@@ -114,7 +114,9 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
     };
 
     let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
-    let connected = upstream::connect(&target, &tunables).await;
+    let left = login_deadline.saturating_duration_since(Instant::now());
+    let limit = tunables.timeouts.connect.min(left);
+    let connected = upstream::connect(&target, &tunables, limit).await;
     upstream::note(&route.figures, &connected, shared.clock.now());
     let greeted = match connected {
         Ok((upstream, road)) => greet(upstream, road, &packet).await,
@@ -535,6 +537,15 @@ impl<T: Taps> Session<T> {
         let Some((ended, key)) = self.watch.take_ended_login() else {
             return;
         };
+        self.facts.key = key.map(|key| {
+            Rc::new(KnownKey::register(
+                Arc::clone(&self.meter.worker.shared),
+                self.facts.route,
+                self.facts.id,
+                key,
+                self.facts.road.clone(),
+            ))
+        });
         match ended {
             LoginEnd::Complete(at) => {
                 let duration = at.since(self.facts.accepted_at);
@@ -546,15 +557,6 @@ impl<T: Taps> Session<T> {
                 .count_error(ConnectionError::LoginRefused),
             LoginEnd::NotFollowed => {}
         }
-        self.facts.key = key.map(|key| {
-            Rc::new(KnownKey::register(
-                Arc::clone(&self.meter.worker.shared),
-                self.facts.route,
-                self.facts.id,
-                key,
-                self.facts.road.clone(),
-            ))
-        });
     }
 }
 

@@ -47,7 +47,7 @@ async fn try_to_connect(route: usize, shared: &Arc<Shared>) {
     let target = shared.routes[route].target.load_full();
     let tunables = shared.tunables.load_full();
     let _gauge = UpstreamGauge::raise(Arc::clone(figures));
-    let result = upstream::connect(&target, &tunables).await;
+    let result = upstream::connect(&target, &tunables, tunables.timeouts.connect).await;
     upstream::note(figures, &result, shared.clock.now());
     if let (Ok((upstream, _)), Some(acceptor)) = (&result, target.tls.acceptor()) {
         target.binding.check(&figures.name, acceptor, upstream);

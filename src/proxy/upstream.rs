@@ -142,15 +142,15 @@ impl TlsError {
     }
 }
 
-/// Connects to a listener's upstream: to the first of its addresses that accepts, all within the time limit.
+/// Connects to a listener's upstream: to the first of its addresses that accepts, all within `limit`.
 ///
 /// An address that does not answer gets an equal share of the time that is left, so that a dead one in front does
 /// not use up the time of those behind it. Returns the last address's error.
 pub(super) async fn connect(
     target: &Target,
     tunables: &Tunables,
+    limit: Duration,
 ) -> Result<(Socket, Road), ConnectError> {
-    let limit = tunables.timeouts.connect;
     let deadline = Instant::now() + limit;
     let endpoints = timeout(limit, resolve(&target.upstream)).await;
     let Ok(endpoints) = endpoints else {

@@ -185,7 +185,7 @@ def test_what_a_server_must_not_answer_to_an_sslrequest(start_pgprism, answer, s
         while one.recv(4096):
             pass
 
-    with FakeServer(script) as fake:
+    with FakeServer(script, declines_tls=False) as fake:
         proxy = start_pgprism(f"postgres://127.0.0.1:{fake.endpoint[1]}?sslmode=require")
         host, port = fake.endpoint
         assert _refusal(proxy) == (sqlstate, f"pgprism: sslmode=require, but the upstream {host}:{port} {words}")
@@ -215,7 +215,7 @@ def test_the_servers_name_goes_with_the_handshake_unless_turned_off(start_pgpris
         ("localhost", "&sslsni=0", None),
         ("127.0.0.1", "", None),
     ):
-        with FakeServer(script) as fake:
+        with FakeServer(script, declines_tls=False) as fake:
             proxy = start_pgprism(
                 f"postgres://{host}:{fake.endpoint[1]}?sslmode=require{more}", timeouts={"login": "500ms"}
             )

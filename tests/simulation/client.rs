@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// What it wants to send now.
-    pub(crate) fn to_send(&mut self, now: u64) -> &[u8] {
+    pub(crate) fn outgoing(&mut self, now: u64) -> &[u8] {
         while let Some(step) = self.steps.get(self.place) {
             if self.sent_of_step < step.bytes.len() {
                 let rest = &step.bytes[self.sent_of_step..];

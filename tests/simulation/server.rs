@@ -11,6 +11,10 @@ use crate::random::Random;
 use crate::statements::{Kind, UNSEEN, read, split};
 
 /// A backend of one session.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of a scripted peer"
+)]
 pub(crate) struct Server {
     random: Random,
     pub(crate) ledger: Ledger,
@@ -129,7 +133,7 @@ impl Server {
     }
 
     /// What may go to the network now.
-    pub(crate) fn to_send(&self) -> &[u8] {
+    pub(crate) fn outgoing(&self) -> &[u8] {
         &self.out[self.sent..self.flushed]
     }
 
@@ -139,7 +143,7 @@ impl Server {
 
     /// Whether it waits for the network to take its words, and does nothing else meanwhile.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.to_send().len() > 8192
+        self.outgoing().len() > 8192
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -101,6 +101,10 @@ impl Wake for Woken {
     }
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of three scripted peers"
+)]
 struct World {
     random: Random,
     network: Rc<RefCell<Network>>,
@@ -451,7 +455,7 @@ impl World {
         }
         let has_more = found == Found::Bytes;
         loop {
-            let bytes = self.client.to_send(now);
+            let bytes = self.client.outgoing(now);
             if bytes.is_empty() {
                 break;
             }
@@ -517,8 +521,8 @@ impl World {
             stepped = true;
         }
         let was_blocked = self.server.is_blocked();
-        while !self.server.to_send().is_empty() {
-            let count = network.peer_writes(Side::Upstream, self.server.to_send());
+        while !self.server.outgoing().is_empty() {
+            let count = network.peer_writes(Side::Upstream, self.server.outgoing());
             self.server.went(count);
             if count == 0 {
                 break;
@@ -526,7 +530,7 @@ impl World {
         }
         let is_free_again = was_blocked && !self.server.is_blocked();
         let has_more = found == Found::Bytes || is_free_again;
-        let has_said_all = self.server.to_send().is_empty();
+        let has_said_all = self.server.outgoing().is_empty();
         let has_heard_all = self.server_heard_fin && !stepped && !was_blocked;
         if found == Found::Reset || (has_said_all && (self.server.is_closing() || has_heard_all)) {
             self.server_is_gone = true;
