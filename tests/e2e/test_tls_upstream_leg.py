@@ -69,7 +69,9 @@ REFUSED: dict[str, dict[tuple[str, str | None], str | re.Pattern[str]]] = {
     "self_signed": dict.fromkeys(WITH_AUTHORITY, "Other(OtherError(CaUsedAsEndEntity))"),
     # Its only name is `localhost`.
     "version_1": dict.fromkeys(WITH_AUTHORITY, "Other(OtherError(UnsupportedCertVersion))")
-    | {("verify-full", ITSELF): "NotValidForName"},
+    | {
+        ("verify-full", ITSELF): 'certificate not valid for name "127.0.0.1"; certificate is only valid for "localhost"'
+    },
 }
 """What a server may show, and what is said of it where it is not enough; everything else in `MODES` is."""
 
@@ -185,7 +187,7 @@ def test_what_a_server_must_not_answer_to_an_sslrequest(start_pgprism, answer, s
         while one.recv(4096):
             pass
 
-    with FakeServer(script) as fake:
+    with FakeServer(script, declines_tls=False) as fake:
         proxy = start_pgprism(f"postgres://127.0.0.1:{fake.endpoint[1]}?sslmode=require")
         host, port = fake.endpoint
         assert _refusal(proxy) == (sqlstate, f"pgprism: sslmode=require, but the upstream {host}:{port} {words}")
@@ -215,7 +217,7 @@ def test_the_servers_name_goes_with_the_handshake_unless_turned_off(start_pgpris
         ("localhost", "&sslsni=0", None),
         ("127.0.0.1", "", None),
     ):
-        with FakeServer(script) as fake:
+        with FakeServer(script, declines_tls=False) as fake:
             proxy = start_pgprism(
                 f"postgres://{host}:{fake.endpoint[1]}?sslmode=require{more}", timeouts={"login": "500ms"}
             )

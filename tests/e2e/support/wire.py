@@ -245,13 +245,18 @@ LOGIN = (
 class FakeServer:
     """Accepts connections and runs `script(socket, startup bytes)` on each, in a thread of its own.
 
-    It has no TLS, and says so when asked.
+    It has no TLS, and says so when asked, unless an SSLRequest is for the script to answer.
     """
 
     def __init__(
-        self, script: Callable[[socket.socket, bytes], None], listener: socket.socket | None = None
+        self,
+        script: Callable[[socket.socket, bytes], None],
+        listener: socket.socket | None = None,
+        *,
+        declines_tls: bool = True,
     ) -> None:
         self._script = script
+        self._declines_tls = declines_tls
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.endpoint: tuple[str, int] = self._listener.getsockname()
         self.failures: list[BaseException] = []
@@ -272,7 +277,7 @@ class FakeServer:
     def _serve(self, one: socket.socket) -> None:
         try:
             packet = _receive_packet(one)
-            if packet == SSL_REQUEST:
+            if packet == SSL_REQUEST and self._declines_tls:
                 one.sendall(b"N")
                 packet = _receive_packet(one)
             self._script(one, packet)
