@@ -30,8 +30,9 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	$(PYTEST) tests/e2e -m smoke
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py
 
-acceptance: setup ## every end-to-end test, the Python package on each Django, the whole evaluation, the chaos suite
+acceptance: setup ## every end-to-end test, 10,000 simulated connections, each Django, the whole evaluation, the chaos suite
 	cargo build --locked --release --bin pgprism
+	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
 	@scripts/setup jdbc
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests

@@ -13,13 +13,13 @@ use pgprism::event::{
     SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
-use pgprism::sql::{Fingerprint, Verb};
+use pgprism::sql::{Fingerprint, Verb, Written};
 
 /// Drops what it is told.
 struct Nowhere(Arc<FlowBudget>);
 
 impl Sink for Nowhere {
-    fn shape(&mut self, _: Fingerprint, _: Verb, _: &[u8]) -> Option<Arc<Shape>> {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         None
     }
     fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {

@@ -2,12 +2,15 @@
 //!
 //! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
 
+mod shape;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
 pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
+pub use shape::{Parsed, Shape};
 
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash, Verb};
@@ -273,26 +276,6 @@ pub struct Statement {
     pub shape: Option<Arc<Shape>>,
     /// The identity covers only the first part of the text.
     pub truncated: bool,
-}
-
-/// A query shape as people see it: one for each admitted fingerprint, shared by all workers.
-#[derive(Debug)]
-pub struct Shape {
-    /// Its identity.
-    pub fingerprint: Fingerprint,
-    /// Its main keyword.
-    pub verb: Verb,
-    /// Normalised text: no literal survives in it. At most 64 KiB.
-    pub text: Arc<str>,
-    /// What it touches; filled later by the analysis, with `None` when the text does not parse.
-    pub facts: std::sync::OnceLock<Option<crate::sql::facts::Facts>>,
-}
-
-impl Shape {
-    /// What it touches, as far as that is known by now.
-    pub fn facts(&self) -> Option<&crate::sql::facts::Facts> {
-        self.facts.get()?.as_ref()
-    }
 }
 
 /// A finished query as the session saw it.

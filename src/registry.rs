@@ -269,7 +269,8 @@ pub struct UpstreamState {
 pub enum ConnectionError {
     /// `accept` failed, for want of file descriptors or memory; it is tried again.
     Accept,
-    /// The startup phase broke the protocol: a bad length, a second SSLRequest, bytes behind one.
+    /// The startup phase broke the protocol (a bad length, a second SSLRequest, bytes behind one), a TLS handshake
+    /// failed, or there was none where it is required.
     Startup,
     /// The login was not complete within its time limit.
     LoginTimeout,

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("wire", Imports::Only(&[])),
     ("sql", Imports::Only(&[])),
     ("event", Imports::Above),
+    ("fault", Imports::Only(&[])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),
@@ -45,10 +46,11 @@ const ROOMS: &[(&str, Imports)] = &[
 const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
-const APP: [&str; 16] = [
+const APP: [&str; 17] = [
     "wire",
     "sql",
     "event",
+    "fault",
     "session",
     "aggregate",
     "unit",
@@ -81,8 +83,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["src/export"]),
     ("hyper", &["src/export"]),
     ("hyper_util", &["src/export"]),
-    ("hyper", &["src/export"]),
-    ("hyper_util", &["src/export"]),
+    ("sha2", &["src/export/http/guard.rs"]),
+    ("subtle", &["src/export/http/guard.rs"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
@@ -95,7 +97,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["src/proxy"]),
     (
         "socket2",
-        &["src/proxy", "src/export/http.rs", "src/app/sockets.rs"],
+        &["src/proxy", "src/export/http", "src/app/sockets.rs"],
     ),
     ("listenfd", &["src/app/sockets.rs"]),
     ("sd_notify", &["src/app"]),

@@ -161,6 +161,9 @@ fn the_documentation_names_every_flag_and_variable() {
     let text = shipped("docs/configuration.md");
     for command in pgprism::cli::command().get_subcommands() {
         for argument in command.get_arguments() {
+            if argument.is_hide_set() {
+                continue;
+            }
             let flag = argument.get_long().map(|flag| format!("--{flag}"));
             let variable = argument
                 .get_env()
@@ -187,7 +190,7 @@ fn every_flag_of_serve_is_a_setting_and_says_its_variable() {
     let mut flags: Vec<&str> = Vec::new();
     for argument in serve
         .get_arguments()
-        .filter(|argument| argument.get_id() != "config")
+        .filter(|argument| argument.get_id() != "config" && !argument.is_hide_set())
     {
         let flag = argument.get_long().expect("settings have long flags");
         let key = KEYS

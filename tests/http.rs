@@ -935,6 +935,22 @@ fn readiness_says_what_is_missing() {
         answer.json()["error"]["message"],
         "default: connection refused"
     );
+
+    let admin = Admin::start(Wanted {
+        unreachable: Some("default: connection refused"),
+        token: Some("s3cret".to_owned()),
+        ..Wanted::default()
+    });
+    let answer = admin.get("/readyz");
+    answer.is_error(503, "not_ready");
+    assert!(!answer.body.contains("refused"), "{}", answer.body);
+    let headers = "Host: localhost\r\nAuthorization: Bearer s3cret\r\n";
+    let answer = admin.ask("GET", "/readyz", headers);
+    assert!(
+        answer.body.contains("connection refused"),
+        "{}",
+        answer.body
+    );
 }
 
 #[test]
@@ -1092,6 +1108,8 @@ fn the_stream_tells_queries_and_summaries() {
 fn a_silent_client_does_not_hold_its_place() {
     let bounds = Bounds {
         connections_max: 1,
+        scrapes_max: 0,
+        streams_max: 0,
         headers_within: Duration::from_millis(300),
         ..Bounds::default()
     };
@@ -1159,6 +1177,48 @@ fn a_scraper_that_does_not_read_is_one_of_a_few_and_not_for_long() {
         assert!(Instant::now() < deadline, "the place was never given back");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn answers_that_nobody_reads_are_cut_and_hold_a_part_of_a_budget() {
+    let bounds = Bounds {
+        answers_bytes_max: 1,
+        answer_within: Duration::from_secs(2),
+        ..Bounds::default()
+    };
+    let mut admin = Admin::start(Wanted {
+        bounds,
+        ..Wanted::default()
+    });
+    admin.run(1000);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&admin.address.into()).unwrap();
+    let mut deaf = TcpStream::from(socket);
+    let list = "/api/v1/queries?limit=1000";
+    write!(deaf, "GET {list} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    let refused = loop {
+        let answer = admin.get(list);
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "it went out although nobody read it"
+        );
+    };
+    refused.is_error(503, "busy");
+    assert_eq!(admin.get("/healthz").status, 200, "small answers go out");
+    assert_eq!(admin.get("/api/v1/summary").status, 200);
+    while admin.get(list).status != 200 {
+        assert!(Instant::now() < deadline, "the reader was never cut");
+        std::thread::yield_now();
+    }
+    let refusals = admin.store.health().admin_refusals();
+    let of = |reason| refusals.iter().find(|refusal| refusal.reason == reason);
+    assert_eq!(of("answer_time").map(|refusal| refusal.count), Some(1));
+    assert!(of("busy").is_some());
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl Fixture {
         health.session_unobserved("panic");
         health.slow_log_dropped("rate_limit");
         health.catalog_failed("connect");
+        health.admin_refused("foreign_host");
         let worker = store.worker();
         for (id, database) in [(1, "shop"), (2, HOSTILE)] {
             let facts = Arc::new(SessionFacts {

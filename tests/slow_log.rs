@@ -79,6 +79,7 @@ fn slow_query(number: u64) -> SlowQuery {
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),
+                    parsed: pgprism::event::Parsed::yes(),
                 })),
                 truncated: false,
             },
@@ -127,6 +128,7 @@ fn write_log(path: &Path, format: Format) {
         destination: Destination::File(path.to_owned()),
         format,
         queries_per_second_max: 0,
+        disk_full: false,
     };
     let clock = Clock::start();
     let mut log = SlowLog::new(settings, Arc::clone(&queue), clock, |reason| {

@@ -11,7 +11,7 @@ use pgprism::event::{
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::value::{ValueHash, ValueKey};
-use pgprism::sql::{Fingerprint, Verb, normalize};
+use pgprism::sql::{Fingerprint, Verb, Written, normalize};
 
 const DRIVERS: [(&str, &str); 5] = [
     ("psycopg2", include_str!("fixtures/values/psycopg2.jsonl")),
@@ -35,14 +35,20 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
-        let text = normalize(&String::from_utf8_lossy(text)).into();
+    fn shape(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        written: Written<'_>,
+    ) -> Option<Arc<Shape>> {
+        let text = normalize(&String::from_utf8_lossy(written.text)).into();
         let facts = OnceLock::new();
         Some(Arc::new(Shape {
             fingerprint,
             verb,
             text,
             facts,
+            parsed: pgprism::event::Parsed::yes(),
         }))
     }
     fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {

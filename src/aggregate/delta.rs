@@ -236,6 +236,9 @@ impl Worker {
 
     /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
     pub fn record(&self, facts: &Arc<SessionFacts>, exchange: &Exchange) {
+        if let Some(shape) = &exchange.statement.shape {
+            shape.ended(exchange.sqlstate);
+        }
         let mut known = self.known.borrow_mut();
         let (context, _) = known.context(facts, &self.store);
         let route = exchange

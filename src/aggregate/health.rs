@@ -17,6 +17,7 @@ pub struct Health {
     sessions_unobserved: Reasons,
     slow_log_dropped: Reasons,
     catalog_failures: Reasons,
+    admin_refused: Reasons,
 }
 
 /// One reason and how often it applied since the start.
@@ -47,6 +48,16 @@ impl Health {
     /// A slow query did not reach the slow log.
     pub fn slow_log_dropped(&self, reason: &'static str) {
         self.slow_log_dropped.count(reason);
+    }
+
+    /// A request or a connection of the admin address was refused or cut.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.admin_refused.count(reason);
+    }
+
+    /// Requests and connections of the admin address that were refused or cut, by reason.
+    pub fn admin_refusals(&self) -> Vec<HealthCount> {
+        self.admin_refused.read()
     }
 
     /// The catalogue connection gave no answer.

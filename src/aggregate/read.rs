@@ -285,7 +285,7 @@ impl Store {
             let wanted = listing.containing.to_lowercase();
             candidates.retain(|candidate| match &candidate.shape {
                 Some(shape) => {
-                    shape.text.to_lowercase().contains(&wanted)
+                    shape.shown().to_lowercase().contains(&wanted)
                         || shape.fingerprint.to_string().contains(&wanted)
                 }
                 None => OTHER_NAME.contains(&wanted),

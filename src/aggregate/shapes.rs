@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::Settings;
 use super::names::cut;
-use crate::event::Shape;
+use crate::event::{Parsed, Shape};
 use crate::sql::{Fingerprint, Verb};
 
 /// However full the budget is, a new shape may keep this much of its text.
@@ -75,6 +75,7 @@ impl Shapes {
             verb,
             text: Arc::from(text),
             facts: OnceLock::new(),
+            parsed: Parsed::default(),
         });
         known.text_bytes += shape.text.len();
         known

@@ -1,13 +1,14 @@
 //! Where others read what the analysis knows, each at its own pace.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::Snapshot;
 use crate::detect::{FindingId, IgnoreRule, Status};
-use crate::event::QueryEvent;
+use crate::event::{Moment, QueryEvent};
 
 /// Events kept for those who watch the stream; who reads slower than that misses some, and is told how many.
 pub(super) const FEED_EVENTS_MAX: usize = 1024;
@@ -20,11 +21,16 @@ const MUTED_MAX: usize = 10_000;
 pub struct Feed {
     recent: Mutex<Recent>,
     snapshot: ArcSwap<Snapshot>,
-    /// What somebody does not want to hear of.
-    muted: Mutex<BTreeSet<FindingId>>,
+    /// What somebody does not want to hear of; never held while anything is worked out.
+    muted: Mutex<Muted>,
+    /// The last tick, nanoseconds since the start.
+    ticked: AtomicU64,
     /// Ignore rules that the analysis has not taken yet.
     ignore: Mutex<Option<Vec<IgnoreRule>>>,
 }
+
+/// What is muted, as it was when somebody asked.
+pub(super) type Muted = Arc<BTreeSet<FindingId>>;
 
 #[derive(Debug, Default)]
 struct Recent {
@@ -62,30 +68,57 @@ impl Feed {
         ignore.take()
     }
 
-    /// What is muted. No mute crosses a snapshot that is published while this is held.
-    pub(super) fn muted(&self) -> MutexGuard<'_, BTreeSet<FindingId>> {
-        self.muted.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is muted now.
+    pub(super) fn muted(&self) -> Muted {
+        Arc::clone(&self.muting())
     }
 
     /// Makes `snapshot` what readers get from now on.
     pub fn publish_snapshot(&self, snapshot: Snapshot) {
+        self.publish_made(snapshot, &self.muted());
+    }
+
+    /// The same for one that was made while `known` was muted.
+    pub(super) fn publish_made(&self, snapshot: Snapshot, known: &Muted) {
+        let muted = self.muting();
+        // Who mutes does not wait for a snapshot that is being made: what they did meanwhile is done to it here.
+        let mut snapshot = snapshot;
+        if !Arc::ptr_eq(&muted, known) {
+            for &id in muted.difference(known) {
+                snapshot = snapshot.with_status(id, Status::Muted);
+            }
+            for &id in known.difference(&muted) {
+                snapshot = snapshot.with_status(id, Status::Open);
+            }
+        }
         self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The analysis came through a tick.
+    pub(super) fn ticked(&self, now: Moment) {
+        self.ticked.store(now.0, Ordering::Relaxed);
+    }
+
+    /// How long it is, in nanoseconds, that the analysis came through a tick.
+    pub fn silent_ns(&self, now: Moment) -> u64 {
+        now.since(Moment(self.ticked.load(Ordering::Relaxed)))
     }
 
     /// Mutes a finding, or not any more; every snapshot from now on shows it.
     pub fn set_muted(&self, finding: FindingId, muted: bool) {
         // Held until the snapshot is changed, so that two of these calls do not cross.
-        let mut all = self.muted();
+        let mut all = self.muting();
+        let all_muted = Arc::make_mut(&mut all);
         let status = if muted {
-            if all.len() >= MUTED_MAX {
+            if all_muted.len() >= MUTED_MAX {
                 let snapshot = self.snapshot();
                 let known = |id: &FindingId| snapshot.findings.iter().any(|f| f.finding.id == *id);
-                all.retain(known);
+                all_muted.retain(known);
             }
-            all.insert(finding);
+            all_muted.insert(finding);
             Status::Muted
         } else {
-            all.remove(&finding);
+            all_muted.remove(&finding);
             Status::Open
         };
         self.snapshot
@@ -123,6 +156,10 @@ impl Feed {
         recent.events.drain(..gone);
         recent.events.append(fresh);
         recent.published = published;
+    }
+
+    fn muting(&self) -> MutexGuard<'_, Muted> {
+        self.muted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent> {

@@ -48,9 +48,18 @@ impl Guarded {
         if self.panics > 0 && now.since(self.last_panic) >= REST_NS {
             self.panics = 0;
         }
-        if !self.rests() {
+        if self.rests() {
+            self.analysis.feed.ticked(now);
+        } else {
             self.guarded(now, |analysis| analysis.tick(now));
         }
+    }
+
+    /// Goes on after its thread ended in the middle of something.
+    pub fn resume(&mut self) {
+        self.store.health().event_dropped("analysis_restarted");
+        let analysis = &mut self.analysis;
+        let _ = catch_unwind(AssertUnwindSafe(|| analysis.start_again()));
     }
 
     /// [`Analysis::feed`].

@@ -21,6 +21,7 @@ mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
@@ -42,6 +43,9 @@ use kept::Kept;
 use routes::Routes;
 use waiting::{Facts, Next, Waiting};
 
+/// An analysis that came through no tick for so long stands still, nanoseconds.
+pub const STUCK_AFTER_NS: u64 = 3_000_000_000;
+
 /// Texts that wait for the parser.
 const PARSER_QUEUE_MAX: usize = 256;
 
@@ -58,6 +62,8 @@ pub struct Settings {
     pub routes_max: usize,
     /// Bytes that the statements of all units may take, those of open units included.
     pub timeline_bytes_max: usize,
+    /// How long it stands still on purpose, once ([`crate::fault::Fault::AnalysisHang`]).
+    pub hang: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -68,6 +74,7 @@ impl Default for Settings {
             units_max: 1_000,
             routes_max: 100,
             timeline_bytes_max: 32 << 20,
+            hang: None,
         }
     }
 }
@@ -91,6 +98,8 @@ pub struct Analysis {
     results: Results,
     /// What the last snapshot was made of.
     published: Published,
+    /// How long it is still to stand still on purpose.
+    hang: Option<Duration>,
 }
 
 /// What comes of the units.
@@ -150,6 +159,7 @@ impl Analysis {
                 units: 0,
             },
             published: Published::default(),
+            hang: settings.hang,
         })
     }
 
@@ -193,6 +203,7 @@ impl Analysis {
         }
         results.detector.tick(now);
         self.publish(now);
+        self.feed.ticked(now);
     }
 
     /// Where others read from; it stays the same.
@@ -214,8 +225,9 @@ impl Analysis {
         match event {
             Observed::Query(event) => {
                 let detector = &results.detector;
-                let continues =
-                    |unit: &Unit<Loops>, event: &QueryEvent| detector.continues(unit, event);
+                let continues = |unit: &Unit<Loops>, event: &QueryEvent, apart| {
+                    detector.continues(unit, event, apart)
+                };
                 let joined = self
                     .units
                     .query(event, continues, &mut |unit| ended.push(unit));
@@ -256,6 +268,7 @@ impl Analysis {
 
     fn publish(&mut self, now: Moment) {
         self.feed.publish(&mut self.fresh, self.observed);
+        self.hang();
         let results = &mut self.results;
         let muted = self.feed.muted();
         let before = results.detector.revision();
@@ -278,7 +291,7 @@ impl Analysis {
             return;
         }
         self.published = state;
-        self.feed.publish_snapshot(Snapshot {
+        let snapshot = Snapshot {
             findings: results.found.list.clone(),
             units: results.kept.list(),
             units_open: state.open as u64,
@@ -288,7 +301,17 @@ impl Analysis {
             routes: results.routes.list(),
             totals: results.found.totals.clone(),
             ignore_rules: results.found.ignore_rules.clone(),
-        });
+        };
+        self.feed.publish_made(snapshot, &muted);
+    }
+
+    /// The fault: once it has had events, it stands still.
+    fn hang(&mut self) {
+        if self.observed > 0
+            && let Some(hang) = self.hang.take()
+        {
+            std::thread::sleep(hang);
+        }
     }
 }
 

@@ -78,7 +78,9 @@ fn every_shape_is_parsed_also_those_without_events() {
     let shapes: Vec<_> = (0..count)
         .map(|n| {
             let text = || format!("SELECT a FROM shop_order_{n} WHERE id = $1");
-            worker.shape(Fingerprint(n), Verb::Select, text).unwrap()
+            let shape = worker.shape(Fingerprint(n), Verb::Select, text).unwrap();
+            shape.ended(None);
+            shape
         })
         .collect();
     let mut analysis = Analysis::new(store, Arc::default(), Settings::default()).unwrap();
@@ -134,6 +136,7 @@ impl Run {
         let scanned = crate::sql::scan_all(text);
         let (fingerprint, verb) = (scanned[0].fingerprint, scanned[0].verb);
         let shape = self.worker.shape(fingerprint, verb, || text.to_owned());
+        shape.iter().for_each(|shape| shape.ended(None));
         let requested_at = Moment(self.now);
         self.now += MS;
         let queried = QueryEvent {
@@ -237,6 +240,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
         facts: std::sync::OnceLock::new(),
+        parsed: crate::event::Parsed::yes(),
     }));
     run.analysis.tick(Moment(run.now));
     run.analysis.observe(Observed::Query(strange));
@@ -262,6 +266,7 @@ fn the_queue_before_the_parser_is_bounded() {
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
         facts: std::sync::OnceLock::new(),
+        parsed: crate::event::Parsed::yes(),
     });
     for sequence in 0..20_000 {
         let mut event = event(sequence);
@@ -314,6 +319,33 @@ fn what_is_muted_is_shown_so_at_once_and_stays_so() {
     feed.set_muted(id, false);
     run.tick();
     assert_eq!(status(), detect::Status::Open);
+}
+
+#[test]
+fn who_mutes_while_a_snapshot_is_made_waits_for_nothing_and_is_heard() {
+    let mut run = Run::new(Settings::default());
+    run.write_loop(10);
+    let made = run.settle();
+    let id = made.findings[0].finding.id;
+    let feed = run.analysis.feed();
+    let status = || feed.snapshot().findings[0].finding.status;
+    let known = feed.muted();
+    feed.set_muted(id, true);
+    feed.publish_made((*made).clone(), &known);
+    assert_eq!(status(), detect::Status::Muted);
+    let muted = feed.snapshot();
+    let known = feed.muted();
+    feed.set_muted(id, false);
+    feed.publish_made((*muted).clone(), &known);
+    assert_eq!(status(), detect::Status::Open);
+}
+
+#[test]
+fn it_tells_when_it_came_through_a_tick() {
+    let mut run = Run::new(Settings::default());
+    let feed = run.analysis.feed();
+    run.analysis.tick(Moment(5_000));
+    assert_eq!(feed.silent_ns(Moment(9_000)), 4_000);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use super::AppError;
 use super::sockets::Offer;
 use crate::export::http::{Access, Server, Settings};
 
+/// How much less urgent than traffic its thread is, in nice levels.
+const NICE: i32 = 5;
+
 /// The bound admin port.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -77,6 +80,8 @@ impl Admin {
         let thread = std::thread::Builder::new()
             .name("pgprism-admin".to_owned())
             .spawn(move || {
+                // On Linux this is the thread's own; where it fails the thread is as urgent as any.
+                let _ = rustix::process::nice(NICE);
                 runtime.block_on(async {
                     if opened.await.is_err() {
                         return;

@@ -1,24 +1,20 @@
-//! The thread that ticks: takes the workers' deltas into the store and their events to the analysis.
+//! The thread that ticks: takes the workers' deltas into the store, and looks after the analysis' thread.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
-
-use crate::advise::Guide;
+use super::analyst::Analyst;
 use crate::aggregate::Store;
-use crate::analysis::{self, Analysis, Feed, Guarded};
 use crate::clock::Clock;
-use crate::event::Observed;
 
 /// How much less urgent than traffic this thread is, in nice levels.
 const NICE: i32 = 5;
 
 pub(super) struct Collector {
-    feed: Arc<Feed>,
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -26,32 +22,23 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn start(
         store: Arc<Store>,
-        rings: Vec<Arc<ArrayQueue<Observed>>>,
         clock: Clock,
         tick: Duration,
-        guide: Arc<Guide>,
-        settings: analysis::Settings,
+        analyst: Analyst,
     ) -> io::Result<Collector> {
-        let analysis = Guarded::new(Analysis::new(Arc::clone(&store), guide, settings)?);
-        let feed = analysis.feed();
         let (stop, stopped) = channel();
-        let mut rounds = Rounds {
+        let rounds = Rounds {
             store,
-            rings,
             clock,
-            analysis,
+            analyst,
         };
         let thread = std::thread::Builder::new()
             .name("pgprism-collect".to_owned())
             .spawn(move || rounds.run(&stopped, tick))?;
-        Ok(Collector { feed, stop, thread })
+        Ok(Collector { stop, thread })
     }
 
-    pub(super) fn feed(&self) -> Arc<Feed> {
-        Arc::clone(&self.feed)
-    }
-
-    /// Ends the thread after one last round.
+    /// Ends the thread after one last round, and the analysis' as far as that comes to an end in time.
     pub(super) fn stop(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
@@ -62,31 +49,27 @@ impl Collector {
 
 struct Rounds {
     store: Arc<Store>,
-    rings: Vec<Arc<ArrayQueue<Observed>>>,
     clock: Clock,
-    analysis: Guarded,
+    analyst: Analyst,
 }
 
 impl Rounds {
-    fn run(&mut self, stopped: &Receiver<()>, tick: Duration) {
+    fn run(mut self, stopped: &Receiver<()>, tick: Duration) {
         // On Linux this is the thread's own; where it fails the thread is as urgent as any.
         let _ = rustix::process::nice(NICE);
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
             self.round();
         }
         self.round();
+        self.analyst.stop();
     }
 
     fn round(&mut self) {
         let now = self.clock.now();
-        self.store.collect(now);
-        for ring in &self.rings {
-            // At most one ringful: a worker that fills it as fast as it is emptied does not hold the others up.
-            for _ in 0..ring.capacity() {
-                let Some(event) = ring.pop() else { break };
-                self.analysis.observe(event);
-            }
+        // The figures go on with the next round: a panic costs what was being merged.
+        if catch_unwind(AssertUnwindSafe(|| self.store.collect(now))).is_err() {
+            self.store.health().event_dropped("collect_panic");
         }
-        self.analysis.tick(now);
+        self.analyst.look_after(now);
     }
 }

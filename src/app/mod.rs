@@ -1,12 +1,13 @@
 //! The one place that joins rooms: builds them from the settings, runs them, ends them in order.
 //!
 //! ```text
-//!  threads: acceptor, one worker a core (proxy + observer) | collector (aggregate, analysis) | slow log | admin | main
+//!  threads: acceptor, one worker a core (proxy + observer) | collector (aggregate) | analyst | slow log | admin | main
 //! ```
 //!
 //! [`serve`] reads as the life of the process; [`settings`] says which key of the configuration goes to which room.
 
 mod admin;
+mod analyst;
 mod collector;
 mod handover;
 mod life;
@@ -18,24 +19,26 @@ mod sockets;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::analysis::Feed;
+use crate::analysis::{Analysis, Feed};
 use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::http::Access;
 use crate::export::slow_log::{SlowLog, Writer};
+use crate::fault::Faults;
 use crate::observer::{Observer, Shared};
 use crate::proxy::{self, Proxy, StartError};
 use crate::registry::Registry;
 
 use admin::Admin;
+use analyst::Analyst;
 use collector::Collector;
 use handover::{Invocation, Predecessor};
 use life::Signals;
@@ -122,10 +125,11 @@ struct Running {
     invocation: Invocation,
     /// A copy of what the admin thread listens on, for a successor.
     admin_socket: Option<admin::Socket>,
+    faults: Faults,
 }
 
-/// Runs the proxy until it is told to end; [`life`] says by which signals.
-pub fn serve(config: Config) -> Result<(), AppError> {
+/// Runs the proxy until it is told to end; [`life`] says by which signals. `faults` go wrong on purpose.
+pub fn serve(config: Config, faults: &Faults) -> Result<(), AppError> {
     log_panics_once();
     let (predecessor, mut offers) = meet_predecessor().map_err(AppError::TakeOver)?;
     let invocation = Invocation::of_this_process()
@@ -141,21 +145,15 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let clock = Clock::start();
     let registry = Arc::new(Registry::new());
     let store = Store::new(&settings::aggregate(&config));
-    let shared = settings::observer(&config);
+    let shared = settings::observer(&config, faults);
     let guide = Arc::new(Guide::default());
     guide.set_models(Arc::clone(&config.advise.map));
-    let slow_log = start_slow_log(&config, &shared, &store, clock)?;
+    let slow_log = start_slow_log(&config, &shared, &store, clock, faults)?;
     let sockets = offers.take_listeners(&config);
     let admin_socket = admin::bind(config.admin.listen, offers.take_admin(&config))?;
     offers.close();
 
     let connections_max = proxy::fit_connections_max(config.limits.connections_max);
-    if connections_max < config.limits.connections_max {
-        tracing::warn!(
-            connections_max,
-            "the limit of open files allows no more connections"
-        );
-    }
     let workers = match config.workers {
         0 => proxy::default_worker_count(),
         workers => workers,
@@ -177,19 +175,26 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         StartError::Listen { .. } => AppError::Listen(error),
         _ => AppError::internal("start the proxy")(error.into()),
     })?;
-    let collector = Collector::start(
+    if connections_max < config.limits.connections_max {
+        tracing::warn!(
+            connections_max,
+            "the limit of open files allows no more connections"
+        );
+    }
+    let analyst = Analysis::new(
         Arc::clone(&store),
-        rings,
-        clock,
-        config.tick,
         Arc::clone(&guide),
-        settings::analysis(&config, &registry),
+        settings::analysis(&config, &registry, faults),
     )
-    .map_err(|error| AppError::internal("start the collector")(error.into()))?;
-    slow_log.watch(collector.feed());
+    .and_then(|analysis| Analyst::start(analysis, rings, clock, config.tick, faults))
+    .map_err(|error| AppError::internal("start the analysis")(error.into()))?;
+    let feed = analyst.feed();
+    let collector = Collector::start(Arc::clone(&store), clock, config.tick, analyst)
+        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
+    slow_log.watch(Arc::clone(&feed));
     let mut admin = Admin::start(
         &admin_socket,
-        settings::http(&config, &store, &registry, collector.feed(), clock),
+        settings::http(&config, &store, &registry, Arc::clone(&feed), clock),
     )?;
     let catalog = start_catalog(&config, &guide, &store)?;
     ports::announce(&config, proxy.bound_addresses(), admin.address())?;
@@ -207,12 +212,13 @@ pub fn serve(config: Config) -> Result<(), AppError> {
         store,
         shared,
         proxy,
-        feed: collector.feed(),
+        feed,
         slow_log,
         access: admin.access(),
         guide,
         invocation,
         admin_socket,
+        faults: faults.clone(),
     };
     let leave = runtime.block_on(running.until_told_to_leave(&mut signals));
     running.admin_socket = None;
@@ -245,11 +251,12 @@ fn start_slow_log(
     shared: &Arc<Shared>,
     store: &Arc<Store>,
     clock: Clock,
+    faults: &Faults,
 ) -> Result<Writer, AppError> {
     let counted = Arc::clone(store);
     let dropped = move |reason| counted.health().slow_log_dropped(reason);
     let mut log = SlowLog::new(
-        settings::slow_log(config),
+        settings::slow_log(config, faults),
         Arc::clone(&shared.slow),
         clock,
         dropped,
@@ -277,13 +284,29 @@ fn start_catalog(
         .map_err(|error| AppError::internal("start the catalogue's thread")(error.into()))
 }
 
-/// A panic is caught where it happens and counted; its message is logged like everything else, without a backtrace.
+/// Panics that are logged one by one; of further ones, every so many.
+const PANICS_LOGGED: u64 = 16;
+const PANICS_BETWEEN: u64 = 1_000;
+
+/// A panic is caught where it happens and counted; where it happened is logged, without a backtrace.
+///
+/// What it says is logged only where that is a constant of the program: one that was put together may quote what the
+/// code was looking at, as a slice's does.
 fn log_panics_once() {
     static HOOK: std::sync::Once = std::sync::Once::new();
+    static PANICS: AtomicU64 = AtomicU64::new(0);
     HOOK.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
+            let count = PANICS.fetch_add(1, Relaxed) + 1;
+            if count > PANICS_LOGGED && !count.is_multiple_of(PANICS_BETWEEN) {
+                return;
+            }
             let place = panic.location().map(ToString::to_string);
-            tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("?"));
+            let says = panic.payload().downcast_ref::<&'static str>();
+            let says = says
+                .copied()
+                .unwrap_or("(its message is not shown: it may quote values)");
+            tracing::error!(place, count, "panic: {says}");
         }));
     });
 }

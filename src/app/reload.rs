@@ -47,7 +47,8 @@ impl Running {
             .store(Arc::new(settings::session(&config)));
         set_slow_threshold(&self.shared, &self.store, settings::slow_threshold(&config));
         self.feed.set_ignore_rules(settings::ignore_rules(&config));
-        self.slow_log.change(settings::slow_log(&config));
+        self.slow_log
+            .change(settings::slow_log(&config, &self.faults));
         self.guide.set_models(Arc::clone(&config.advise.map));
         if let Some(access) = &self.access {
             let (hosts, token) = settings::access(&config);

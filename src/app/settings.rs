@@ -12,6 +12,7 @@ use crate::config::{Address, Config, Tls};
 use crate::detect;
 use crate::export::http;
 use crate::export::slow_log::{self, Destination};
+use crate::fault::{Fault, Faults};
 use crate::observer::Shared;
 use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
 use crate::registry::Registry;
@@ -41,7 +42,11 @@ pub(super) fn aggregate(config: &Config) -> aggregate::Settings {
     }
 }
 
-pub(super) fn analysis(config: &Config, registry: &Arc<Registry>) -> analysis::Settings {
+pub(super) fn analysis(
+    config: &Config,
+    registry: &Arc<Registry>,
+    faults: &Faults,
+) -> analysis::Settings {
     let registry = Arc::clone(registry);
     let defaults = analysis::Settings::default();
     let unit_gap_ns = nanoseconds(config.units.unit_gap);
@@ -62,6 +67,7 @@ pub(super) fn analysis(config: &Config, registry: &Arc<Registry>) -> analysis::S
             ..defaults.detect
         },
         units_max: config.limits.units_max,
+        hang: faults.hang(),
         ..defaults
     }
 }
@@ -116,7 +122,7 @@ pub(super) fn slow_threshold(config: &Config) -> Duration {
     }
 }
 
-pub(super) fn observer(config: &Config) -> Arc<Shared> {
+pub(super) fn observer(config: &Config, faults: &Faults) -> Arc<Shared> {
     let shared = Shared::new(
         session(config),
         nanoseconds(slow_threshold(config)),
@@ -127,14 +133,17 @@ pub(super) fn observer(config: &Config) -> Arc<Shared> {
     shared
         .drop_events_per_10000
         .store(config.debug.drop_events_per_10000 as u64, Ordering::Relaxed);
+    let panics = faults.has(Fault::ObserverPanic);
+    shared.panics.store(panics, Ordering::Relaxed);
     shared
 }
 
-pub(super) fn slow_log(config: &Config) -> slow_log::Settings {
+pub(super) fn slow_log(config: &Config, faults: &Faults) -> slow_log::Settings {
     slow_log::Settings {
         destination: config.slow_log.path.clone(),
         format: config.slow_log.format,
         queries_per_second_max: config.slow_log.queries_per_second_max,
+        disk_full: faults.has(Fault::LogDiskFull),
     }
 }
 
@@ -219,7 +228,12 @@ pub(super) fn http(
         clock,
         hosts,
         token,
-        bounds: http::Bounds::default(),
+        bounds: http::Bounds {
+            connections_max: config.admin.connections_max,
+            scrapes_max: config.admin.scrapes_max,
+            streams_max: config.admin.streams_max,
+            ..http::Bounds::default()
+        },
         probe: Arc::new(move || {
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use super::settings::Settings;
 use crate::config::{Config, LogLevel};
+use crate::fault::{Fault, Faults};
 
 /// `pgprism serve`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,15 @@ use crate::config::{Config, LogLevel};
 pub(super) struct ServeArgs {
     #[command(flatten)]
     settings: Settings,
+    /// Something that goes wrong on purpose; CONTRIBUTING.md lists what there is
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        env = "PGPRISM_FAULT",
+        value_delimiter = ',',
+        hide = true
+    )]
+    faults: Vec<Fault>,
 }
 
 /// `pgprism check-config`.
@@ -42,7 +52,11 @@ pub(super) fn serve(arguments: &ServeArgs) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    Ok(crate::app::serve(config)?)
+    let faults: Faults = arguments.faults.iter().copied().collect();
+    for fault in faults.iter() {
+        tracing::warn!("fault injected: {fault}");
+    }
+    Ok(crate::app::serve(config, &faults)?)
 }
 
 /// Sends pgprism's own log to stderr, coloured for a person only.

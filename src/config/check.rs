@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::error::{ConfigError, Reason};
 use super::load::Places;
@@ -21,7 +23,17 @@ pub enum Warning {
     },
     /// Statements are logged with their values.
     LiteralsLogged,
+    /// Every user of this machine can read the admin token.
+    TokenReadable {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The admin token is short enough to be guessed.
+    TokenShort,
 }
+
+/// Characters of a token from which on guessing it is hopeless, if it was chosen by chance.
+const TOKEN_CHARACTERS_MIN: usize = 16;
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +46,16 @@ impl fmt::Display for Warning {
             ),
             Warning::LiteralsLogged => f.write_str(
                 "log_literals is on: values in statements, personal data among them, are written to the slow log",
+            ),
+            Warning::TokenReadable { path } => write!(
+                f,
+                "admin.token_file: every user of this machine can read {path}; chmod 600 {path}",
+                path = path.display()
+            ),
+            Warning::TokenShort => write!(
+                f,
+                "the admin token has less than {TOKEN_CHARACTERS_MIN} characters and may be guessed; \
+                 openssl rand -hex 32 makes a good one"
             ),
         }
     }
@@ -56,6 +78,17 @@ impl Config {
             .collect();
         if self.log_literals {
             warnings.push(Warning::LiteralsLogged);
+        }
+        if let Some(path) = &self.admin.token_file
+            && std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+        {
+            let path = path.clone();
+            warnings.push(Warning::TokenReadable { path });
+        }
+        if let Some(token) = &self.admin.token
+            && token.0.len() < TOKEN_CHARACTERS_MIN
+        {
+            warnings.push(Warning::TokenShort);
         }
         warnings
     }
@@ -97,6 +130,7 @@ impl Config {
         if let Some(listen) = self.admin.listen
             && !listen.ip().is_loopback()
             && self.admin.token_file.is_none()
+            && !places.has_token()
         {
             return Err(places.refuse("admin.listen", 0, Reason::AdminOpen(listen.to_string())));
         }

@@ -15,7 +15,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{place}: {message}")]
+    #[error("{place}: {message}", message = OneLine(message))]
     Syntax {
         /// File and line.
         place: Place,
@@ -23,7 +23,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that does not exist.
-    #[error("{place}: unknown key `{key}`; {} are known here", list(known))]
+    #[error("{place}: unknown key `{key}`; {} are known here", list(known), key = OneLine(key))]
     UnknownKey {
         /// File and line.
         place: Place,
@@ -33,7 +33,7 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A value that its key does not take.
-    #[error("{place}{key}: {reason}", place = Prefix(place))]
+    #[error("{place}{key}: {reason}", place = Prefix(place), reason = OneLine(reason))]
     Value {
         /// Where the value was given.
         place: Place,
@@ -46,6 +46,22 @@ pub enum ConfigError {
 
 fn list(known: &[String]) -> String {
     known.join(", ")
+}
+
+/// What somebody wrote, with its control characters written out: an error is one line, whatever stands in a file.
+struct OneLine<T>(T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.to_string().chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                fmt::Write::write_char(f, c)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where a setting was given.
@@ -166,15 +182,38 @@ pub enum Reason {
     #[error("applies to a file with one listener, this one has {0}; write it into their sections")]
     SeveralListeners(usize),
     #[error(
-        "{0} is not a loopback address, so `admin.token_file` must name a file that holds a token"
+        "{0} is not a loopback address, so `admin.token_file` must name a file that holds a token, or PGPRISM_TOKEN be one"
     )]
     AdminOpen(String),
     #[error("cannot read the token from {path}: {message}")]
     TokenUnreadable { path: String, message: String },
+    #[error("the environment gives a token too, in PGPRISM_TOKEN; keep one of the two")]
+    TokenTwice,
     #[error("cannot be used: {0}")]
     Models(String),
     #[error("{0}")]
     Catalog(#[from] crate::catalog::AddressError),
     #[error("the token in {0} is empty or not one line of visible ASCII characters")]
     TokenUnusable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    #[test]
+    fn an_error_is_one_line_whatever_it_quotes() {
+        for (text, quoted) in [
+            ("[[listeners]]\nname = \"a\\nb\"", "a\\nb"),
+            ("\"a\\nb\" = 1", "a\\nb"),
+            ("[timeouts]\nconnect = \"1\\u001bs\"", "1\\u{1b}s"),
+        ] {
+            let error = Config::parse(Path::new("p.toml"), text).unwrap_err();
+            let line = error.to_string();
+            assert!(line.contains(quoted), "{line:?}");
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
 }

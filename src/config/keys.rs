@@ -126,6 +126,12 @@ pub static KEYS: &[Key] = &[
         summary: "Host names under which the admin address may be asked, besides itself" },
     Key { name: "admin.token_file", flag: flag("token-file", "PATH"), environment: Some("PGPRISM_TOKEN_FILE"), range: None, reload: AtOnce, field: Once(|c| &mut c.admin.token_file),
         summary: "File with the admin token; needed when the admin address is not loopback" },
+    Key { name: "admin.connections_max", flag: None, environment: None, range: Some(("32", "1024")), reload: AtStart, field: Once(|c| &mut c.admin.connections_max),
+        summary: "Connections at a time; a further one takes the place of the one that has waited longest" },
+    Key { name: "admin.scrapes_max", flag: None, environment: None, range: Some(("1", "16")), reload: AtStart, field: Once(|c| &mut c.admin.scrapes_max),
+        summary: "Pages of metrics that are being sent at a time" },
+    Key { name: "admin.streams_max", flag: None, environment: None, range: Some(("0", "256")), reload: AtStart, field: Once(|c| &mut c.admin.streams_max),
+        summary: "Streams of events at a time" },
 
     Key { name: "listeners.name", flag: None, environment: None, range: None, reload: AtStart, field: EachListener(|l| &mut l.name),
         summary: "Name of the listener: the DATABASES alias it stands for" },

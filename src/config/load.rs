@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Place, Reason};
 use super::keys::{Field, KEYS, Key};
 use super::value::Raw;
-use super::{Config, IgnoreRule, Listener, Token};
+use super::{Config, IgnoreRule, Listener, TOKEN_VARIABLE, Token};
 use crate::advise::Models;
 
 /// Where settings come from, remembered so that a reload reads the same again.
@@ -19,6 +19,8 @@ pub struct Sources {
     /// The file that `--config` named.
     pub file: Option<PathBuf>,
     given: Vec<Given>,
+    /// What [`TOKEN_VARIABLE`] said.
+    token: Option<Token>,
 }
 
 /// One setting from the environment or a flag.
@@ -70,7 +72,10 @@ impl Sources {
                 });
             }
         }
-        Sources { file, given }
+        let token = environment(TOKEN_VARIABLE)
+            .filter(|token| !token.is_empty())
+            .map(Token);
+        Sources { file, given, token }
     }
 
     fn given(&self, key: &str) -> Option<&Given> {
@@ -254,22 +259,34 @@ impl Config {
     }
 
     fn read_token(&mut self, places: &Places<'_>) -> Result<(), ConfigError> {
-        let Some(path) = &self.admin.token_file else {
-            return Ok(());
-        };
         let refused = |reason| places.refuse("admin.token_file", 0, reason);
+        let path = match (&self.admin.token_file, &places.sources.token) {
+            (Some(path), None) => path,
+            (None, None) => return Ok(()),
+            (Some(_), Some(_)) => return Err(refused(Reason::TokenTwice)),
+            (None, Some(token)) => {
+                self.admin.token = Some(usable(&token.0, TOKEN_VARIABLE).map_err(refused)?);
+                return Ok(());
+            }
+        };
         let text = std::fs::read_to_string(path).map_err(|error| {
             refused(Reason::TokenUnreadable {
                 path: path.display().to_string(),
                 message: error.to_string(),
             })
         })?;
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refused(Reason::TokenUnusable(path.display().to_string())));
-        }
-        self.admin.token = Some(Token(token.to_owned()));
+        let token = usable(&text, &path.display().to_string()).map_err(refused)?;
+        self.admin.token = Some(token);
         Ok(())
+    }
+}
+
+/// The token that `text` is, without the line's end; `place` is where it was found.
+fn usable(text: &str, place: &str) -> Result<Token, Reason> {
+    let token = text.trim();
+    match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(Token(token.to_owned())),
+        false => Err(Reason::TokenUnusable(place.to_owned())),
     }
 }
 
@@ -280,6 +297,11 @@ pub(super) struct Places<'t> {
 }
 
 impl Places<'_> {
+    /// Whether the environment gives the admin token.
+    pub(super) fn has_token(&self) -> bool {
+        self.sources.token.is_some()
+    }
+
     /// The error of a value that no single key can see to be wrong.
     pub(super) fn refuse(
         &self,

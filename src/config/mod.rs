@@ -87,9 +87,18 @@ pub struct Admin {
     pub hosts: Vec<String>,
     /// The file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// What that file held; needed when `listen` is not loopback.
+    /// What that file, or the variable [`TOKEN_VARIABLE`], held; needed when `listen` is not loopback.
     pub token: Option<Token>,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Pages of metrics that are being sent at a time.
+    pub scrapes_max: usize,
+    /// Streams at a time.
+    pub streams_max: usize,
 }
+
+/// The environment variable that may hold the admin token in place of a file.
+pub const TOKEN_VARIABLE: &str = "PGPRISM_TOKEN";
 
 /// A secret that does not show itself in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -319,6 +328,9 @@ impl Default for Config {
                 hosts: Vec::new(),
                 token_file: None,
                 token: None,
+                connections_max: 64,
+                scrapes_max: 4,
+                streams_max: 16,
             },
             listeners: vec![Listener::default()],
             slow_log: SlowLog {

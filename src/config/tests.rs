@@ -9,6 +9,7 @@ use super::value::{Raw, Setting};
 use super::*;
 
 mod tls;
+mod token;
 mod upstream;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -397,41 +398,6 @@ fn listener_flags_are_for_one_listener() {
             one.listeners[0].listen.to_string().as_str()
         ),
         ("b", "127.0.0.1:3")
-    );
-}
-
-#[test]
-fn an_open_admin_address_needs_a_token() {
-    refused(
-        "[admin]\nlisten = \"0.0.0.0:9433\"",
-        "a.toml:2: admin.listen: 0.0.0.0:9433 is not a loopback address, so `admin.token_file` must name a file that holds a token",
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("token");
-    let text = format!(
-        "[admin]\nlisten = \"0.0.0.0:9433\"\ntoken_file = \"{}\"",
-        path.display()
-    );
-    let error = parse(&text).unwrap_err().to_string();
-    assert!(
-        error.starts_with("a.toml:3: admin.token_file: cannot read the token from "),
-        "{error}"
-    );
-    for unusable in ["", " \n", "two words", "two\nlines", "tökén"] {
-        std::fs::write(&path, unusable).unwrap();
-        let error = parse(&text).unwrap_err().to_string();
-        assert!(
-            error.contains("is empty or not one line of visible ASCII"),
-            "{unusable}: {error}"
-        );
-    }
-    std::fs::write(&path, "s3cret\n").unwrap();
-    let config = parse(&text).unwrap();
-    assert_eq!(config.admin.token, Some(Token("s3cret".to_owned())));
-    assert!(!format!("{config:?}").contains("s3cret"));
-    assert_eq!(
-        parse("[admin]\nlisten = \"off\"").unwrap().admin.listen,
-        None
     );
 }
 

@@ -45,6 +45,8 @@ const COVERED_TENTHS: u64 = 8;
 const MATCHED_TENTHS: u64 = 8;
 /// A row has at most so many children of one shape: what asks more often for the same value reads it in parts.
 const CHILDREN_A_ROW_MAX: u64 = 3;
+/// PostgreSQL's text, character and character varying.
+const TEXT_OIDS: [u32; 3] = [25, 1042, 1043];
 
 impl<'a> FlowCase<'a> {
     /// The best column for a group's values, if they run along one at all.
@@ -98,6 +100,7 @@ impl<'a> FlowCase<'a> {
                     // The child's own column rather than one of a table that it joins.
                     case.slot.column.table.as_deref() == case.facts.main_table.as_deref(),
                     case.relation.fit,
+                    case.relation.to_key,
                     case.track.matched,
                     case.slot.comparison == Comparison::Equal,
                 )
@@ -127,7 +130,9 @@ impl<'a> FlowCase<'a> {
             Fit::Contradicted => self.repeats_in_order(),
             // Small numbers agree by chance; so only values that do not are a relation's proof by themselves.
             Fit::Weak => {
-                (distinctive && distinct >= settings.n_plus_one_min) || self.repeats_in_order()
+                (distinctive && distinct >= settings.n_plus_one_min)
+                    || self.repeats_in_order()
+                    || (distinct >= settings.n_plus_one_min && self.is_run_of_words())
             }
             // One value again and again is in many columns: only a relation known by name tells it from a duplicate.
             // And a set of small numbers is in many columns: only their order tells it from others.
@@ -143,6 +148,18 @@ impl<'a> FlowCase<'a> {
             && self.track.covered * 10 >= self.rows.all * COVERED_TENTHS
             && distinct >= 3
             && distinct < self.track.covered
+    }
+
+    /// Whether each row's primary key comes in turn, and that is a text: words do not agree by chance as numbers do.
+    fn is_run_of_words(&self) -> bool {
+        let column = self.source.columns.keys.get(self.track.key);
+        let type_oid = column
+            .and_then(|column| self.source.columns.all.get(usize::from(*column)))
+            .map_or(0, |column| column.type_oid);
+        TEXT_OIDS.contains(&type_oid)
+            && self.knowledge.is_primary_key(&self.parent)
+            && self.is_run()
+            && self.track.covered * 10 >= self.rows.all * COVERED_TENTHS
     }
 
     /// Whether a run of the column's values, in order, with a child for nearly every row or for every row so far.
@@ -178,7 +195,9 @@ impl<'a> FlowCase<'a> {
             // What was rolled back between two children began anew: another attempt, or another test.
             && self.group.between.failed == 0
             && (self.is_no_chance() || covered)
-            && (scene.evidence.is_hard() || self.is_one_transaction() || self.is_in_cursor());
+            && (scene.evidence.is_hard() || self.is_one_transaction() || self.is_in_cursor())
+            // A connection that paused each time had one request, if it is as short-lived as those before it.
+            && !(scene.evidence == Evidence::Connection && self.group.is_paced());
         if certain {
             Confidence::Proved
         } else {

@@ -32,6 +32,11 @@ pub(super) fn is_page_again(groups: &[Group]) -> bool {
     groups.len() > 1 || gap_ns > LOOP_GAP.as_nanos()
 }
 
+/// Whether there is time between a group's members: who asks again at once waits for nothing.
+fn is_waiting(group: &Group) -> bool {
+    group.between.paused > 0 || u128::from(group.mean_gap_ns()) > LOOP_GAP.as_nanos()
+}
+
 /// Whether a group repeats itself.
 pub(super) fn is(group: &Group, settings: &Settings) -> bool {
     let Some(facts) = group.facts() else {
@@ -41,8 +46,8 @@ pub(super) fn is(group: &Group, settings: &Settings) -> bool {
         && group.repeated_most >= settings.n_plus_one_min
         && group.failed == 0
         && facts.lock == Lock::None
-        // An empty answer asked for again is somebody waiting for work.
-        && group.no_rows < group.count
+        // An empty answer asked for again after a while is somebody waiting for work.
+        && (group.no_rows < group.count || !is_waiting(group))
         && rules::reads_user_tables(facts)
         && !rules::is_interrupted(group)
 }

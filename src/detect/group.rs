@@ -404,7 +404,7 @@ fn slots(facts: &Facts, verb: Verb) -> Vec<Slot> {
                 return None;
             };
             // What is no key of anything is not worth following.
-            super::knowledge::refers(column)?;
+            super::names::refers(column)?;
             Some(Slot {
                 constant: number.checked_sub(1)? as usize,
                 column: Named {

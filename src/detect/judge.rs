@@ -208,7 +208,7 @@ fn is_single(group: &Group) -> bool {
 }
 
 fn text(shape: Option<&crate::event::Shape>) -> Arc<str> {
-    shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text))
+    shape.map_or_else(|| Arc::from(""), crate::event::Shape::shared)
 }
 
 fn side(group: &Group, column: Option<&Named>) -> Side {

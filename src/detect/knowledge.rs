@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::names::{calling, callings, is_called, refers, unsuffixed};
 use crate::event::{QueryEvent, RowColumns};
 use crate::sql::Fingerprint;
 use crate::sql::facts::{Column, Facts, Output};
 
 /// Entries of each map; a schema of Django's has some hundred tables.
 const ENTRIES_MAX: usize = 20_000;
-
-/// Last words of a table's name by which it may be called: a model's name has fewer, and a name of nothing but
-/// underscores would be called a hundred things.
-const WORDS_MAX: usize = 8;
 
 /// A column by name; the table is unknown for an expression, or where raw SQL leaves it open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,6 +59,8 @@ pub(super) enum Way {
 pub(super) struct Relation {
     pub fit: Fit,
     pub way: Way,
+    /// What the relation leads to is its table's primary key, as it is in nearly every relation of Django's.
+    pub to_key: bool,
 }
 
 /// Learned from every statement that passes.
@@ -70,8 +69,11 @@ pub(super) struct Knowledge {
     /// Names of tables and of their columns, by database.
     tables: HashMap<(Arc<str>, u32), Arc<str>>,
     columns: HashMap<(Arc<str>, u32, i16), Arc<str>>,
-    /// Attribute number 1 of a table: its primary key in nearly every schema that Django made.
+    /// The first column of a table that may be a key at all: its primary key in nearly every schema that Django made.
+    /// What an abstract model adds in front (when a row was made, and when it was changed) is none.
     first_columns: HashMap<Arc<str>, Arc<str>>,
+    /// All columns that a result had.
+    owned: HashSet<Named>,
     /// Pairs of columns that some statement joins, both ways round.
     joined: HashSet<(Named, Named)>,
     /// Tables by what a foreign key's name would call them.
@@ -158,14 +160,49 @@ impl Knowledge {
             let (table, name): (Arc<str>, Arc<str>) = (Arc::from(table), Arc::from(name));
             let oid = (Arc::clone(database), column.table_oid);
             self.tables.insert(oid, Arc::clone(&table));
-            if column.attribute == 1 {
-                self.first_columns
-                    .insert(Arc::clone(&table), Arc::clone(&name));
-            }
+            self.owned.insert(Named {
+                table: Some(Arc::clone(&table)),
+                column: Arc::clone(&name),
+            });
             self.columns.insert(
                 (Arc::clone(database), column.table_oid, column.attribute),
                 name,
             );
+        }
+        self.learn_first_columns(database, columns);
+    }
+
+    /// The first column that may be a key, of each table that a result has from its first column on.
+    fn learn_first_columns(&mut self, database: &Arc<str>, columns: &RowColumns) {
+        let may_be_key = |index: usize| columns.keys.iter().any(|key| usize::from(*key) == index);
+        let mut in_order: Vec<(u32, i16, bool)> = columns
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.table_oid != 0)
+            .map(|(index, column)| (column.table_oid, column.attribute, may_be_key(index)))
+            .collect();
+        in_order.sort_unstable();
+        in_order.dedup();
+        let mut next = (0, 1);
+        for (table_oid, attribute, is_key) in in_order {
+            if next.0 != table_oid {
+                next = (table_oid, 1);
+            }
+            if next.1 != attribute {
+                continue;
+            }
+            if !is_key {
+                next.1 += 1;
+                continue;
+            }
+            next.1 = 0;
+            let table = self.tables.get(&(Arc::clone(database), table_oid));
+            let column = (Arc::clone(database), table_oid, attribute);
+            if let (Some(table), Some(column)) = (table, self.columns.get(&column)) {
+                self.first_columns
+                    .insert(Arc::clone(table), Arc::clone(column));
+            }
         }
     }
 
@@ -197,10 +234,31 @@ impl Knowledge {
             described.attribute,
         );
         let column = self.columns.get(&key).cloned();
-        Named {
+        let named = Named {
             table: self.tables.get(&(key.0, key.1)).cloned(),
             column: column.unwrap_or_else(|| Arc::from(&*described.name)),
+        };
+        if named.table.is_some() {
+            return named;
         }
+        // Through a CTE, a subquery or a union no column is a table's: it is the only table's that has one of the name.
+        let is_figure = outputs.len() == columns.all.len()
+            && !matches!(
+                outputs.get(index),
+                Some(Output::Column(_) | Output::All) | None
+            );
+        let of_only_table = facts
+            .and_then(|facts| match facts.tables.as_slice() {
+                [only] => Some(Arc::from(only.as_str())),
+                _ => None,
+            })
+            .map(|table| Named {
+                table: Some(table),
+                column: Arc::clone(&named.column),
+            });
+        of_only_table
+            .filter(|column| !is_figure && self.owned.contains(column))
+            .unwrap_or(named)
     }
 
     /// The primary key's column of a table, as far as that is known.
@@ -210,7 +268,7 @@ impl Knowledge {
             .map_or("id", |column| column.as_ref())
     }
 
-    fn is_primary_key(&self, column: &Named) -> bool {
+    pub(super) fn is_primary_key(&self, column: &Named) -> bool {
         let first = column.table.as_deref().map(|table| self.primary_key(table));
         &*column.column == "id" || first == Some(&*column.column)
     }
@@ -232,6 +290,7 @@ impl Knowledge {
             return Relation {
                 fit,
                 way: Way::Same,
+                to_key: child_is_key,
             };
         }
         let forward = self.fit(parent, child);
@@ -269,7 +328,11 @@ impl Knowledge {
         };
         // The way is the names' to tell, whatever is joined by then: a finding stays what it is.
         let fit = if joined { Fit::Strong } else { fit };
-        Relation { fit, way }
+        let to_key = match way {
+            Way::Reverse => parent_is_key,
+            Way::Forward | Way::Same => child_is_key,
+        };
+        Relation { fit, way, to_key }
     }
 
     /// How well `key` does for a foreign key that refers to `target`.
@@ -295,72 +358,21 @@ impl Knowledge {
         }
         // `category_id` is no supplier's id, and no category's own: `author_id` of a book names no book.
         if self.names_another(stem, target_table) {
-            return Fit::Contradicted;
+            // What is no table's may be that other table's.
+            return match target_table {
+                Some(_) => Fit::Contradicted,
+                None => Fit::Weak,
+            };
         }
         // `created_by_id`, `author_id`, `parent_id`: a role.
         Fit::Formed
     }
 }
 
-/// What a foreign key's column is named after: `customer` for `customer_id`. A bare `id` is none.
-pub(super) fn refers(column: &str) -> Option<&str> {
-    let stem = column.strip_suffix("_id")?;
-    // Model inheritance: `place_ptr_id` is the primary key of the child and names the parent.
-    let stem = stem.strip_suffix("_ptr").unwrap_or(stem);
-    (!stem.is_empty()).then_some(stem)
-}
-
-/// How well a column without `_id` does for a foreign key that refers to `column` of `table`: `supplier_code` names the
-/// supplier's `code`; `current_ward` has a word in common with `hospital_ward_register`.
-fn unsuffixed(key: &str, table: &str, column: &str) -> Fit {
-    let stem = key
-        .strip_suffix(column)
-        .and_then(|rest| rest.strip_suffix('_'));
-    if stem.is_some_and(|stem| is_called(stem, table)) || is_called(key, table) {
-        return Fit::Strong;
-    }
-    let table = table.rsplit('.').next().unwrap_or(table);
-    // The first word of Django's table names is the app's: it says nothing. A shorter word is no name.
-    let mut words = table.split('_').skip(usize::from(table.contains('_')));
-    let shares = words.any(|word| word.len() >= 4 && key.split('_').any(|part| part == word));
-    if shares { Fit::Formed } else { Fit::Weak }
-}
-
-/// Whether `table` is what `stem` calls it: `shop_orderitem` for `order_item`, `customers` for `customer`.
-pub(super) fn is_called(stem: &str, table: &str) -> bool {
-    let stem = calling(stem);
-    callings(table).any(|name| name == stem)
-}
-
-fn calling(stem: &str) -> String {
-    stem.replace('_', "").to_ascii_lowercase()
-}
-
-/// What a foreign key that names `table` may be called: each end of its name, in the singular too.
-fn callings(table: &str) -> impl Iterator<Item = String> {
-    let table = table.rsplit('.').next().unwrap_or(table);
-    let parts: Vec<String> = table.split('_').map(str::to_ascii_lowercase).collect();
-    (parts.len().saturating_sub(WORDS_MAX)..parts.len())
-        .filter_map(move |first| Some(parts.get(first..)?.concat()))
-        .filter(|name| !name.is_empty())
-        .flat_map(|name| {
-            let singular = |ending: &str, with: &str| {
-                let stem = name.strip_suffix(ending).filter(|stem| stem.len() > 1)?;
-                Some(format!("{stem}{with}"))
-            };
-            let forms = [
-                singular("s", ""),
-                singular("es", ""),
-                singular("ies", "y"),
-                Some(name.clone()),
-            ];
-            forms.into_iter().flatten()
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::RowColumn;
 
     fn named(table: &str, column: &str) -> Named {
         Named {
@@ -462,25 +474,65 @@ mod tests {
         );
     }
 
+    /// A result whose columns are a table's, from attribute 1 on; those of `keys` may be keys.
+    fn described(names: &[&str], keys: &[u16]) -> RowColumns {
+        let columns = names.iter().zip(1..).map(|(name, attribute)| RowColumn {
+            name: (*name).into(),
+            table_oid: 9,
+            attribute,
+            type_oid: 1043,
+        });
+        RowColumns {
+            all: columns.collect(),
+            keys: keys.into(),
+        }
+    }
+
+    #[test]
+    fn what_an_abstract_model_puts_in_front_is_no_key() {
+        let database: Arc<str> = Arc::from("uni");
+        let facts = crate::sql::facts::extract(
+            r#"SELECT "made_at", "changed_at", "code", "title" FROM "uni_course""#,
+        )
+        .expect("facts");
+        let names = ["made_at", "changed_at", "code", "title"];
+        let mut knowledge = knowing(&["uni_course"]);
+        assert_eq!(knowledge.primary_key("uni_course"), "id");
+        knowledge.learn_columns(&database, &facts, &described(&names, &[2, 3]));
+        assert_eq!(knowledge.primary_key("uni_course"), "code");
+        // A result that does not begin with the first column says nothing.
+        let mut knowledge = knowing(&["uni_course"]);
+        let mut partial = described(&names, &[2, 3]);
+        partial.all[0].table_oid = 0;
+        knowledge.learn_columns(&database, &facts, &partial);
+        assert_eq!(knowledge.primary_key("uni_course"), "id");
+    }
+
+    #[test]
+    fn a_column_behind_a_common_table_expression_is_the_only_tables() {
+        let database: Arc<str> = Arc::from("uni");
+        let extract = |text| crate::sql::facts::extract(text).expect("facts");
+        let plain = extract(r#"SELECT "id", "slug" FROM "uni_topic""#);
+        let mut knowledge = knowing(&["uni_topic"]);
+        knowledge.learn_columns(&database, &plain, &described(&["id", "slug"], &[0, 1]));
+        let below = extract("WITH b AS (SELECT id, slug FROM uni_topic) SELECT * FROM b");
+        let mut columns = described(&["id", "slug", "depth"], &[0, 1, 2]);
+        columns.all.iter_mut().for_each(|column| {
+            (column.table_oid, column.attribute) = (0, 0);
+        });
+        let table = |index| {
+            let named = knowledge.column(&database, Some(&below), &columns, index);
+            named.table.as_deref().map(str::to_owned)
+        };
+        assert_eq!(table(1).as_deref(), Some("uni_topic"));
+        assert_eq!(table(2), None);
+    }
+
     #[test]
     fn a_join_elsewhere_says_what_names_do_not() {
         let mut knowledge = knowing(&["a", "b"]);
         let pair = (named("a", "x"), named("b", "y"));
         knowledge.joined.insert(pair);
         assert_eq!(relation(&knowledge, ("a", "x"), ("b", "y")).0, Fit::Strong);
-    }
-
-    #[test]
-    fn tables_are_called_by_their_models() {
-        assert!(is_called("order_item", "shop_orderitem"));
-        assert!(is_called("order_item", "order_items"));
-        assert!(is_called("category", "catalog.categories"));
-        assert!(!is_called("item", "shop_orderitem"));
-        assert!(is_called("user", "auth_user"));
-        let callings = callings(&"as_".repeat(80)).count();
-        assert!(callings <= 4 * WORDS_MAX, "{callings}");
-        assert_eq!(refers("id"), None);
-        assert_eq!(refers("_id"), None);
-        assert_eq!(refers("place_ptr_id"), Some("place"));
     }
 }

@@ -14,6 +14,7 @@ use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
 use crate::sql::{Fingerprint, Verb, VerbClass};
+use crate::unit::Apart;
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;
@@ -467,7 +468,13 @@ impl Loops {
 
     /// Whether a statement behind a pause goes on with what this unit began: the next value of a loop that runs, or
     /// the first value of the rows that came last.
-    pub(super) fn continues(&self, event: &QueryEvent, knowledge: &Knowledge, least: u64) -> bool {
+    pub(super) fn continues(
+        &self,
+        event: &QueryEvent,
+        apart: Apart,
+        knowledge: &Knowledge,
+        least: u64,
+    ) -> bool {
         let Some(flow) = event.flow.as_deref() else {
             return false;
         };
@@ -480,18 +487,29 @@ impl Loops {
         }
         if let Some(group) = self.group(event.fingerprint) {
             // A loop that pauses now and then goes on, behind its first round as well; one that pauses each time is
-            // no loop.
+            // no loop, unless its requests have marks: then it asks somebody else for each row.
             let paused = (group.between.paused + 1) * 2;
-            return paused <= group.count + 1
-                && group.tracks.iter().any(|track| {
-                    let (Some(slot), Some(source)) =
-                        (group.slots.get(track.slot), self.sources.get(track.source))
-                    else {
-                        return false;
-                    };
-                    value(&flow.constants, slot)
-                        .is_some_and(|value| track.peek(source, value) == Step::InOrder)
-                });
+            let takes_its_time = apart == Apart::Marks && event.verb == Verb::Select;
+            if paused > group.count + 1 && !takes_its_time {
+                return false;
+            }
+            let goes_on = |track: &Track| {
+                let (Some(slot), Some(source)) =
+                    (group.slots.get(track.slot), self.sources.get(track.source))
+                else {
+                    return false;
+                };
+                value(&flow.constants, slot)
+                    .is_some_and(|value| track.peek(source, value) == Step::InOrder)
+            };
+            if group.searched_at() > 0 {
+                return group.tracks.iter().any(goes_on);
+            }
+            // Nobody has looked yet where its values come from. A page's first pause is as good as none.
+            return (takes_its_time || self.tallies.pauses == 0)
+                && self
+                    .first_tracks(group, event, knowledge)
+                    .any(|track| goes_on(&track));
         }
         // The first child: a page that rendered before it asked, right behind its parent.
         let child = Group::new(event);

@@ -7,7 +7,7 @@
 //! ```
 
 use super::case::FlowCase;
-use super::knowledge::refers;
+use super::names::refers;
 use crate::sql::facts::{Column, Facts};
 
 /// Whether the child looks up by one foreign key of a table that it joins by another.

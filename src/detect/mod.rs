@@ -28,6 +28,7 @@ mod judge;
 mod knowledge;
 mod loops;
 mod many_to_many;
+mod names;
 mod price;
 mod query_loop;
 mod resumed;
@@ -46,7 +47,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::{Moment, QueryEvent, RowsEvent};
-use crate::unit::{Completeness, Joined, Pause, Unit};
+use crate::unit::{Apart, Completeness, Joined, Pause, Unit};
 
 pub use crate::unit::FindingId;
 pub use finding::{
@@ -131,9 +132,9 @@ impl Detector {
     }
 
     /// Whether a statement behind a pause goes on with what `unit` began.
-    pub fn continues(&self, unit: &Unit<Loops>, event: &QueryEvent) -> bool {
+    pub fn continues(&self, unit: &Unit<Loops>, event: &QueryEvent, apart: Apart) -> bool {
         unit.payload
-            .continues(event, &self.knowledge, self.settings.n_plus_one_min)
+            .continues(event, apart, &self.knowledge, self.settings.n_plus_one_min)
     }
 
     /// Takes a statement of a unit.

@@ -7,7 +7,7 @@ use super::knowledge::{Fit, Knowledge, Named};
 use super::loops::Loops;
 use super::source::Source;
 use super::track::{Step, Track};
-use crate::event::Moment;
+use crate::event::{Moment, QueryEvent};
 
 /// First members that may be something else.
 const SKIPPED_MAX: usize = 2;
@@ -71,7 +71,8 @@ impl Loops {
                     if parent.table.is_some() && parent.table == slot.column.table {
                         track.own = self.own_column(group, &parent, knowledge, database);
                     }
-                    let Some((track, rows)) = replay(group, &self.sources, track, skipped) else {
+                    let Some((track, rows)) = replay(group, &self.sources, track, skipped, 2)
+                    else {
                         continue;
                     };
                     let relation = knowledge.relation(&parent, &slot.column);
@@ -87,6 +88,7 @@ impl Loops {
                             related: relation.fit >= Fit::Formed,
                             in_order: track.in_order,
                             fit: relation.fit,
+                            to_key: relation.to_key,
                             unfiltered: !filtered,
                             matched: track.matched,
                             latest: source
@@ -108,6 +110,38 @@ impl Loops {
             .unwrap_or_default();
         let tracks = found.into_iter().map(|(_, track, _)| track).collect();
         (tracks, rows)
+    }
+
+    /// The columns along which all members of a group run that is too short to be searched for.
+    pub(super) fn first_tracks<'a>(
+        &'a self,
+        group: &'a Group,
+        event: &'a QueryEvent,
+        knowledge: &'a Knowledge,
+    ) -> impl Iterator<Item = Track> + 'a {
+        let places = self
+            .sources
+            .iter()
+            .enumerate()
+            .flat_map(move |(index, source)| {
+                let lists = source.end() > 1 && source.fingerprint != group.fingerprint;
+                let keys = source.key_columns().filter(move |_| lists);
+                keys.flat_map(move |key| (0..group.slots.len()).map(move |slot| (index, key, slot)))
+            });
+        places.filter_map(move |(index, key, slot_index)| {
+            let slot = group.slots.get(slot_index)?;
+            let (track, _) = replay(
+                group,
+                &self.sources,
+                Track::new(index, key, slot_index),
+                0,
+                1,
+            )?;
+            let source = self.sources.get(index)?;
+            let parent = self.named(knowledge, &event.facts.database, source, key);
+            let fits = knowledge.relation(&parent, &slot.column).fit >= Fit::Formed;
+            (fits && track.missed == 0).then_some(track)
+        })
     }
 
     pub(super) fn named(
@@ -165,6 +199,8 @@ struct Rank {
     related: bool,
     in_order: u64,
     fit: Fit,
+    /// `article_id` names an article's key rather than its number in the issue, which may be the same by chance.
+    to_key: bool,
     unfiltered: bool,
     matched: u64,
     latest: Moment,
@@ -177,6 +213,7 @@ fn replay(
     sources: &[Source],
     mut track: Track,
     skipped: usize,
+    least: u64,
 ) -> Option<(Track, Vec<Option<u64>>)> {
     track.skipped = skipped as u64;
     let mut allowed = (group.history.len() - skipped) / 4;
@@ -189,5 +226,5 @@ fn replay(
             allowed = allowed.checked_sub(1)?;
         }
     }
-    (track.matched >= 2).then_some((track, rows))
+    (track.matched >= least).then_some((track, rows))
 }

@@ -11,31 +11,33 @@
 //! | `POST /api/v1/findings/{id}/mute`, `unmute` | somebody does not want to hear of it |
 //!
 //! *Architecture invariant:* nothing here can slow traffic down: it runs on a runtime of its own, reads copies, and
-//! bounds connections, streams, scrapes, request headers and the time each of them may take. Who may ask what is
+//! bounds connections, streams, scrapes, request headers, answers in memory and the time each of them may take.
+//! [`places`] says who gives way when there are too many, and all that is refused is counted. Who may ask what is
 //! decided in [`guard`] alone. `docs/openapi.json` describes it and is compared with the running server.
 
+mod answer;
 mod api;
+mod conversation;
 mod error;
 mod guard;
 mod held;
+mod places;
+mod socket;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::aggregate::Store;
@@ -43,12 +45,9 @@ use crate::analysis::Feed;
 use crate::clock::Clock;
 use crate::export::metrics::{Metrics, MetricsError};
 use crate::registry::Registry;
-
-/// Bytes that wait in the kernel for a peer to take them.
-const UNREAD_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+use answer::Budget;
+use conversation::Peer;
+use places::{Place, Places};
 
 /// How long accepting rests after it failed, which it does when file descriptors run out.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -56,16 +55,21 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How much of this process the admin address may take.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// Connections at a time; further ones wait in the kernel.
-    pub connections_max: u32,
+    /// Connections at a time; a further one takes the place of the one that has waited longest. There are always more
+    /// than scrapes and streams together.
+    pub connections_max: usize,
     /// Pages of `/metrics` being sent at a time.
     pub scrapes_max: usize,
     /// Streams at a time.
     pub streams_max: usize,
+    /// Bytes of all answers that are being sent.
+    pub answers_bytes_max: usize,
     /// From a connection's accept, or the end of its last answer, to the end of the next request's headers.
     pub headers_within: Duration,
     /// How long a peer may leave bytes unread before the kernel ends the connection.
     pub unread_within: Duration,
+    /// How long an answer may take to be sent, a stream excepted.
+    pub answer_within: Duration,
     /// How long a connection may live; what it is answering then still has `last_answer_within`.
     pub connection_within: Duration,
     /// The same for one that carries a stream.
@@ -80,8 +84,10 @@ impl Default for Bounds {
             connections_max: 64,
             scrapes_max: 4,
             streams_max: 16,
+            answers_bytes_max: 64 * 1024 * 1024,
             headers_within: Duration::from_secs(10),
             unread_within: Duration::from_secs(15),
+            answer_within: Duration::from_secs(30),
             connection_within: Duration::from_secs(300),
             stream_within: Duration::from_secs(3600),
             last_answer_within: Duration::from_secs(3),
@@ -124,6 +130,7 @@ struct Admin {
     probe: Probe,
     scrapes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    budget: Budget,
     /// What had been given up before the last reset.
     losses_before: Mutex<BTreeMap<api::Loss, u64>>,
     /// The [`crate::event::Moment`] of that reset.
@@ -136,13 +143,14 @@ struct Admin {
 #[derive(Clone)]
 struct Connection {
     local: SocketAddr,
-    streaming: Arc<AtomicBool>,
+    place: Arc<Place>,
 }
 
 /// The admin address, ready to serve.
 pub struct Server {
     router: Router,
     bounds: Bounds,
+    store: Arc<Store>,
     access: Access,
 }
 
@@ -182,10 +190,11 @@ impl Server {
             guard: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
+            budget: Budget::new(bounds.answers_bytes_max),
             losses_before: Mutex::default(),
             reset_at: AtomicU64::default(),
             units_cut_before: AtomicU64::default(),
-            store,
+            store: Arc::clone(&store),
             registry,
             feed,
             clock,
@@ -218,6 +227,7 @@ impl Server {
         Ok(Server {
             router,
             bounds,
+            store,
             access,
         })
     }
@@ -231,100 +241,49 @@ impl Server {
     pub fn service(&self, local: SocketAddr) -> Router {
         self.router.clone().layer(Extension(Connection {
             local,
-            streaming: Arc::default(),
+            place: Arc::new(Places::only()),
         }))
     }
 
     /// Serves until `stop` is ready, then releases the port and gives answers in progress a few seconds.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let connections = Arc::new(Semaphore::new(self.bounds.connections_max as usize));
+        let least = self.bounds.scrapes_max + self.bounds.streams_max + 1;
+        let places = Places::new(self.bounds.connections_max.max(least));
         let (stopping, _) = tokio::sync::watch::channel(());
         let mut stop = std::pin::pin!(stop);
         loop {
             let accept = async {
-                // Never closed, so that this cannot fail.
-                let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
-                Some((permit, listener.accept().await))
+                let (stream, _) = listener.accept().await?;
+                // Those that came before get their turn: a flood of connections does not keep them from being read.
+                tokio::task::yield_now().await;
+                Ok::<_, std::io::Error>((stream, places.take().await))
             };
             let accepted = tokio::select! {
                 () = &mut stop => break,
                 accepted = accept => accepted,
             };
             match accepted {
-                Some((permit, Ok((stream, _)))) => {
-                    tokio::spawn(converse(
-                        self.router.clone(),
-                        self.bounds.clone(),
-                        stream,
-                        permit,
-                        stopping.subscribe(),
-                    ));
+                Ok((stream, given)) => {
+                    if given.taken_away {
+                        self.store.health().admin_refused("connections");
+                    }
+                    let peer = Peer {
+                        router: self.router.clone(),
+                        bounds: self.bounds.clone(),
+                        store: Arc::clone(&self.store),
+                        place: Arc::new(given.place),
+                    };
+                    tokio::spawn(peer.converse(stream, stopping.subscribe()));
                 }
-                Some((_, Err(error))) => {
+                Err(error) => {
                     tracing::warn!(%error, "accept admin connection");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
-                None => break,
             }
         }
         drop(listener);
         drop(stopping);
-        // All permits are back when the last connection is over.
-        let all = connections.acquire_many(self.bounds.connections_max);
-        let _ = timeout(self.bounds.last_answer_within + Duration::from_secs(1), all).await;
+        let last = self.bounds.last_answer_within + Duration::from_secs(1);
+        let _ = timeout(last, places.all_free()).await;
     }
-}
-
-/// One connection from its accept to its end.
-async fn converse(
-    router: Router,
-    bounds: Bounds,
-    stream: TcpStream,
-    permit: OwnedSemaphorePermit,
-    mut stopping: tokio::sync::watch::Receiver<()>,
-) {
-    let _permit = permit;
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    let socket = socket2::SockRef::from(&stream);
-    // Best effort: without it a peer that never reads holds its place until the connection's time is over.
-    let _ = socket.set_tcp_user_timeout(Some(bounds.unread_within));
-    let _ = socket.set_keepalive(true);
-    let _ = socket.set_send_buffer_size(UNREAD_BYTES_MAX);
-    let streaming = Arc::new(AtomicBool::new(false));
-    let router = router.layer(Extension(Connection {
-        local,
-        streaming: Arc::clone(&streaming),
-    }));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.headers_within)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let over = async {
-        tokio::time::sleep(bounds.connection_within).await;
-        if streaming.load(Ordering::Relaxed) {
-            tokio::time::sleep(
-                bounds
-                    .stream_within
-                    .saturating_sub(bounds.connection_within),
-            )
-            .await;
-        }
-    };
-    tokio::select! {
-        ended = connection.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "admin connection");
-            }
-            return;
-        }
-        // An error means that the sender is gone: the server stops.
-        _ = stopping.changed() => {}
-        () = over => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = timeout(bounds.last_answer_within, connection).await;
 }

@@ -94,6 +94,7 @@ pub const FAMILIES: &[Family] = &[
     UNOBSERVED_SESSIONS,
     SLOW_LOG_DROPPED,
     CATALOG_FAILURES,
+    ADMIN_REFUSED,
     BUILD_INFO,
 ];
 
@@ -128,6 +129,13 @@ const SLOW_LOG_DROPPED: Family = Family {
 const CATALOG_FAILURES: Family = Family {
     name: "pgprism_catalog_failures_total",
     help: "Times that the database named by advise.catalog gave no answer; advice goes by names meanwhile.",
+    kind: Kind::Counter,
+    labels: &["reason"],
+};
+
+const ADMIN_REFUSED: Family = Family {
+    name: "pgprism_admin_refused_total",
+    help: "Requests and connections of the admin address that were refused, or cut because they took too long.",
     kind: Kind::Counter,
     labels: &["reason"],
 };
@@ -232,6 +240,7 @@ impl HealthCollector {
             &UNOBSERVED_SESSIONS,
             &SLOW_LOG_DROPPED,
             &CATALOG_FAILURES,
+            &ADMIN_REFUSED,
             &BUILD_INFO,
         ];
         HealthCollector {
@@ -277,6 +286,7 @@ impl Collector for HealthCollector {
             unobserved_sessions.family(),
             by_reason(&SLOW_LOG_DROPPED, health.slow_log_drops()),
             by_reason(&CATALOG_FAILURES, health.catalog_failures()),
+            by_reason(&ADMIN_REFUSED, health.admin_refusals()),
             build_info.family(),
         ]
     }

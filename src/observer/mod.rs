@@ -46,6 +46,8 @@ pub struct Shared {
     pub flow: Arc<FlowBudget>,
     /// Of ten thousand events so many are dropped on purpose: how the analysis bears it can be tried out.
     pub drop_events_per_10000: AtomicU64,
+    /// Whether the observer panics on purpose ([`crate::fault::Fault::ObserverPanic`]).
+    pub panics: AtomicBool,
     /// Events that were offered while some were dropped on purpose.
     events_offered: AtomicU64,
     session_bytes: AtomicUsize,
@@ -68,6 +70,7 @@ impl Shared {
             slow: Arc::new(ArrayQueue::new(slow_queue_max.max(1))),
             flow: FlowBudget::new(flow_bytes_max),
             drop_events_per_10000: AtomicU64::new(0),
+            panics: AtomicBool::new(false),
             events_offered: AtomicU64::new(0),
             session_bytes: AtomicUsize::new(0),
         })

@@ -11,8 +11,9 @@ use crate::event::{
     ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment, Observed,
     QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
 };
+use crate::fault;
 use crate::session::{Session, Sink};
-use crate::sql::{self, Fingerprint, Verb};
+use crate::sql::{Fingerprint, Verb, Written};
 
 /// One session's way out.
 pub(super) struct WorkerSink {
@@ -106,15 +107,24 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Sink for WorkerSink {
-    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
-        self.worker().shape(fingerprint, verb, || {
-            sql::normalize(&String::from_utf8_lossy(text))
-        })
+    fn shape(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        written: Written<'_>,
+    ) -> Option<Arc<Shape>> {
+        self.worker()
+            .shape(fingerprint, verb, || written.shown(fingerprint))
     }
 
     fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
         count(&self.status.queries);
-        self.worker().record(facts, &exchange);
+        let worker = self.worker();
+        worker.record(facts, &exchange);
+        if self.shared.panics.load(Ordering::Relaxed) {
+            fault::strike();
+        }
+        drop(worker);
         let event = QueryEvent {
             facts: Arc::clone(facts),
             sequence: exchange.sequence,

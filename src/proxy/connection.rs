@@ -276,8 +276,7 @@ async fn accept_greeting(
     tracing::debug!(listener = %figures.name, %error, "no session");
     let sqlstate = match error {
         GreetingError::Left(_) => return None,
-        GreetingError::Malformed(_) => None,
-        GreetingError::Handshake(_) => None,
+        GreetingError::Malformed(_) | GreetingError::Handshake(_) => None,
         GreetingError::Repeated { .. } | GreetingError::BytesBehind { .. } => {
             Some(PROTOCOL_VIOLATION)
         }

@@ -123,6 +123,8 @@ impl Acceptor {
                 // An error says that the proxy is gone, which the next line hears too.
                 let _ = stage.wait_for(|stage| *stage > Stage::Prepared).await;
                 tokio::select! {
+                    // In this order: once it drains, who waits in the queue may be somebody else's.
+                    biased;
                     _ = stage.wait_for(|stage| *stage > Stage::Running) => {}
                     () = self.accept_all(&listener) => {}
                 }

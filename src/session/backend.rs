@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalog::Portal;
+use super::catalog::{Portal, Runs, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::ledger::Part;
 use super::parameters::Prepared;
@@ -16,6 +16,46 @@ use crate::wire::tags::backend as tag;
 
 /// Bytes of a message of unknown type beyond which the stream is taken for garbage.
 const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
+
+/// Client encodings in which a byte below 0x80 is always the ASCII character that it looks like: PostgreSQL's own server
+/// encodings. In the others (SJIS, BIG5, GBK, UHC, GB18030, JOHAB, SHIFT_JIS_2004) a backslash may end a character.
+const ASCII_SAFE_ENCODINGS: [&[u8]; 35] = [
+    b"UTF8",
+    b"SQL_ASCII",
+    b"LATIN1",
+    b"LATIN2",
+    b"LATIN3",
+    b"LATIN4",
+    b"LATIN5",
+    b"LATIN6",
+    b"LATIN7",
+    b"LATIN8",
+    b"LATIN9",
+    b"LATIN10",
+    b"WIN1250",
+    b"WIN1251",
+    b"WIN1252",
+    b"WIN1253",
+    b"WIN1254",
+    b"WIN1255",
+    b"WIN1256",
+    b"WIN1257",
+    b"WIN1258",
+    b"WIN866",
+    b"WIN874",
+    b"KOI8R",
+    b"KOI8U",
+    b"ISO_8859_5",
+    b"ISO_8859_6",
+    b"ISO_8859_7",
+    b"ISO_8859_8",
+    b"EUC_JP",
+    b"EUC_CN",
+    b"EUC_KR",
+    b"EUC_TW",
+    b"EUC_JIS_2004",
+    b"MULE_INTERNAL",
+];
 
 /// What the description that is arriving belongs to.
 #[derive(Debug)]
@@ -168,8 +208,15 @@ impl<S: Sink> Backend<'_, S> {
         }
     }
 
-    /// The server tells of each change of application_name, whichever way it came about.
+    /// The server tells of each change of these settings, whichever way it came about.
     fn parameter_status(&mut self, body: &[u8]) {
+        let dialect = &mut self.conversation.dialect;
+        if let Some(value) = body.strip_prefix(b"standard_conforming_strings\0") {
+            dialect.backslashes = !value.starts_with(b"on\0");
+        } else if let Some(value) = body.strip_prefix(b"client_encoding\0") {
+            let encoding = value.split(|byte| *byte == 0).next().unwrap_or_default();
+            dialect.ascii_trails = !ASCII_SAFE_ENCODINGS.contains(&encoding);
+        }
         if !body.starts_with(b"application_name\0") {
             return;
         }
@@ -223,9 +270,9 @@ impl<S: Sink> Backend<'_, S> {
     fn close_complete(&mut self) {
         match self.take(|what| matches!(what, What::Close(_))) {
             Some(Awaited {
-                what: What::Close(Closing::Portal(portal)),
+                what: What::Close(Closing::Portal { previous, .. }),
                 ..
-            }) => self.report_portal(portal),
+            }) => self.report_portal(previous),
             Some(_) => {}
             None => self.out_of_step(tag::CLOSE_COMPLETE),
         }
@@ -327,7 +374,7 @@ impl<S: Sink> Backend<'_, S> {
     /// The portal returned as many rows as its Execute asked for: the query goes on with the next Execute.
     fn portal_suspended(&mut self) {
         let Some(Awaited {
-            what: What::Execute { portal, asked },
+            what: What::Execute { portal, asked, .. },
             requested,
             request_bytes,
         }) = self.take(|what| matches!(what, What::Execute { .. }))
@@ -336,6 +383,7 @@ impl<S: Sink> Backend<'_, S> {
         };
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             results,
@@ -344,7 +392,7 @@ impl<S: Sink> Backend<'_, S> {
         let mut progress =
             ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
         progress.cursor = Some(portal);
-        let open = catalog.portal(portal);
+        let open = running_portal(pipeline, catalog, portal);
         if let Some(result) = results.take(self.sink) {
             let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
             let part = Part {
@@ -392,12 +440,21 @@ impl<S: Sink> Backend<'_, S> {
             };
         };
         let (portal, asked, protocol) = match what {
-            What::Execute { portal, asked } => (Some(portal), asked, Protocol::Extended),
+            What::Execute {
+                portal,
+                asked,
+                runs,
+            } => (
+                (runs == Runs::InParts).then_some(portal),
+                asked,
+                Protocol::Extended,
+            ),
             What::Statement(asked) => (None, asked, Protocol::Simple),
             _ => return,
         };
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             ..
@@ -405,7 +462,9 @@ impl<S: Sink> Backend<'_, S> {
         let mut progress =
             ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
         ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
-        if let Some(so_far) = portal.and_then(|name| catalog.portal(name)?.progress.take()) {
+        if let Some(so_far) =
+            portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
+        {
             progress = so_far.and(&progress);
         }
         self.conversation
@@ -450,13 +509,15 @@ impl<S: Sink> Backend<'_, S> {
         results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
-            for portal in catalog.end_transaction() {
+            let ended = catalog.end_transaction(pipeline.group_answered());
+            for portal in ended.into_iter().chain(pipeline.end_transaction()) {
                 ledger.report_portal(facts, portal, self.sink);
             }
             ledger.flush(facts, self.sink);
         }
         if pipeline.is_empty() {
             ledger.stopwatch.ready(self.at);
+            self.conversation.dialect.unsettled = false;
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::asked::{Asked, Progress};
+use super::pipeline::Pipeline;
 use crate::sql::NameHash;
 
 /// An open portal: a cursor, or the target of a Bind.
@@ -16,9 +17,19 @@ pub(super) struct Portal {
     pub progress: Option<Progress>,
     /// Whether it outlives its transaction.
     pub lifetime: Lifetime,
+    /// The run of requests that opened it ([`Pipeline::group_asked`](super::pipeline::Pipeline::group_asked)).
+    pub group: u64,
+    /// Whether it was asked for a part of its rows.
+    pub runs: Runs,
 }
 
 impl Portal {
+    /// Whether the end of a transaction ends it, when `group` is the next run to be answered: a portal that a later
+    /// run has opened belongs to that one.
+    pub(super) fn ends_with(&self, group: u64) -> bool {
+        self.lifetime == Lifetime::Transaction && self.group < group
+    }
+
     /// A further round trip.
     pub(super) fn advance(&mut self, progress: Progress) {
         match &mut self.progress {
@@ -32,6 +43,19 @@ impl Portal {
 pub(super) enum Lifetime {
     Transaction,
     Session,
+}
+
+/// The portal of this name that is being run: a request behind its Execute may have closed it, or given its name to
+/// another, and keeps it until that is answered.
+pub(super) fn running_portal<'a>(
+    pipeline: &'a mut Pipeline,
+    catalog: &'a mut Catalog,
+    name: NameHash,
+) -> Option<&'a mut Portal> {
+    match pipeline.replaced_portal(name) {
+        Some(previous) => previous.as_deref_mut(),
+        None => catalog.portal(name),
+    }
 }
 
 /// How far an Execute runs its portal.
@@ -168,15 +192,16 @@ impl Catalog {
         self.statements.remove(name)
     }
 
-    /// Puts back what a dropped Parse or Close had changed. Later requests must be undone first.
-    pub(super) fn restore_statement(&mut self, name: NameHash, previous: Option<Asked>) {
+    /// Puts back what a dropped Parse or Close had changed, and returns what was there. Later requests must be undone
+    /// first.
+    pub(super) fn restore_statement(
+        &mut self,
+        name: NameHash,
+        previous: Option<Asked>,
+    ) -> Option<Asked> {
         match previous {
-            Some(asked) => {
-                self.statements.insert(name, asked);
-            }
-            None => {
-                self.statements.remove(name);
-            }
+            Some(asked) => self.statements.insert(name, asked).0,
+            None => self.statements.remove(name),
         }
     }
 
@@ -190,28 +215,48 @@ impl Catalog {
 
     /// What an Execute of the portal asks for. One that runs to its end takes the values with it: nearly all do, and
     /// the portal has no further use for them.
-    pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<Asked> {
+    pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<(Asked, Runs)> {
         match runs {
-            Runs::InParts => self.portals.get(name).map(|portal| portal.asked.clone()),
+            Runs::InParts => self.portals.get(name).map(|portal| {
+                portal.runs = Runs::InParts;
+                (portal.asked.clone(), Runs::InParts)
+            }),
             Runs::ToItsEnd => self.portals.change(name, |portal| {
                 let flow = portal.asked.flow.take();
-                Asked {
+                let asked = Asked {
                     flow,
                     ..portal.asked.clone()
-                }
+                };
+                (asked, portal.runs)
             }),
         }
     }
 
-    /// Opens a portal. Returns the unfinished one that it replaced, and an unfinished one that had to go to make room.
+    /// Opens a portal. Returns the one that it replaced, and one that had to go to make room, where they are or may
+    /// come to be unfinished.
     pub(super) fn open(
         &mut self,
         name: NameHash,
         portal: Portal,
     ) -> (Option<Portal>, Option<Portal>) {
-        let unfinished = |portal: &Portal| portal.progress.is_some();
+        let unfinished =
+            |portal: &Portal| portal.progress.is_some() || portal.runs == Runs::InParts;
         let (replaced, evicted) = self.portals.insert(name, portal);
         (replaced.filter(unfinished), evicted.filter(unfinished))
+    }
+
+    /// Puts back what a dropped Bind or Close had changed, and returns what was there. Later requests must be undone
+    /// first.
+    pub(super) fn restore_portal(
+        &mut self,
+        name: NameHash,
+        previous: Option<Box<Portal>>,
+    ) -> Option<Box<Portal>> {
+        match previous {
+            Some(portal) => self.portals.insert(name, *portal).0,
+            None => self.portals.remove(name),
+        }
+        .map(Box::new)
     }
 
     pub(super) fn close(&mut self, name: NameHash) -> Option<Portal> {
@@ -221,27 +266,27 @@ impl Catalog {
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
         self.portals.heap_bytes = 0;
-        self.portals
-            .map
-            .drain()
-            .map(|(_, (portal, _))| portal)
-            .collect()
+        let mut portals: Vec<_> = self.portals.map.drain().map(|(_, it)| it).collect();
+        portals.sort_unstable_by_key(|(_, used)| *used);
+        portals.into_iter().map(|(portal, _)| portal).collect()
     }
 
-    /// The portals that a transaction's end closes.
-    pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
+    /// The portals that a transaction's end closes, when `group` is the next run of requests to be answered; those
+    /// that were used last come last.
+    pub(super) fn end_transaction(&mut self, group: u64) -> Vec<Portal> {
         let mut ended = Vec::new();
         let heap_bytes = &mut self.portals.heap_bytes;
-        self.portals.map.retain(|_, (portal, _)| {
-            let stays = portal.lifetime == Lifetime::Session;
-            if !stays {
+        self.portals.map.retain(|_, (portal, used)| {
+            let ends = portal.ends_with(group);
+            if ends {
                 *heap_bytes -= portal.heap_bytes();
             }
-            if !stays && portal.progress.is_some() {
-                ended.push(portal.clone());
+            if ends && portal.progress.is_some() {
+                ended.push((*used, portal.clone()));
             }
-            stays
+            !ends
         });
-        ended
+        ended.sort_unstable_by_key(|(used, _)| *used);
+        ended.into_iter().map(|(_, portal)| portal).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::catalog::{Lifetime, Portal, Runs};
 use super::parameters::{BindReader, Formats, Prepared};
 use super::pipeline::{Closing, Group, What};
-use super::text::{Carrier, Scratch, TextInFlight, read_whole, wire_name};
+use super::text::{Carrier, Scratch, Source, TextInFlight, read_whole, wire_name};
 use super::{Conversation, Lost, Sink};
 use crate::event::{Direction, Flow, Moment};
 use crate::sql::NameHash;
@@ -177,18 +177,28 @@ impl<S: Sink> Frontend<'_, S> {
         if !self.conversation.pipeline.has_statement() {
             self.conversation.ledger.stopwatch.forget_replies();
         }
+        // It may be a SET, or call what sets; the server tells with its ReadyForQuery.
+        self.conversation.dialect.unsettled = true;
         self.push(what, request_bytes);
+    }
+
+    fn source(&self, carrier: Carrier) -> Source {
+        Source {
+            carrier,
+            dialect: self.conversation.dialect,
+        }
     }
 
     /// The usual case: the text is in the read buffer, whole.
     fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
         let mut asked = Vec::new();
         let mut only = None;
+        let source = self.source(carrier);
         let Conversation {
             catalog, settings, ..
         } = &mut *self.conversation;
         let name = read_whole(
-            carrier,
+            source,
             body,
             self.scratch,
             catalog,
@@ -216,7 +226,8 @@ impl<S: Sink> Frontend<'_, S> {
         rest: Rest,
     ) {
         let settings = Arc::clone(&self.conversation.settings);
-        let mut text = text.unwrap_or_else(|| Box::new(TextInFlight::begin(carrier, &settings)));
+        let mut text =
+            text.unwrap_or_else(|| Box::new(TextInFlight::begin(self.source(carrier), &settings)));
         text.feed(piece, &settings);
         if rest == Rest::More {
             self.conversation.requests.text = Some(text);
@@ -365,6 +376,8 @@ impl<S: Sink> Frontend<'_, S> {
             asked,
             progress: None,
             lifetime: Lifetime::Transaction,
+            group: self.conversation.pipeline.group_asked(),
+            runs: Runs::ToItsEnd,
         };
         let (replaced, evicted) = self.conversation.catalog.open(hash, opened);
         if let Some(evicted) = evicted {
@@ -391,13 +404,18 @@ impl<S: Sink> Frontend<'_, S> {
             Some([0, 0, 0, 0]) => Runs::ToItsEnd,
             Some(_) | None => Runs::InParts,
         };
-        let asked = match self.conversation.catalog.execute(portal, runs) {
-            Some(asked) => asked,
-            None => self.unseen(name)?,
+        let (asked, runs) = match self.conversation.catalog.execute(portal, runs) {
+            Some(found) => found,
+            None => (self.unseen(name)?, Runs::ToItsEnd),
         };
         let bytes =
             std::mem::take(&mut self.conversation.requests.extended_bytes) + header.message_bytes();
-        self.push_statement(What::Execute { portal, asked }, bytes);
+        let what = What::Execute {
+            portal,
+            asked,
+            runs,
+        };
+        self.push_statement(what, bytes);
         Some(())
     }
 
@@ -409,7 +427,10 @@ impl<S: Sink> Frontend<'_, S> {
                 name,
                 previous: self.conversation.catalog.deallocate(name),
             },
-            Target::Portal => Closing::Portal(self.conversation.catalog.close(name).map(Box::new)),
+            Target::Portal => Closing::Portal {
+                name,
+                previous: self.conversation.catalog.close(name).map(Box::new),
+            },
         };
         self.push(What::Close(closing), 0);
         Some(())
@@ -435,11 +456,12 @@ impl<S: Sink> Frontend<'_, S> {
 
     fn statement_of(&mut self, text: &[u8]) -> Option<Asked> {
         let mut asked = None;
+        let source = self.source(Carrier::Query);
         let Conversation {
             catalog, settings, ..
         } = &mut *self.conversation;
         read_whole(
-            Carrier::Query,
+            source,
             text,
             self.scratch,
             catalog,

@@ -41,7 +41,7 @@ use crate::event::{
     SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
-use crate::sql::{Fingerprint, Verb};
+use crate::sql::{Dialect, Fingerprint, Verb, Written};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{FrameError, Walker};
 
@@ -101,8 +101,13 @@ pub enum Literals {
 
 /// Where a session's results go.
 pub trait Sink {
-    /// The shape of a statement, admitted if it is new; `text` is as sent, perhaps cut. `None` when no more fit.
-    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>>;
+    /// The shape of a statement, admitted if it is new. `None` when no more fit.
+    fn shape(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        written: Written<'_>,
+    ) -> Option<Arc<Shape>>;
     /// A query ended.
     fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange);
     /// A cursor or portal that stays open returned rows.
@@ -192,6 +197,8 @@ struct Conversation {
     facts: Arc<SessionFacts>,
     settings: Arc<Settings>,
     phase: Phase,
+    /// How the server reads the strings of what is asked now, as far as it has told.
+    dialect: Dialect,
     requests: frontend::Requests,
     pipeline: pipeline::Pipeline,
     catalog: catalog::Catalog,
@@ -229,6 +236,7 @@ impl Session {
             conversation: Conversation {
                 facts: Arc::new(facts),
                 phase: Phase::Login,
+                dialect: Dialect::default(),
                 requests: frontend::Requests::default(),
                 pipeline: pipeline::Pipeline::default(),
                 catalog: catalog::Catalog::new(settings.statements_max, settings.portals_max),

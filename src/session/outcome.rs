@@ -1,13 +1,13 @@
 //! What the end of a statement changes: success as its verb says, failure for its whole group, or the connection's end.
 
 use super::asked::{Asked, Progress};
-use super::catalog::{Lifetime, Portal};
+use super::catalog::{Lifetime, Portal, Runs, running_portal};
 use super::ledger::Part;
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
 use crate::event::{Moment, Protocol};
-use crate::sql::Verb;
+use crate::sql::{NameHash, Verb};
 use crate::wire::SqlState;
 use crate::wire::message::CommandTag;
 
@@ -20,6 +20,8 @@ pub(super) struct Blamed {
     requested: Mark,
     request_bytes: u64,
     protocol: Protocol,
+    /// The portal that it was to run, where that has returned rows before.
+    portal: Option<NameHash>,
 }
 
 impl Conversation {
@@ -33,6 +35,7 @@ impl Conversation {
     ) {
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             results,
@@ -50,6 +53,8 @@ impl Conversation {
                     asked,
                     progress: Some(progress.of_a_cursor(cursor)),
                     lifetime,
+                    group: pipeline.group_answered(),
+                    runs: Runs::InParts,
                 };
                 let (replaced, evicted) = catalog.open(cursor, opened);
                 for portal in [replaced, evicted].into_iter().flatten() {
@@ -171,9 +176,11 @@ impl Conversation {
             requested,
             request_bytes,
             protocol,
+            portal,
         } = blamed;
         let Conversation {
             catalog,
+            pipeline,
             ledger,
             facts,
             results,
@@ -194,13 +201,20 @@ impl Conversation {
             asked = query;
             progress = so_far.and(&progress);
         }
+        if let Some(so_far) =
+            portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
+        {
+            progress = so_far.and(&progress);
+        }
         ledger.report(facts, asked, &progress, Some(sqlstate), sink);
     }
 
     /// Undoes what dropped requests had changed, last first, and finds the statement to which their error belongs:
     /// the first that was to be executed, else the one that the failed Parse or Bind was about.
     pub(super) fn undo(&mut self, dropped: Vec<Awaited>) -> Option<Blamed> {
-        let catalog = &mut self.catalog;
+        let Conversation {
+            catalog, pipeline, ..
+        } = self;
         let mut executed = None;
         let mut prepared = None;
         for Awaited {
@@ -215,33 +229,65 @@ impl Conversation {
                     requested,
                     request_bytes,
                     protocol,
+                    portal: None,
                 })
             };
             match what {
-                What::Execute { asked, .. } => executed = blame(asked, Protocol::Extended),
+                What::Execute {
+                    portal,
+                    asked,
+                    runs,
+                } => {
+                    executed = blame(asked, Protocol::Extended).map(|blamed| Blamed {
+                        portal: (runs == Runs::InParts).then_some(portal),
+                        ..blamed
+                    });
+                }
                 What::Statement(asked) => executed = blame(asked, Protocol::Simple),
                 What::Function(asked) => executed = blame(asked, Protocol::Function),
+                // A request that is still owed an answer may have replaced what this one made: then that is where it
+                // is, and where what was there before belongs.
                 What::Parse { name, previous } => {
-                    if let Some(asked) = catalog.statement(name) {
-                        prepared = blame(asked.clone(), Protocol::Extended);
+                    let made = match pipeline.replaced_statement(name) {
+                        Some(place) => std::mem::replace(place, previous),
+                        None => catalog.restore_statement(name, previous),
+                    };
+                    if let Some(asked) = made {
+                        prepared = blame(asked, Protocol::Extended);
                     }
-                    catalog.restore_statement(name, previous);
                 }
                 What::Bind { portal, previous } => {
-                    if let Some(open) = catalog.close(portal) {
-                        prepared = blame(open.asked, Protocol::Extended);
+                    // The Execute behind it was to run what was never bound, not the portal that had the name before.
+                    if let Some(blamed) = &mut executed
+                        && blamed.portal == Some(portal)
+                    {
+                        blamed.portal = None;
                     }
-                    if let Some(previous) = previous {
-                        catalog.open(portal, *previous);
+                    let made = match pipeline.replaced_portal(portal) {
+                        Some(place) => std::mem::replace(place, previous),
+                        None => catalog.restore_portal(portal, previous),
+                    };
+                    if let Some(open) = made {
+                        prepared = blame(open.asked, Protocol::Extended);
                     }
                 }
                 What::Close(Closing::Statement { name, previous }) => {
-                    catalog.restore_statement(name, previous);
+                    match pipeline.replaced_statement(name) {
+                        Some(place) => *place = previous,
+                        None => {
+                            catalog.restore_statement(name, previous);
+                        }
+                    }
                 }
-                What::Close(Closing::Portal(_))
-                | What::Describe(_)
-                | What::Ready(_)
-                | What::CopyEnd => {}
+                What::Close(Closing::Portal { name, previous }) => {
+                    match pipeline.replaced_portal(name) {
+                        Some(place) => *place = previous,
+                        None => {
+                            catalog.restore_portal(name, previous);
+                        }
+                    }
+                }
+                What::Describe(_) | What::Ready(_) | What::CopyEnd => {}
             }
         }
         executed.or(prepared)

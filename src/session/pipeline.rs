@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::catalog::Portal;
+use super::catalog::{Portal, Runs};
 use super::parameters::Prepared;
 use super::stopwatch::Mark;
 use crate::sql::NameHash;
@@ -28,7 +28,12 @@ pub(super) enum What {
     /// CloseComplete.
     Close(Closing),
     /// The answer to an Execute of this portal.
-    Execute { portal: NameHash, asked: Asked },
+    Execute {
+        portal: NameHash,
+        asked: Asked,
+        /// [`Runs::InParts`] where its portal has been run so, by this Execute or before.
+        runs: Runs,
+    },
     /// The answer to one statement of a Query.
     Statement(Asked),
     /// FunctionCallResponse.
@@ -48,7 +53,10 @@ pub(super) enum Closing {
         previous: Option<Asked>,
     },
     /// A portal, which has something to report if it was not finished.
-    Portal(Option<Box<Portal>>),
+    Portal {
+        name: NameHash,
+        previous: Option<Box<Portal>>,
+    },
 }
 
 /// What a ReadyForQuery ends.
@@ -127,7 +135,15 @@ pub(super) struct Pipeline {
     heap_bytes: usize,
     skip: Skip,
     copy_in: CopyIn,
+    /// ReadyForQuery that were asked for, and those that came or were dropped.
+    groups_asked: u64,
+    groups_answered: u64,
+    /// Some entry may hold a portal that it closed or replaced while that was still to be run.
+    holds_portals: bool,
 }
+
+/// Entries that are searched: a pipeline may be long, and a search for each reply is not to cost its square.
+const SEARCHED_MAX: usize = 1024;
 
 impl Pipeline {
     pub(super) fn is_empty(&self) -> bool {
@@ -159,6 +175,17 @@ impl Pipeline {
             request_bytes,
         };
         self.statements += usize::from(awaited.is_statement());
+        self.groups_asked += u64::from(matches!(awaited.what, What::Ready(_)));
+        self.holds_portals |= matches!(
+            awaited.what,
+            What::Bind {
+                previous: Some(_),
+                ..
+            } | What::Close(Closing::Portal {
+                previous: Some(_),
+                ..
+            })
+        );
         self.heap_bytes += awaited.heap_bytes();
         if self.queue.capacity() == 0 {
             self.queue = SPARE_QUEUE.take();
@@ -194,6 +221,7 @@ impl Pipeline {
             match awaited.what {
                 What::Ready(Group::Sync) => {
                     self.queue.remove(index);
+                    self.groups_answered += 1;
                 }
                 What::CopyEnd => {
                     self.queue.remove(index);
@@ -203,6 +231,71 @@ impl Pipeline {
                 _ => index += 1,
             }
         }
+    }
+
+    /// The number of the run of requests that the client is sending: a ReadyForQuery ends each.
+    pub(super) fn group_asked(&self) -> u64 {
+        self.groups_asked
+    }
+
+    /// The number of the run of requests that is being answered.
+    pub(super) fn group_answered(&self) -> u64 {
+        self.groups_answered
+    }
+
+    /// Where the next request of the queue that replaced or closed this statement keeps what it was.
+    pub(super) fn replaced_statement(&mut self, wanted: NameHash) -> Option<&mut Option<Asked>> {
+        self.queue
+            .iter_mut()
+            .take(SEARCHED_MAX)
+            .find_map(|awaited| match &mut awaited.what {
+                What::Parse { name, previous }
+                | What::Close(Closing::Statement { name, previous })
+                    if *name == wanted =>
+                {
+                    Some(previous)
+                }
+                _ => None,
+            })
+    }
+
+    /// Where the next request of the queue that replaced or closed this portal keeps what it was.
+    pub(super) fn replaced_portal(&mut self, wanted: NameHash) -> Option<&mut Option<Box<Portal>>> {
+        self.queue
+            .iter_mut()
+            .take(SEARCHED_MAX)
+            .find_map(|awaited| match &mut awaited.what {
+                What::Bind {
+                    portal: name,
+                    previous,
+                }
+                | What::Close(Closing::Portal { name, previous })
+                    if *name == wanted =>
+                {
+                    Some(previous)
+                }
+                _ => None,
+            })
+    }
+
+    /// Takes the portals of runs that are over out of the requests that closed or replaced them too early.
+    pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
+        if !self.holds_portals {
+            return Vec::new();
+        }
+        let group = self.groups_answered;
+        self.queue
+            .iter_mut()
+            .take(SEARCHED_MAX)
+            .filter_map(|awaited| match &mut awaited.what {
+                What::Bind { previous, .. } | What::Close(Closing::Portal { previous, .. })
+                    if previous.as_ref().is_some_and(|it| it.ends_with(group)) =>
+                {
+                    previous.take().map(|portal| *portal)
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// What is owed next; marks of a COPY that never began are dropped on the way.
@@ -223,11 +316,13 @@ impl Pipeline {
     pub(super) fn pop(&mut self) -> Option<Awaited> {
         let awaited = self.queue.pop_front()?;
         self.heap_bytes -= awaited.heap_bytes();
+        self.groups_answered += u64::from(matches!(awaited.what, What::Ready(_)));
         if awaited.is_statement() {
             self.statements -= 1;
             self.copy_in = CopyIn::No;
         }
         if self.queue.is_empty() {
+            self.holds_portals = false;
             let queue = std::mem::take(&mut self.queue);
             if queue.capacity() <= SPARE_ENTRIES_MAX {
                 SPARE_QUEUE.set(queue);

@@ -15,7 +15,9 @@ use crate::event::{self, Flow, Statement};
 use crate::sql::scan::{Scanned, Scanner};
 use crate::sql::tags::{self, Tags};
 use crate::sql::value::Slot;
-use crate::sql::{Fingerprint, NameHash, Verb, VerbClass, name_hash, normalize};
+use crate::sql::{
+    Dialect, Fingerprint, NameHash, Verb, VerbClass, Written, name_hash, normalize_as,
+};
 
 /// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
 const NAME_BYTES_MAX: usize = 256;
@@ -63,6 +65,7 @@ struct Found {
     subject: Option<NameHash>,
     holdable: bool,
     truncated: bool,
+    unreadable: bool,
     tags: Option<Tags>,
     constants: Constants,
     /// All its literals together.
@@ -107,6 +110,7 @@ impl Found {
             subject: scanned.subject,
             holdable: scanned.holdable,
             truncated: scanned.truncated,
+            unreadable: scanned.unreadable,
             tags: if scanned.comments.is_empty() {
                 None
             } else {
@@ -114,6 +118,22 @@ impl Found {
             },
             constants: Constants::of(carrier, scanned, settings),
             values: scanned.values,
+        }
+    }
+}
+
+/// A text is read whole or not at all: where one of its statements cannot be, the others may be its values.
+fn judge_together(found: &mut [Found]) {
+    if !found.iter().any(|one| one.unreadable) {
+        return;
+    }
+    for one in found {
+        one.unreadable = true;
+        one.tags = None;
+        // Its tokens may be those of SQL that can be shown.
+        one.fingerprint = one.fingerprint.of_unreadable();
+        if let Some((fingerprint, _, _)) = &mut one.inner {
+            *fingerprint = fingerprint.of_unreadable();
         }
     }
 }
@@ -129,6 +149,13 @@ pub(super) enum Carrier {
     Parse,
 }
 
+/// Where a text comes from: what carries it, and how its session has its strings read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Source {
+    pub carrier: Carrier,
+    pub dialect: Dialect,
+}
+
 /// A text that is complete: what it asked for.
 pub(super) struct Texts {
     /// Name of the statement that a Parse prepares; empty for a Query.
@@ -139,7 +166,7 @@ pub(super) struct Texts {
 
 /// The text of one Query or Parse, while it is incomplete.
 pub(super) struct TextInFlight {
-    carrier: Carrier,
+    source: Source,
     part: Part,
     name: Vec<u8>,
     kept: Vec<u8>,
@@ -156,16 +183,17 @@ enum Part {
 }
 
 impl TextInFlight {
-    pub(super) fn begin(carrier: Carrier, settings: &Settings) -> TextInFlight {
+    pub(super) fn begin(source: Source, settings: &Settings) -> TextInFlight {
         let mut scanner = Box::new(Scanner::new(settings.fingerprint_bytes_max));
         scanner.set_key(settings.values);
+        scanner.set_dialect(source.dialect);
         scanner.begin();
-        let part = match carrier {
+        let part = match source.carrier {
             Carrier::Query => Part::Text,
             Carrier::Parse => Part::Name,
         };
         TextInFlight {
-            carrier,
+            source,
             part,
             name: Vec::new(),
             kept: Vec::new(),
@@ -201,7 +229,7 @@ impl TextInFlight {
                 Part::Name => keep(&mut self.name, head, NAME_BYTES_MAX),
                 Part::Text => {
                     keep(&mut self.kept, head, settings.text_bytes_max);
-                    let (found, carrier) = (&mut self.found, self.carrier);
+                    let (found, carrier) = (&mut self.found, self.source.carrier);
                     self.scanner.feed(head, &mut |scanned| {
                         found.push(Found::of(carrier, scanned, settings));
                     });
@@ -224,15 +252,17 @@ impl TextInFlight {
         settings: &Settings,
         sink: &mut impl Sink,
     ) -> (Carrier, Texts) {
-        let (found, carrier) = (&mut self.found, self.carrier);
+        let (found, carrier) = (&mut self.found, self.source.carrier);
         self.scanner.end(&mut |scanned| {
             found.push(Found::of(carrier, scanned, settings));
         });
+        judge_together(found);
         let mut context = Context {
             catalog,
             settings,
             sink,
             text: &self.kept,
+            dialect: self.source.dialect,
             types: &self.types,
         };
         let asked = self
@@ -241,7 +271,7 @@ impl TextInFlight {
             .map(|found| context.asked(found))
             .collect();
         (
-            self.carrier,
+            carrier,
             Texts {
                 name: self.name,
                 asked,
@@ -257,7 +287,7 @@ fn keep(kept: &mut Vec<u8>, piece: &[u8], most: usize) {
 
 /// Reads a body that is whole in one piece; calls `each` for its statements in order, returns a Parse's name.
 pub(super) fn read_whole<'a, S: Sink>(
-    carrier: Carrier,
+    source: Source,
     body: &'a [u8],
     scratch: &mut Scratch,
     catalog: &mut Catalog,
@@ -265,6 +295,7 @@ pub(super) fn read_whole<'a, S: Sink>(
     sink: &mut S,
     mut each: impl FnMut(&mut Catalog, &mut S, Asked),
 ) -> &'a [u8] {
+    let Source { carrier, dialect } = source;
     let (name, body) = match carrier {
         Carrier::Query => (&[][..], body),
         Carrier::Parse => crate::wire::message::cstring(body).unwrap_or((body, &[])),
@@ -273,9 +304,11 @@ pub(super) fn read_whole<'a, S: Sink>(
     let Scratch { scanner, found, .. } = scratch;
     found.clear();
     scanner.set_key(settings.values);
+    scanner.set_dialect(dialect);
     scanner.scan(text, &mut |scanned| {
         found.push(Found::of(carrier, scanned, settings));
     });
+    judge_together(found);
     let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     for one in found.drain(..) {
         let asked = Context {
@@ -283,6 +316,7 @@ pub(super) fn read_whole<'a, S: Sink>(
             settings,
             sink,
             text: kept,
+            dialect,
             types,
         }
         .asked(one);
@@ -297,6 +331,7 @@ struct Context<'a, S> {
     settings: &'a Settings,
     sink: &'a mut S,
     text: &'a [u8],
+    dialect: Dialect,
     /// What stands behind the text of a Parse.
     types: &'a [u8],
 }
@@ -310,8 +345,8 @@ impl<S: Sink> Context<'_, S> {
                 found.text.clone(),
             )))),
         };
-        let inner = found.inner.map(|(fingerprint, verb, start)| {
-            self.statement(fingerprint, verb, start..found.text.end, found.truncated)
+        let inner = found.inner.take().map(|(fingerprint, verb, start)| {
+            self.statement(fingerprint, verb, start..found.text.end, &found)
         });
         let executed = match (found.verb, found.subject) {
             (Verb::Execute, Some(name)) => self.catalog.statement(name).cloned(),
@@ -323,7 +358,7 @@ impl<S: Sink> Context<'_, S> {
             (Verb::Execute, Some(executed), _) => (executed, None),
             (Verb::Declare, _, Some(query)) => (query, None),
             (verb, _, inner) => {
-                let own = self.statement(found.fingerprint, verb, found.text, found.truncated);
+                let own = self.statement(found.fingerprint, verb, found.text.clone(), &found);
                 (own, inner.map(Box::new))
             }
         };
@@ -382,7 +417,10 @@ impl<S: Sink> Context<'_, S> {
             0 | 1 => "execute$1".to_owned(),
             _ => format!("execute$1({})", expected.join(",")),
         };
-        normalize(&text).to_ascii_lowercase().replace(' ', "") == expected
+        normalize_as(&text, self.dialect)
+            .to_ascii_lowercase()
+            .replace(' ', "")
+            == expected
     }
 
     fn statement(
@@ -390,14 +428,19 @@ impl<S: Sink> Context<'_, S> {
         fingerprint: Fingerprint,
         verb: Verb,
         text: Range<usize>,
-        truncated: bool,
+        found: &Found,
     ) -> Statement {
-        let shape = self.sink.shape(fingerprint, verb, slice(self.text, text));
+        let written = Written {
+            text: slice(self.text, text),
+            dialect: self.dialect,
+            unreadable: found.unreadable,
+        };
+        let shape = self.sink.shape(fingerprint, verb, written);
         Statement {
             fingerprint,
             verb,
             shape,
-            truncated,
+            truncated: found.truncated,
         }
     }
 }

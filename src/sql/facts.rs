@@ -106,7 +106,7 @@ pub enum Output {
     Expression,
 }
 
-/// What a SELECT locks.
+/// What a statement locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lock {
     /// Nothing.
@@ -114,7 +114,8 @@ pub enum Lock {
     None,
     /// The rows it returns (`FOR UPDATE`, `FOR SHARE`).
     Rows,
-    /// The rows it returns, those that others have locked left out (`SKIP LOCKED`): what queues do.
+    /// The rows it returns, those that others have locked left out (`SKIP LOCKED`), a subquery of it included: what
+    /// queues do.
     SkipLocked,
 }
 

@@ -213,7 +213,11 @@ impl<T: Text> Folder<T> {
                 return;
             }
             signs = self.pending & pending::SIGNS != 0;
-            self.settle_other(Token::Other);
+            self.settle_other(if raw == b"=" {
+                Token::Equals
+            } else {
+                Token::Other
+            });
         }
         if !self.operand && matches!(raw, b"+" | b"-") {
             if !signs {

@@ -21,6 +21,7 @@ pub(super) enum Token<'a> {
     Open,
     Close,
     Comma,
+    Equals,
     Other,
 }
 
@@ -62,6 +63,14 @@ enum State {
     Deallocate,
     Set,
     SetSession,
+    /// `SET name`: its values come behind TO or `=`.
+    SetName,
+    /// Behind it: each word is a value, as a string would be.
+    SetValue,
+    /// What is altered comes.
+    Alter,
+    /// A role or database: SET comes, perhaps.
+    AlterSet,
 }
 
 /// The head of one statement.
@@ -195,14 +204,35 @@ impl Head {
                 match token {
                     Token::Word(b"transaction") => self.set_verb(Verb::SetTransaction),
                     Token::Word(b"session") => self.state = State::SetSession,
-                    _ => {}
+                    _ => self.state = State::SetName,
                 }
                 Verdict::Keep
             }
             State::SetSession => {
-                self.state = State::Done;
+                self.state = State::SetName;
                 if matches!(token, Token::Word(b"characteristics")) {
                     self.set_verb(Verb::SetTransaction);
+                    self.state = State::Done;
+                }
+                Verdict::Keep
+            }
+            State::SetName => {
+                if matches!(token, Token::Word(b"to") | Token::Equals) {
+                    self.state = State::SetValue;
+                }
+                Verdict::Keep
+            }
+            State::SetValue => self.value(token, State::SetValue),
+            State::Alter => {
+                self.state = match token {
+                    Token::Word(b"role" | b"user" | b"database" | b"system") => State::AlterSet,
+                    _ => State::Done,
+                };
+                Verdict::Keep
+            }
+            State::AlterSet => {
+                if matches!(token, Token::Word(b"set")) {
+                    self.state = State::SetName;
                 }
                 Verdict::Keep
             }
@@ -289,7 +319,7 @@ impl Head {
             b"unlisten" => (Verb::Unlisten, State::Done),
             b"lock" => (Verb::Lock, State::Done),
             b"create" => (Verb::Create, State::Done),
-            b"alter" => (Verb::Alter, State::Done),
+            b"alter" => (Verb::Alter, State::Alter),
             b"drop" => (Verb::Drop, State::Done),
             b"truncate" => (Verb::Truncate, State::Done),
             b"grant" => (Verb::Grant, State::Done),

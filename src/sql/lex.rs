@@ -14,11 +14,11 @@ mod grammar;
 mod long;
 mod short;
 
-use super::Verb;
 use super::bytes::{self, Class};
 use super::fold::Folder;
 use super::scan::{Inner, Scanned};
 use super::text::Text;
+use super::{Dialect, Verb};
 
 /// A short token is complete within so many bytes, or it is no short token.
 const CARRY_BYTES_MAX: usize = 512;
@@ -70,6 +70,10 @@ pub(super) struct Lexer<T> {
     truncated: bool,
     /// The last token was a string: its continuation may follow on another line.
     string: Option<StringEnd>,
+    /// How strings are read.
+    pub(super) dialect: Dialect,
+    /// The statement is no SQL: what looks like a name may be part of a value.
+    unreadable: bool,
 }
 
 /// What a string that just ended could go on as.
@@ -94,6 +98,8 @@ impl<T: Text> Lexer<T> {
             found_count: 0,
             truncated: false,
             string: None,
+            dialect: Dialect::default(),
+            unreadable: false,
         };
         lexer.begin();
         lexer
@@ -115,6 +121,7 @@ impl<T: Text> Lexer<T> {
         self.has_token = false;
         self.truncated = false;
         self.string = None;
+        self.unreadable = false;
     }
 
     pub(super) fn feed(&mut self, piece: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
@@ -145,6 +152,7 @@ impl<T: Text> Lexer<T> {
     pub(super) fn whole(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
         self.begin();
         self.run(text, true, found);
+        self.unreadable |= self.is_open();
         if self.has_token || self.found_count == 0 {
             self.emit(found);
         }
@@ -155,10 +163,27 @@ impl<T: Text> Lexer<T> {
         self.run(&carry, true, found);
         self.carry = carry;
         self.carry.clear();
+        self.unreadable |= self.is_open();
         if self.has_token || self.found_count == 0 {
             self.emit(found);
         }
         self.begin();
+    }
+
+    /// Whether the text ended inside something that has an end of its own.
+    fn is_open(&self) -> bool {
+        match self.state {
+            State::Between | State::LineComment | State::Word | State::Number => false,
+            State::String { quote, .. } | State::QuotedName { quote } => !quote,
+            State::Dollar { .. } | State::BlockComment { .. } => true,
+        }
+    }
+
+    /// What stands right behind a number or parameter; a letter there belongs to something that is none.
+    #[inline]
+    fn judge_behind(&mut self, next: Option<&u8>) {
+        let stuck = |byte: &u8| bytes::word_lower(*byte) != 0 || matches!(byte, b'"' | b'\\');
+        self.unreadable |= next.is_some_and(stuck);
     }
 
     /// Bytes of memory it holds, itself left out.
@@ -208,6 +233,7 @@ impl<T: Text> Lexer<T> {
             comments: &self.comments,
             truncated: self.truncated,
             holdable: head.holdable,
+            unreadable: self.unreadable,
             slots,
             values,
         });

@@ -3,9 +3,9 @@
 //! *Architecture invariant:* imports nothing of ours, reads no clock, and one pass over the text does everything
 //! the hot path needs: split into statements, fingerprint, name what each statement is.
 //!
-//! Strings are read as with `standard_conforming_strings = on`, PostgreSQL's default since 9.1: the text alone does not
-//! say how the session has set it. Reading order: `lex` (tokens), `fold` (the rules), `canon` (the hash), `scan` (the
-//! way in).
+//! The text alone does not say how the session has set `standard_conforming_strings`: a [`Dialect`] does. A text that
+//! cannot be read (a string that does not end) may have names and values the wrong way round: it is marked, so that
+//! nobody is shown any of it. Reading order: `lex` (tokens), `fold` (the rules), `canon` (the hash), `scan` (the way in).
 
 mod bytes;
 mod words;
@@ -33,11 +33,57 @@ pub use scan::{Inner, OwnedScanned, Scanned, Scanner, scan_all};
 /// How much of a statement its identity covers unless the configuration says otherwise, bytes.
 pub const FINGERPRINT_BYTES_MAX: usize = 1 << 20;
 
+/// What of a session's settings decides how its strings are read; the default is PostgreSQL's since 9.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// `standard_conforming_strings = off`: backslashes escape in plain strings too.
+    pub backslashes: bool,
+    /// The server may have changed that meanwhile and not told of it yet: a text of which it would matter is
+    /// unreadable.
+    pub unsettled: bool,
+    /// A client encoding in which a byte that looks like ASCII may be the second half of a character: where a
+    /// backslash escapes, nobody knows.
+    pub ascii_trails: bool,
+}
+
+/// A statement's text as it was sent, perhaps cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// Its bytes.
+    pub text: &'a [u8],
+    /// How its strings were read.
+    pub dialect: Dialect,
+    /// It could not be read: what stands in it may be anything.
+    pub unreadable: bool,
+}
+
+impl Written<'_> {
+    /// The text for people: normalised, or what stands for it.
+    pub fn shown(&self, fingerprint: Fingerprint) -> String {
+        if self.unreadable {
+            return not_shown(fingerprint);
+        }
+        normalize_as(&String::from_utf8_lossy(self.text), self.dialect)
+    }
+}
+
+/// What stands for a text that may hold values anywhere.
+pub fn not_shown(fingerprint: Fingerprint) -> String {
+    format!("/* not shown, for it is no SQL that a server has read: {fingerprint} */")
+}
+
 /// Identity of a query shape: xxh3-64 of the canonical token stream (algorithm version 1).
 ///
 /// Equal on every machine, run and server version. Written as 16 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Of the same tokens in a text that cannot be read: it is not what they are elsewhere.
+    pub(crate) fn of_unreadable(self) -> Fingerprint {
+        Fingerprint(self.0.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15)
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -330,7 +376,13 @@ pub fn name_hash(wire_name: &[u8]) -> NameHash {
 /// );
 /// ```
 pub fn normalize(text: &str) -> String {
+    normalize_as(text, Dialect::default())
+}
+
+/// [`normalize`] of a session's text.
+pub fn normalize_as(text: &str, dialect: Dialect) -> String {
     let mut lexer = lex::Lexer::new(fold::Folder::new(text::Normalized::default(), usize::MAX));
+    lexer.dialect = dialect;
     lexer.feed(text.as_bytes(), &mut |_| {});
     lexer.end(&mut |_| {});
     lexer.into_text().finish()

@@ -11,7 +11,7 @@ use super::fold::Folder;
 use super::lex::Lexer;
 use super::value::{Slot, ValueKey};
 use super::values::Values;
-use super::{Fingerprint, NameHash, Verb};
+use super::{Dialect, Fingerprint, NameHash, Verb};
 
 /// Reads SQL text, cut anywhere, and says what each statement is.
 ///
@@ -61,6 +61,8 @@ pub struct Scanned<'a> {
     /// All literals together, those of folded lists included, as one keyed hash: equal for equal literals. 0 without
     /// a key.
     pub values: u64,
+    /// It is no SQL that a server would read: names and values may stand the wrong way round.
+    pub unreadable: bool,
 }
 
 /// The statement inside a DECLARE or PREPARE: it has the fingerprint that it would have alone.
@@ -89,6 +91,7 @@ pub struct OwnedScanned {
     pub holdable: bool,
     pub slots: Vec<Slot>,
     pub values: u64,
+    pub unreadable: bool,
 }
 
 impl Scanned<'_> {
@@ -106,6 +109,7 @@ impl Scanned<'_> {
             holdable: self.holdable,
             slots: self.slots.to_vec(),
             values: self.values,
+            unreadable: self.unreadable,
         }
     }
 }
@@ -121,6 +125,11 @@ impl Scanner {
     /// Has the values of the texts that follow hashed with `key`, or not looked at.
     pub fn set_key(&mut self, key: Option<ValueKey>) {
         self.lexer.text_mut().set_key(key);
+    }
+
+    /// How the strings of the texts that follow are read.
+    pub fn set_dialect(&mut self, dialect: Dialect) {
+        self.lexer.dialect = dialect;
     }
 
     /// Bytes of memory it holds, itself included.

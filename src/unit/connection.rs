@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub units: u32,
     /// Pauses that stood out and separated nothing.
     pub bridged: u32,
+    /// Those of them inside of a loop that has a connection, or a check, of its own: a loop that takes its time.
+    pub looped: u32,
     /// The longest gap outside a transaction that did not stand out.
     pub longest_gap_ns: u64,
     /// When its last statement, housekeeping included, was complete.
@@ -85,6 +87,7 @@ impl Connection {
             current: None,
             units: 0,
             bridged: 0,
+            looped: 0,
             longest_gap_ns: 0,
             completed_at: None,
             last_query: None,

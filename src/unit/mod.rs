@@ -10,6 +10,7 @@ mod open;
 mod rhythm;
 mod role;
 mod units;
+mod verdict;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +81,15 @@ pub enum Pause {
     None,
     /// It stands out from the connection's rhythm and could have separated two units, but did not.
     Soft,
+}
+
+/// What tells a connection's requests apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apart {
+    /// Their marks: each is checked first, or has a connection of its own. A pause is one inside a request.
+    Marks,
+    /// Only pauses, as far as is known.
+    Pauses,
 }
 
 /// How a statement stands in the unit that it was put into.

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::class::{Class, Classes, Life, UNITS_OF_PERSISTENT};
+use super::class::{Classes, Life, UNITS_OF_PERSISTENT};
 use super::connection::{Before, Connection, OpenCursor, Seen};
 use super::open::{Arrival, Check, ENTRY_BYTES, Mark, Room, TraceId, Unit};
 use super::rhythm::is_long;
-use super::role::{Role, Use};
-use super::{Evidence, Joined, Pause, Settings, UnitId};
+use super::role::Role;
+use super::verdict::{Verdict, judge};
+use super::{Apart, Evidence, Joined, Pause, Settings, UnitId};
 use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, SessionId};
 use crate::wire::TransactionStatus;
 
@@ -39,15 +40,6 @@ pub struct Units<P> {
     swept_at: Moment,
 }
 
-/// Where a statement goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Into the connection's current unit.
-    Goes(Pause),
-    /// Into the unit of its trace, or a new one.
-    Begins(Mark),
-}
-
 impl<P: Default> Units<P> {
     /// Nothing was seen yet.
     pub fn new(settings: Settings) -> Units<P> {
@@ -66,12 +58,12 @@ impl<P: Default> Units<P> {
     /// A query finished. Returns the unit it belongs to and how it stands in it; `None` when it is housekeeping
     /// between two units, or its unit has ended before it.
     ///
-    /// `continues` is asked when only a pause speaks for a new unit: whether values of the unit's results go on
-    /// flowing into `event`.
+    /// `continues` is asked when a pause speaks for a new unit: whether values of the unit's results go on flowing into
+    /// `event`.
     pub fn query(
         &mut self,
         event: &QueryEvent,
-        continues: impl FnOnce(&Unit<P>, &QueryEvent) -> bool,
+        continues: impl FnOnce(&Unit<P>, &QueryEvent, Apart) -> bool,
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<(&mut Unit<P>, Joined)> {
         let session = event.facts.id;
@@ -130,7 +122,8 @@ impl<P: Default> Units<P> {
             }
         };
         let arrival = Arrival::of_query(event, usage, transaction);
-        let (id, joined) = self.put(&arrival, gap_ns, |unit| continues(unit, event), ended)?;
+        let continues = |unit: &Unit<P>, apart| continues(unit, event, apart);
+        let (id, joined) = self.put(&arrival, gap_ns, continues, ended)?;
         Some((self.open.get_mut(&id)?, joined))
     }
 
@@ -176,7 +169,7 @@ impl<P: Default> Units<P> {
         };
         let arrival = Arrival::of_rows(event, usage, transaction);
         // It brings no values that could be compared with the rows of its unit.
-        let (id, joined) = self.put(&arrival, gap_ns, |_| false, ended)?;
+        let (id, joined) = self.put(&arrival, gap_ns, |_, _| false, ended)?;
         let connection = self.connections.get_mut(&session)?;
         connection.open_cursor(OpenCursor {
             cursor: event.cursor,
@@ -199,8 +192,9 @@ impl<P: Default> Units<P> {
         let class = self.classes.get(connection.class);
         // Whoever renders a page after its last statement closes late, but before the unit is given up as quiet.
         let behind_ns = connection.gap_ns(event.at);
-        let one_unit =
-            connection.units == 1 && connection.bridged == 0 && behind_ns <= self.settings.quiet_ns;
+        let one_unit = connection.units == 1
+            && connection.bridged == connection.looped
+            && behind_ns <= self.settings.quiet_ns;
         // A gap that does not stand out on a busy machine may still be somebody's: where it is not known that these
         // connections live for one request, only short ones will do.
         let vouched = !is_long(connection.longest_gap_ns) || class.is_short_lived();
@@ -355,7 +349,7 @@ impl<P: Default> Units<P> {
         &mut self,
         arrival: &Arrival<'_>,
         gap_ns: u64,
-        continues: impl FnOnce(&Unit<P>) -> bool,
+        continues: impl FnOnce(&Unit<P>, Apart) -> bool,
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<(UnitId, Joined)> {
         let session = arrival.facts.id;
@@ -542,61 +536,4 @@ impl<P: Default> Units<P> {
         };
         Some((unit, joined))
     }
-}
-
-/// Pauses that are taken for those of one request because the connections before lived for one request each: a busy
-/// machine makes one or two of them. More, and connections are kept now.
-const BRIDGED_MAX: u32 = 3;
-
-/// Whether a statement goes on with its connection's current unit.
-fn judge<P>(
-    unit: &Unit<P>,
-    connection: &mut Connection,
-    class: &Class,
-    arrival: &Arrival<'_>,
-    before: Before,
-    continues: impl FnOnce(&Unit<P>) -> bool,
-) -> Verdict {
-    let same_transaction = unit.is_in(arrival.facts.id, arrival.transaction);
-    let pause = if before.paused && !same_transaction {
-        Pause::Soft
-    } else {
-        Pause::None
-    };
-    match (arrival.trace, unit.trace) {
-        (Some(this), Some(other)) if this == other && !unit.is_other_request(arrival.span) => {
-            return Verdict::Goes(pause);
-        }
-        (Some(_), None) if same_transaction => return Verdict::Goes(pause),
-        (Some(_), _) => return Verdict::Begins(Mark::Trace),
-        (None, _) => {}
-    }
-    if same_transaction {
-        return Verdict::Goes(Pause::None);
-    }
-    match before.check {
-        Some(Seen::Check(check)) => return Verdict::Begins(Mark::Check(check)),
-        Some(Seen::AfterError) => return Verdict::Begins(Mark::Pause),
-        None => {}
-    }
-    let again = arrival.usage == Use::SessionLookup && unit.session_lookups > 0;
-    if again && connection.believed(class).is_none() {
-        return Verdict::Begins(Mark::SessionLookup);
-    }
-    if pause == Pause::None {
-        return Verdict::Goes(Pause::None);
-    }
-    if connection.loops_in(unit.id(), arrival.requested_at) || continues(unit) {
-        return Verdict::Goes(Pause::Soft);
-    }
-    connection.miss();
-    // Where every request is checked first, or has a connection of its own, a pause is one inside a request.
-    let alone = class.is_short_lived()
-        && connection.from_start
-        && connection.units == 1
-        && connection.bridged < BRIDGED_MAX;
-    if unit.trace.is_none() && (alone || connection.believed(class).is_some()) {
-        return Verdict::Goes(Pause::Soft);
-    }
-    Verdict::Begins(Mark::Pause)
 }

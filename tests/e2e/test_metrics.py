@@ -54,6 +54,7 @@ CONTRACT = {
     "pgprism_unobserved_sessions_total": ("counter", {"reason"}),
     "pgprism_slow_log_dropped_total": ("counter", {"reason"}),
     "pgprism_catalog_failures_total": ("counter", {"reason"}),
+    "pgprism_admin_refused_total": ("counter", {"reason"}),
     "pgprism_fingerprints": ("gauge", set()),
     "pgprism_fingerprints_overflow_total": ("counter", set()),
     "pgprism_series_admitted_total": ("counter", set()),
@@ -72,6 +73,7 @@ _AT_ONCE = {
 }
 # Not there as long as all is well.
 _WHEN_THERE_ARE_ANY = {
+    "pgprism_admin_refused_total",
     "pgprism_catalog_failures_total",
     "pgprism_unobserved_sessions_total",
     "pgprism_findings",

@@ -32,6 +32,7 @@ pub(crate) fn shape(fingerprint: Fingerprint, text: &str) -> Arc<Shape> {
         verb: Verb::Select,
         text: text.into(),
         facts: std::sync::OnceLock::new(),
+        parsed: pgprism::event::Parsed::yes(),
     })
 }
 

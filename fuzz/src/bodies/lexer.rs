@@ -12,7 +12,7 @@ fn whole(key: ValueKey, text: &str) -> Vec<OwnedScanned> {
     let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
     scanner.set_key(Some(key));
     scanner.scan(text.as_bytes(), &mut |scanned| {
-        statements.push(scanned.to_owned())
+        statements.push(scanned.to_owned());
     });
     statements
 }

@@ -12,7 +12,7 @@ use pgprism::event::{
     SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
-use pgprism::sql::{Fingerprint, Verb};
+use pgprism::sql::{Fingerprint, Verb, Written};
 
 use super::Cuts;
 
@@ -33,7 +33,7 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn shape(&mut self, _: Fingerprint, _: Verb, _: &[u8]) -> Option<Arc<Shape>> {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         None
     }
 

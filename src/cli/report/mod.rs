@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::clock::Clock;
+use crate::config::TOKEN_VARIABLE;
 use crate::event::Moment;
 
 pub mod api;
@@ -131,7 +132,12 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
         .as_deref()
         .filter(|path| !path.as_os_str().is_empty())
         .map(read_token)
-        .transpose()?;
+        .transpose()?
+        .or_else(|| {
+            std::env::var(TOKEN_VARIABLE)
+                .ok()
+                .filter(|token| !token.is_empty())
+        });
     let proxy = Proxy::new(&arguments.admin, token)?;
     let summary = proxy.summary()?;
     let findings = proxy.findings()?;

@@ -1,5 +1,6 @@
 //! Units told as stories: what was asked, what came back, and what is found.
 
+mod chance;
 mod price;
 mod property;
 mod reads;
@@ -174,7 +175,7 @@ impl Story {
         let mut over = Vec::new();
         let joined = units.query(
             event,
-            |unit, event| detector.continues(unit, event),
+            |unit, event, apart| detector.continues(unit, event, apart),
             &mut |unit| over.push(unit),
         );
         if let Some((unit, joined)) = joined {
@@ -228,7 +229,10 @@ impl Story {
         let verb = scan_all(text).first().unwrap().verb;
         let facts = extract(text);
         let mut all = Vec::new();
-        for output in facts.iter().flat_map(|facts| &facts.outputs) {
+        let outputs = || facts.iter().flat_map(|facts| &facts.outputs);
+        let has_id = outputs()
+            .any(|output| matches!(output, Output::Column(column) if &*column.name == "id"));
+        for output in outputs() {
             let (table, name) = match output {
                 Output::Column(column) => (column.table.clone(), column.name.clone()),
                 _ => (None, "?column?".into()),
@@ -236,14 +240,15 @@ impl Story {
             let next = 1_000 + self.tables.len() as u32;
             let table_oid = table.map_or(0, |table| *self.tables.entry(table).or_insert(next));
             all.push(RowColumn {
-                // `id` is the first column of every table here, the others follow in any order.
+                // `id` is the first column of every table here, else `code`; the others follow in any order.
                 attribute: match &*name {
                     "id" => 1,
+                    "code" if !has_id => 1,
                     name => 2 + (name.len() % 40) as i16,
                 },
+                type_oid: if &*name == "code" { 1043 } else { 20 },
                 name: (*name).into(),
                 table_oid,
-                type_oid: 20,
             });
         }
         let is_key = |column: &RowColumn| {
@@ -260,6 +265,7 @@ impl Story {
             verb,
             text: text.into(),
             facts: OnceLock::from(facts),
+            parsed: crate::event::Parsed::yes(),
         });
         self.shapes
             .insert(text.to_owned(), (Arc::clone(&shape), Arc::clone(&columns)));

@@ -8,8 +8,9 @@ mod queries;
 mod summary;
 mod units;
 
-use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -63,6 +64,20 @@ impl From<&Phases> for PhasesMs {
             client_ms: words::milliseconds(phases.client_ns),
             application_ms: words::milliseconds(phases.application_ns),
         }
+    }
+}
+
+/// The part of the path that names an item.
+pub(super) struct Written(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Written {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Written, ApiError> {
+        let Path(written) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::BadPath)?;
+        Ok(Written(written))
     }
 }
 

@@ -2,19 +2,25 @@
 //!
 //! A page on another site can make a browser on this machine send requests here. It cannot read the answers (we
 //! send no CORS headers) unless its own name is made to point here, which the check of `Host` refuses; and it cannot
-//! send `X-Pgprism`, which all that changes something needs.
+//! send `X-Pgprism`, which all that changes something needs. Browsers also say when a page of another site asks; then
+//! nothing is answered at all, since how long an answer takes tells something too. Links from elsewhere still lead here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-use super::error::ApiError;
+use super::answer::{Answer, SMALL_BYTES};
+use super::error::{ApiError, Refused};
+use super::places::Doing;
 use super::{Admin, Connection};
 
 /// Bytes of a request's body; nothing here takes one yet.
@@ -23,10 +29,23 @@ const BODY_BYTES_MAX: u64 = 64 * 1024;
 /// Paths that tell nothing but whether the process is well.
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
+/// What a browser may do with data: nothing but read it.
+const DATA_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What a page of ours may do: use what comes from this address, and talk to nobody else.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Whether who asks may know more than whether the process is well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Knows(pub(super) bool);
+
 /// The settings that decide.
 pub(super) struct Guard {
     hosts: Vec<String>,
-    token: Option<String>,
+    /// Of the token, which itself is not kept: comparing hashes takes the same time whatever was sent.
+    token_hash: Option<[u8; 32]>,
 }
 
 impl Guard {
@@ -36,20 +55,31 @@ impl Guard {
                 .into_iter()
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
-            token,
+            token_hash: token.map(|token| hash(token.as_bytes())),
         }
     }
 
     fn decide(&self, request: &Request, local: SocketAddr) -> Result<(), ApiError> {
         self.check_host(request, local)?;
-        self.check_token(request)?;
-        if !matches!(*request.method(), Method::GET | Method::HEAD)
+        check_site(request)?;
+        if !OPEN_PATHS.contains(&request.uri().path()) {
+            self.check_token(request)?;
+        }
+        // Nothing here takes the others: they get 405 for an answer.
+        let changes = matches!(
+            *request.method(),
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+        );
+        if changes
             && request
                 .headers()
                 .get("x-pgprism")
                 .is_none_or(|value| value != "1")
         {
             return Err(ApiError::NoIntent);
+        }
+        if request.headers().contains_key(header::TRANSFER_ENCODING) {
+            return Err(ApiError::NoLength);
         }
         let announced = request
             .headers()
@@ -91,7 +121,12 @@ impl Guard {
             .host()
             .trim_start_matches('[')
             .trim_end_matches(']');
-        if authority.as_str().contains('@') {
+        // The parser takes anything for a port.
+        let port = authority.as_str().strip_prefix(authority.host());
+        let fits = |port: &str| {
+            port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        };
+        if !port.is_some_and(|port| port.is_empty() || port.strip_prefix(':').is_some_and(fits)) {
             return false;
         }
         let ours = match name.parse::<IpAddr>() {
@@ -105,56 +140,116 @@ impl Guard {
     }
 
     fn check_token(&self, request: &Request) -> Result<(), ApiError> {
-        let Some(token) = &self.token else {
+        let Some(token_hash) = &self.token_hash else {
             return Ok(());
         };
-        if OPEN_PATHS.contains(&request.uri().path()) {
-            return Ok(());
-        }
-        let given = request
-            .headers()
-            .get(header::AUTHORIZATION)
+        let mut values = request.headers().get_all(header::AUTHORIZATION).into_iter();
+        let only = values.next().filter(|_| values.next().is_none());
+        let given = only
             .and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
             .map(|(_, given)| given.trim_ascii());
         match given {
-            Some(given) if same(given, token.as_bytes()) => Ok(()),
+            Some(given) if same(&hash(given), token_hash) => Ok(()),
             _ => Err(ApiError::NoToken),
         }
     }
 }
 
+/// Refuses what a browser sends for a page that is not ours, but for following a link.
+fn check_site(request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    if let Some(origin) = says("origin") {
+        let host = says("host").unwrap_or_default();
+        let ours = [&b"http://"[..], b"https://"].into_iter().any(|scheme| {
+            origin
+                .strip_prefix(scheme)
+                .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+        });
+        if !ours {
+            return Err(ApiError::ForeignSite);
+        }
+    }
+    let link = *request.method() == Method::GET
+        && says("sec-fetch-mode") == Some(b"navigate")
+        && says("sec-fetch-dest") == Some(b"document");
+    match says("sec-fetch-site") {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) if link => Ok(()),
+        Some(_) => Err(ApiError::ForeignSite),
+    }
+}
+
+fn hash(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
 /// Compares without telling by its time how much of it was right.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let difference = given
-        .iter()
-        .zip(wanted)
-        .fold(0, |difference, (a, b)| difference | (a ^ b));
-    given.len() == wanted.len() && difference == 0
+fn same(given: &[u8; 32], wanted: &[u8; 32]) -> bool {
+    given.ct_eq(wanted).into()
 }
 
 /// Lets a request through or answers it, and says to browsers what they may do with any answer.
 pub(super) async fn check(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match admin.guard.0.load().decide(&request, connection.local) {
-        Ok(()) => next.run(request).await,
+    let place = connection.place;
+    place.set(Doing::Answering);
+    let guard = admin.guard.0.load_full();
+    let mut response = match guard.decide(&request, connection.local) {
+        Ok(()) => {
+            let knows = Knows(guard.check_token(&request).is_ok());
+            request.extensions_mut().insert(knows);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     };
+    let mut part = None;
+    let bytes = response.body().size_hint().exact();
+    if let Some(bytes) = bytes.filter(|bytes| *bytes > SMALL_BYTES) {
+        part = admin.budget.part(bytes);
+        if part.is_none() {
+            response = ApiError::Busy.into_response();
+        }
+    }
+    if let Some(Refused(reason)) = response.extensions().get() {
+        admin.store.health().admin_refused(reason);
+    }
+    dress(&mut response);
+    response.map(|body| Body::new(Answer::new(body, place, part)))
+}
+
+/// Sets the headers that all answers have.
+pub(super) fn dress(response: &mut Response) {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'"),
-    );
-    response
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let policy = match is_page {
+        true => PAGE_POLICY,
+        false => DATA_POLICY,
+    };
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +294,11 @@ mod tests {
             "evil.example@localhost",
             "[::2]",
             "a b",
+            "localhost:",
+            "localhost:evil",
+            "localhost:+80",
+            "localhost:65536",
+            "[::1]:evil",
         ] {
             check(host, false);
         }
@@ -206,9 +306,22 @@ mod tests {
 
     #[test]
     fn compares_whole_tokens() {
-        assert!(same(b"secret", b"secret"));
+        assert!(same(&hash(b"secret"), &hash(b"secret")));
         for given in [&b""[..], b"secre", b"secretx", b"Secret"] {
-            assert!(!same(given, b"secret"));
+            assert!(!same(&hash(given), &hash(b"secret")));
+        }
+    }
+
+    #[test]
+    fn pages_may_use_what_is_theirs_and_data_may_do_nothing() {
+        for (kind, policy) in [
+            ("text/html; charset=utf-8", PAGE_POLICY),
+            ("application/json", DATA_POLICY),
+            ("text/plain", DATA_POLICY),
+        ] {
+            let mut response = ([(header::CONTENT_TYPE, kind)], "").into_response();
+            dress(&mut response);
+            assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], policy);
         }
     }
 }

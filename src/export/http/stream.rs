@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::api::{FindingItem, PhasesMs, summarize};
 use super::error::ApiError;
+use super::places::Doing;
 use super::{Admin, Connection};
 use crate::event::QueryEvent;
 use crate::export::news::News;
@@ -85,7 +85,7 @@ pub(super) async fn stream(
     let permit = Arc::clone(&admin.streams)
         .try_acquire_owned()
         .map_err(|_| ApiError::Busy)?;
-    connection.streaming.store(true, Ordering::Relaxed);
+    connection.place.set(Doing::Streaming);
     let (events, waiting) = mpsc::channel(WAITING_MAX);
     tokio::spawn(feed(admin, kinds, events, permit));
     Ok(Sse::new(ReceiverStream::new(waiting)).keep_alive(KeepAlive::new()))
@@ -182,7 +182,7 @@ fn query_finished(admin: &Admin, query: &QueryEvent, missed: u64) -> QueryFinish
     let shape = query.shape.as_deref();
     QueryFinished {
         fingerprint: query.fingerprint.to_string(),
-        query: shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text)),
+        query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),
         summary: shape.map_or_else(|| words::operation(query.verb).to_owned(), words::summary),
         operation: words::operation(query.verb),
         at: words::rfc3339(&admin.clock, query.completed_at),

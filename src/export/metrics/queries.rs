@@ -227,7 +227,7 @@ fn by_database(metrics: &aggregate::Metrics) -> [MetricFamily; 4] {
 fn infos(metrics: &aggregate::Metrics) -> MetricFamily {
     let mut infos = Samples::new(&INFO);
     for shape in &metrics.shapes {
-        let text: String = shape.text.chars().take(QUERY_CHARACTERS_MAX).collect();
+        let text: String = shape.shown().chars().take(QUERY_CHARACTERS_MAX).collect();
         infos.add(
             &[
                 &shape.fingerprint.to_string(),

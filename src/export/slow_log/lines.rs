@@ -3,6 +3,7 @@
 //! The prefix is PostgreSQL's `log_line_prefix = '%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h '`; give that to
 //! pgBadger's `--prefix`. Names come from clients: none of them, and no text, can begin a line of its own.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
@@ -164,12 +165,12 @@ fn message(out: &mut String, query: &SlowQuery, line_break: &str) -> fmt::Result
         Some("unnamed" | "") => out.write_str("execute <unnamed>: ")?,
         Some(name) => write!(out, "execute {}: ", StatementName(name))?,
     }
-    let text = exchange
-        .literal_text
-        .as_deref()
-        .or_else(|| exchange.statement.shape.as_ref().map(|shape| &*shape.text))
-        .unwrap_or(TEXT_NOT_KEPT);
-    lines_of(out, text, line_break)
+    let text = match (&exchange.literal_text, &exchange.statement.shape) {
+        (Some(text), _) => Cow::Borrowed(&**text),
+        (None, Some(shape)) => shape.shown(),
+        (None, None) => Cow::Borrowed(TEXT_NOT_KEPT),
+    };
+    lines_of(out, &text, line_break)
 }
 
 /// `text`, its lines joined by `line_break`.

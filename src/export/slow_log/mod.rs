@@ -9,6 +9,7 @@
 //!
 //! Read on in [`lines`] and `findings` for what is written, in `sink` for where.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub format: Format,
     /// Queries written in one second at most; 0 is no limit.
     pub queries_per_second_max: usize,
+    /// Whether the disk is full on purpose ([`crate::fault::Fault::LogDiskFull`]).
+    pub disk_full: bool,
 }
 
 /// Reason of [`SlowLog`]'s drops: more queries in this second than allowed.
@@ -66,6 +69,8 @@ pub const RATE_LIMIT: &str = "rate_limit";
 pub const OPEN_FAILED: &str = "open_failed";
 /// Reason of [`SlowLog`]'s drops: the disk is full, or the reader of stdout went away.
 pub const WRITE_FAILED: &str = "write_failed";
+/// Reason of [`SlowLog`]'s drops: a panic while entries were written.
+pub const PANIC: &str = "panic";
 
 /// After a failure nothing is tried for so long: a full disk costs a system call a second, not one a query.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -126,7 +131,7 @@ impl SlowLog {
         dropped: impl Fn(&'static str) + Send + 'static,
     ) -> SlowLog {
         SlowLog {
-            sink: Sink::new(settings.destination.clone()),
+            sink: Sink::new(&settings),
             settings,
             queue,
             clock,
@@ -170,7 +175,7 @@ impl SlowLog {
     /// Takes new settings; another destination is opened before the next entry.
     pub fn change(&mut self, settings: Settings) {
         if self.settings.destination != settings.destination {
-            self.sink = Sink::new(settings.destination.clone());
+            self.sink = Sink::new(&settings);
         }
         self.settings = settings;
         self.reopen();
@@ -309,6 +314,15 @@ impl SlowLog {
     }
 }
 
+/// A tick whose panic costs the entry in hand, and not the log.
+fn guarded_tick(log: &mut SlowLog) {
+    let now = log.clock.now();
+    if catch_unwind(AssertUnwindSafe(|| log.tick(now))).is_err() {
+        (log.dropped)(PANIC);
+        tracing::error!("the slow-query log ended in a panic and goes on");
+    }
+}
+
 /// What a running log is told.
 enum Order {
     Reopen,
@@ -335,11 +349,11 @@ impl Writer {
                         Ok(Order::Reopen) => log.reopen(),
                         Ok(Order::Change(settings)) => log.change(settings),
                         Ok(Order::Watch(feed)) => log.watch(feed),
-                        Err(mpsc::RecvTimeoutError::Timeout) => log.tick(log.clock.now()),
+                        Err(mpsc::RecvTimeoutError::Timeout) => guarded_tick(&mut log),
                         Err(mpsc::RecvTimeoutError::Disconnected) => break,
                     }
                 }
-                log.tick(log.clock.now());
+                guarded_tick(&mut log);
                 // Nobody listens when the process ended first.
                 let _ = tell_end.send(());
             })?;

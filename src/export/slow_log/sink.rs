@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-use super::Destination;
+use super::{Destination, Settings};
 
 /// An open file and which file it is.
 struct Open {
@@ -21,6 +21,8 @@ pub(super) struct Sink {
     open: Option<Open>,
     /// The last entry was written in part: the next one begins on a line of its own.
     torn: bool,
+    /// Whether the disk is full on purpose.
+    disk_full: bool,
 }
 
 impl fmt::Display for Sink {
@@ -34,11 +36,12 @@ impl fmt::Display for Sink {
 }
 
 impl Sink {
-    pub(super) fn new(destination: Destination) -> Sink {
+    pub(super) fn new(settings: &Settings) -> Sink {
         Sink {
-            destination,
+            destination: settings.destination.clone(),
             open: None,
             torn: false,
+            disk_full: settings.disk_full,
         }
     }
 
@@ -85,6 +88,7 @@ impl Sink {
     /// Appends `entry` with one write, unless the system takes it in pieces.
     pub(super) fn append(&mut self, entry: &[u8]) -> io::Result<()> {
         match &mut self.open {
+            Some(_) if self.disk_full => Err(io::ErrorKind::StorageFull.into()),
             Some(open) => append(&mut open.file, &mut self.torn, entry),
             None => Ok(()),
         }

@@ -36,6 +36,7 @@ fn slow_query(text: &str) -> SlowQuery {
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),
+                    parsed: crate::event::Parsed::yes(),
                 })),
                 truncated: false,
             },
@@ -248,6 +249,7 @@ impl Bench {
             destination: Destination::File(path.to_owned()),
             format: Format::Stderr,
             queries_per_second_max,
+            disk_full: false,
         };
         let log = SlowLog::new(
             settings,
@@ -393,6 +395,7 @@ fn changed_settings_apply_to_the_next_entry() {
         destination: Destination::File(second.clone()),
         format: Format::Json,
         queries_per_second_max: 0,
+        disk_full: false,
     });
     bench.write("SELECT 2", Moment(MS));
     assert_eq!(texts(&first), ["SELECT 1"]);
@@ -405,6 +408,7 @@ fn changed_settings_apply_to_the_next_entry() {
         destination: Destination::Off,
         format: Format::Json,
         queries_per_second_max: 0,
+        disk_full: false,
     });
     bench.write("SELECT 3", Moment(2 * MS));
     assert_eq!(fs::read_to_string(&second).unwrap().lines().count(), 1);

@@ -464,3 +464,131 @@ fn ten_thousand_named_statements_hold_what_256_do() {
     );
     s.expect(&[("SELECT 1", 0, None)]);
 }
+
+// ---- runs of requests that are sent before the one before them is answered ----
+
+#[test]
+fn a_failed_parse_leaves_alone_what_a_later_run_has_prepared() {
+    let mut s = Script::new();
+    s.client(1, &[extended("SELEC 1"), sync()].concat())
+        .client(2, &parse("", "SELECT 2"));
+    s.upstream(3, &[error("ERROR", "42601"), ready(b'I')].concat());
+    s.client(4, &[bind("", ""), execute("", 0), sync()].concat());
+    let answer = [parse_complete(), bind_complete(), row()].concat();
+    s.upstream(5, &[answer, complete("SELECT 1"), ready(b'I')].concat());
+    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT 2", 1, None)]);
+}
+
+#[test]
+fn an_error_belongs_to_the_parse_that_failed_although_its_name_has_another_by_now() {
+    let mut s = Script::new();
+    s.client(1, &[parse("", "SELEC 1"), sync()].concat())
+        .client(2, &[extended("SELECT 2"), sync()].concat());
+    s.upstream(3, &[error("ERROR", "42601"), ready(b'I')].concat())
+        .upstream(4, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
+    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT 2", 1, None)]);
+}
+
+#[test]
+fn the_end_of_a_run_closes_no_portal_of_the_next_one() {
+    let mut s = Script::new();
+    s.client(1, &[extended("SELECT 1"), sync()].concat())
+        .client(2, &[parse("", "SELECT 2"), bind("", "")].concat());
+    s.upstream(3, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
+    s.client(4, &[execute("", 2), execute("", 0), sync()].concat());
+    let answer = [parse_complete(), bind_complete(), row().repeat(2)].concat();
+    s.upstream(
+        5,
+        &[
+            answer,
+            suspended(),
+            row(),
+            complete("SELECT 1"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)]);
+}
+
+#[test]
+fn a_portal_is_one_query_although_requests_behind_it_have_closed_it_already() {
+    for behind in [
+        [close('P', ""), sync()].concat(),
+        [extended("SELECT 2"), sync()].concat(),
+    ] {
+        let mut s = Script::new();
+        s.client(0, &query("BEGIN"))
+            .upstream(0, &[complete("BEGIN"), ready(b'T')].concat());
+        let asked = [parse("", "SELECT 1"), bind("", ""), execute("", 2)].concat();
+        s.client(
+            1,
+            &[asked, execute("", 2), execute("", 0), behind.clone()].concat(),
+        );
+        let parts = [row().repeat(2), suspended(), row().repeat(2), suspended()].concat();
+        let answer = [
+            parse_complete(),
+            bind_complete(),
+            parts,
+            complete("SELECT 0"),
+        ]
+        .concat();
+        s.upstream(2, &answer);
+        if behind.starts_with(b"C") {
+            s.upstream(3, &[close_complete(), ready(b'T')].concat());
+        } else {
+            s.upstream(3, &[extended_answer(1, "SELECT 1"), ready(b'T')].concat());
+        }
+        assert_eq!(
+            s.briefs()[1],
+            ("SELECT 1".to_owned(), 4, None),
+            "{behind:?}"
+        );
+        let others = usize::from(!behind.starts_with(b"C"));
+        assert_eq!(s.briefs().len(), 2 + others, "{behind:?}");
+    }
+}
+
+#[test]
+fn a_portal_that_is_never_run_to_its_end_is_told_when_another_has_its_name() {
+    let mut s = Script::new();
+    s.client(0, &query("BEGIN"))
+        .upstream(0, &[complete("BEGIN"), ready(b'T')].concat());
+    let first = [parse("", "SELECT 1"), bind("", ""), execute("", 2)].concat();
+    s.client(1, &[first, extended("SELECT 2"), sync()].concat());
+    let parts = [
+        parse_complete(),
+        bind_complete(),
+        row().repeat(2),
+        suspended(),
+    ]
+    .concat();
+    s.upstream(
+        2,
+        &[parts, extended_answer(1, "SELECT 1"), ready(b'T')].concat(),
+    );
+    s.expect(&[
+        ("BEGIN", 0, None),
+        ("SELECT 1", 2, None),
+        ("SELECT 2", 1, None),
+    ]);
+}
+
+#[test]
+fn a_portal_that_fails_after_its_first_rows_is_one_query() {
+    let mut s = Script::new();
+    let asked = [parse("", "SELECT 1"), bind("", ""), execute("", 2)].concat();
+    s.client(1, &[asked, execute("", 2), close('P', ""), sync()].concat());
+    let parts = [
+        parse_complete(),
+        bind_complete(),
+        row().repeat(2),
+        suspended(),
+    ]
+    .concat();
+    s.upstream(
+        2,
+        &[parts, row(), error("ERROR", "22012"), ready(b'I')].concat(),
+    );
+    s.expect(&[("SELECT 1", 3, Some("22012"))]);
+}

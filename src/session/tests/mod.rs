@@ -1,5 +1,6 @@
 //! Scripts of (time, side, message) with the queries that must come of them.
 
+mod dialect;
 mod extended;
 mod faults;
 mod simple;
@@ -15,7 +16,7 @@ use crate::event::{
     ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
     RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
-use crate::sql::{Fingerprint, Verb};
+use crate::sql::{Fingerprint, Verb, Written};
 
 /// Keeps everything; a shape's text is the text as it was sent.
 #[derive(Default)]
@@ -32,13 +33,22 @@ pub(super) struct Recorder {
 }
 
 impl Sink for Recorder {
-    fn shape(&mut self, fingerprint: Fingerprint, verb: Verb, text: &[u8]) -> Option<Arc<Shape>> {
-        let text = String::from_utf8_lossy(text).into_owned();
+    fn shape(
+        &mut self,
+        fingerprint: Fingerprint,
+        verb: Verb,
+        written: Written<'_>,
+    ) -> Option<Arc<Shape>> {
+        let text = match written.unreadable {
+            true => "(unreadable)".to_owned(),
+            false => String::from_utf8_lossy(written.text).into_owned(),
+        };
         Some(Arc::new(Shape {
             fingerprint,
             verb,
             text: text.into(),
             facts: OnceLock::new(),
+            parsed: crate::event::Parsed::yes(),
         }))
     }
     fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {

@@ -144,6 +144,11 @@ pub(super) struct Reader {
 impl Visitor for Reader {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.read_queue(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         self.joins(&select.from);
         for condition in [&select.selection, &select.having].into_iter().flatten() {

@@ -16,7 +16,9 @@ const OUTPUTS_MAX: usize = 512;
 impl Reader {
     /// Of the outermost query: its outputs, its main table, its lock.
     pub(super) fn read_results(&mut self, query: &Query) {
-        self.facts.lock = lock(&query.locks);
+        if self.facts.lock != Lock::SkipLocked {
+            self.facts.lock = lock(&query.locks);
+        }
         match query.body.as_ref() {
             SetExpr::Select(select) => self.read_select(select),
             // `(SELECT ...)` in parentheses of its own.
@@ -28,6 +30,13 @@ impl Reader {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A queue is one too where a write asks it: `UPDATE … WHERE id = (SELECT … FOR UPDATE SKIP LOCKED)`.
+    pub(super) fn read_queue(&mut self, query: &Query) {
+        if lock(&query.locks) == Lock::SkipLocked {
+            self.facts.lock = Lock::SkipLocked;
         }
     }
 

@@ -244,6 +244,10 @@ fn of_what_is_returned() {
     let queue =
         facts("SELECT * FROM job WHERE done = false ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED");
     assert_eq!(queue.lock, Lock::SkipLocked);
+    let taken = facts(
+        "UPDATE job SET taken = true WHERE id = (SELECT id FROM job LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+    );
+    assert_eq!(taken.lock, Lock::SkipLocked);
     assert_eq!(queue.outputs, [Output::All]);
     assert_eq!(facts("SELECT a FROM t FOR UPDATE").lock, Lock::Rows);
 }

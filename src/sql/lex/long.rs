@@ -101,7 +101,16 @@ impl<T: Text> Lexer<T> {
         }
     }
 
-    pub(super) fn resume_string(
+    fn resume_string(&mut self, rest: &[u8], backslash: bool, quote: bool, escaped: bool) -> usize {
+        let length = self.string_content(rest, backslash, quote, escaped);
+        if self.dialect.unsettled || (backslash && self.dialect.ascii_trails) {
+            let content = rest.get(..length).unwrap_or_default();
+            self.unreadable |= memchr(b'\\', content).is_some();
+        }
+        length
+    }
+
+    fn string_content(
         &mut self,
         rest: &[u8],
         backslash: bool,

@@ -62,7 +62,8 @@ impl<T: Text> Lexer<T> {
                 return self.begin_string(at, 2, false, Constant::String, Quotes::Odd);
             }
             (Some(b'\''), Some(b'n' | b'N')) if length == 1 => {
-                return self.begin_string(at, 2, false, Constant::String, Quotes::Plain);
+                let backslash = self.dialect.backslashes;
+                return self.begin_string(at, 2, backslash, Constant::String, Quotes::Plain);
             }
             (Some(b'&'), Some(b'u' | b'U')) if length == 1 => match rest.get(2) {
                 None if !last => return 0,
@@ -84,10 +85,12 @@ impl<T: Text> Lexer<T> {
     /// A plain string: at once if its end is in sight.
     #[inline]
     pub(super) fn string(&mut self, rest: &[u8], at: u64) -> usize {
-        let length = self.begin_string(at, 1, false, Constant::String, Quotes::Plain);
+        let backslash = self.dialect.backslashes;
+        let length = self.begin_string(at, 1, backslash, Constant::String, Quotes::Plain);
         if let State::String {
             backslash: false, ..
         } = self.state
+            && !self.dialect.unsettled
             && let inside = rest.get(1..).unwrap_or_default()
             && let Some(quote) = memchr(b'\'', inside)
             && inside.get(quote + 1).is_some_and(|next| *next != b'\'')
@@ -287,6 +290,7 @@ impl<T: Text> Lexer<T> {
             if self.token(at) {
                 self.folder.constant(Constant::Number(raw));
             }
+            self.judge_behind(rest.get(length));
         } else {
             self.state = State::Number;
             let counts = self.token(at) && self.folder.constant(Constant::LongNumber);
@@ -311,6 +315,7 @@ impl<T: Text> Lexer<T> {
                 let raw = rest.get(..length).unwrap_or(rest);
                 self.folder.constant(Constant::Parameter(raw));
             }
+            self.judge_behind(rest.get(length));
             return length;
         }
         let is_tag = |(index, byte): (usize, &u8)| {
@@ -337,6 +342,8 @@ impl<T: Text> Lexer<T> {
                 if self.token(at) {
                     self.folder.other(b"$");
                 }
+                // No tag, or one that is longer than any that are followed.
+                self.unreadable = true;
                 1
             }
         }
@@ -395,6 +402,8 @@ impl<T: Text> Lexer<T> {
     }
 
     pub(super) fn punctuation(&mut self, first: u8, at: u64) {
+        // None of these stands in SQL outside of a string.
+        self.unreadable |= matches!(first, b'\\' | b'{' | b'}') || first.is_ascii_control();
         if !self.token(at) {
             match first {
                 b'(' => self.folder.depth = self.folder.depth.saturating_add(1),

@@ -4,6 +4,7 @@ mod corpus;
 mod property;
 mod same;
 mod scanning;
+mod unreadable;
 mod values;
 
 use super::{OwnedScanned, normalize, scan_all};

@@ -33,7 +33,7 @@ fn the_bytes_of_all_timelines_are_bounded() {
         });
         for event in &line.events {
             if let Observed::Query(event) = event {
-                units.query(event, |_, _| false, &mut |_| {});
+                units.query(event, |_, _, _| false, &mut |_| {});
             }
         }
     }
@@ -55,7 +55,7 @@ fn the_connections_followed_are_bounded() {
         let mut line = Line::new(n, "web");
         line.run(CUSTOMER);
         if let Observed::Query(event) = &line.events[0] {
-            units.query(event, |_, _| false, &mut |_| ended += 1);
+            units.query(event, |_, _, _| false, &mut |_| ended += 1);
         }
         assert!(units.open_count() <= 100 && units.connections() <= 100);
     }
@@ -90,7 +90,7 @@ fn a_connection_that_is_silent_for_long_is_forgotten() {
     line.run("BEGIN").run(CUSTOMER);
     for event in &line.events {
         if let Observed::Query(event) = event {
-            units.query(event, |_, _| false, &mut |_| {});
+            units.query(event, |_, _, _| false, &mut |_| {});
         }
     }
     let mut ended = 0;

@@ -223,6 +223,7 @@ fn shape_of(sql: &str) -> Arc<Shape> {
                 .map_or(crate::sql::Verb::Empty, |found| found.verb),
             text: text.into(),
             facts: OnceLock::from(facts),
+            parsed: crate::event::Parsed::yes(),
         })
     };
     KNOWN.with_borrow_mut(|known| Arc::clone(known.entry(sql.to_owned()).or_insert_with(make)))
@@ -248,7 +249,7 @@ pub(super) fn follow<'a>(
         match event {
             Observed::Query(event) => {
                 last = last.max(event.completed_at);
-                units.query(event, |unit, event| continues(unit, event), &mut ended);
+                units.query(event, |unit, event, _| continues(unit, event), &mut ended);
             }
             Observed::Rows(event) => {
                 last = last.max(event.completed_at);

@@ -12,7 +12,7 @@ fn a_pause_that_values_flow_over_separates_nothing() {
         let crate::event::Observed::Query(event) = event else {
             unreachable!()
         };
-        let joined = units.query(event, |_, _| true, &mut |_| {});
+        let joined = units.query(event, |_, _, _| true, &mut |_| {});
         pauses.extend(joined.map(|(_, joined)| (joined.index, joined.pause)));
     }
     assert_eq!(
@@ -67,7 +67,7 @@ fn a_unit_that_goes_quiet_ends() {
     let crate::event::Observed::Query(event) = &line.events[0] else {
         unreachable!()
     };
-    units.query(event, |_, _| false, &mut |_| ended += 1);
+    units.query(event, |_, _, _| false, &mut |_| ended += 1);
     units.tick(Moment(event.completed_at.0 + SECOND / 2), &mut |_| {
         ended += 1;
     });
@@ -94,7 +94,7 @@ fn an_open_transaction_keeps_its_unit_open() {
             unreachable!()
         };
         units.tick(event.requested_at, &mut |_| ended += 1);
-        units.query(event, |_, _| false, &mut |_| ended += 1);
+        units.query(event, |_, _, _| false, &mut |_| ended += 1);
     }
     assert_eq!((ended, units.open_count()), (0, 1));
 }
@@ -112,7 +112,7 @@ fn the_transactions_of_a_unit_are_numbered() {
         let crate::event::Observed::Query(event) = event else {
             unreachable!()
         };
-        if let Some((unit, joined)) = units.query(event, |_, _| false, &mut |_| {})
+        if let Some((unit, joined)) = units.query(event, |_, _, _| false, &mut |_| {})
             && !joined.housekeeping
         {
             ordinals.push(unit.transaction_ordinal());
@@ -136,7 +136,7 @@ fn a_slow_statement_is_not_quietness() {
     let crate::event::Observed::Query(event) = &line.events[0] else {
         unreachable!()
     };
-    units.query(event, |_, _| false, &mut |_| {});
+    units.query(event, |_, _, _| false, &mut |_| {});
     units.tick(Moment(100 * SECOND), &mut |_| {});
     assert_eq!(units.open_count(), 1);
     is_running.store(false, std::sync::atomic::Ordering::Relaxed);

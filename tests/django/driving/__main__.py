@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import gc
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -27,13 +28,14 @@ from django.conf import settings  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
-from evalsite.data import SESSION  # noqa: E402
 from scenarios.registry import Scenario, Where, load_all  # noqa: E402
 
 from .browser import THINK_S, Browser, Job, in_command  # noqa: E402
 from .peers import Peer  # noqa: E402
 from .server import AsyncServer, ServerThread  # noqa: E402
 
+SESSION: str = importlib.import_module(settings.EVALUATION_DATA).SESSION
+"""Session key of the superuser."""
 THREADS = 16
 SHAPES_TOLD = 6
 CROWD_PATIENCE = 4

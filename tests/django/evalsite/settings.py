@@ -12,6 +12,10 @@ DEBUG = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 ROOT_URLCONF = "evalsite.urls"
+EVALUATION_DATA = "evalsite.data"
+"""The module that fills the tables."""
+EVALUATION_SCENARIOS = "scenarios"
+"""The package whose modules are the scenarios."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 

@@ -25,6 +25,7 @@ from .attribution import CLOCK_S, Ledger, Run, seconds, spanning
 from .configurations import SMOKE, Configuration, Driver, Keep, selected
 from .order import shuffled
 from .player import Databases, Failed, Player, environment, model_map
+from .projects import PROJECTS, Project
 from .scoring import score, score_mixed, score_peer
 
 POSTGRES = 16
@@ -46,10 +47,11 @@ def say(words: str) -> None:
 
 
 class Evaluation:
-    def __init__(self, options: argparse.Namespace, postgres: Postgres) -> None:
+    def __init__(self, options: argparse.Namespace, postgres: Postgres, project: Project) -> None:
         self.options = options
         self.postgres = postgres
-        self.databases = Databases(postgres)
+        self.project = project
+        self.databases = Databases(postgres, project)
 
     def wanted(self, scenarios: list[dict[str, Any]]) -> list[dict[str, Any]]:
         words = self.options.only
@@ -64,7 +66,7 @@ class Evaluation:
         with contextlib.ExitStack() as stack:
             proxy = stack.enter_context(Pgprism(self.postgres.address.endpoint, **models))
             through = self.postgres.address.at(proxy.endpoint)
-            env = environment(through, self.postgres.port, names, configuration.mode())
+            env = environment(through, self.postgres.port, names, configuration.mode(), self.project)
             player = Player(configuration, env, self.options.seed)
             stack.callback(player.kill)
             scenarios = self.wanted(player.scenarios())
@@ -86,7 +88,7 @@ class Evaluation:
             ledger.poll(findings)
             units |= {unit["id"]: unit for unit in proxy.items("units")}
             marked = configuration.keep in (Keep.CLOSE, Keep.CHECK, Keep.POOL_CHECK)
-            scored = score(scenarios, ledger, marked=marked)
+            scored = score(scenarios, ledger, marked=marked, alone=configuration.keep is Keep.CLOSE)
             timelines = self._timelines(proxy, ledger, list(units.values()), scored.doubtful())
             if self.options.mixed:
                 score_mixed(scored, scenarios, self._mixed(proxy, player, scenarios, findings))
@@ -99,7 +101,7 @@ class Evaluation:
         if doubts := doubts + wire.shared_with_hard(scenarios, runs):
             raise Failed("scenarios that are not what they say: " + "; ".join(doubts))
         result = report.Result(
-            configuration=configuration.name,
+            configuration=f"{self.project.name} {configuration.name}",
             score=scored,
             seconds=time.monotonic() - began,
             runs=len(ledger.runs),
@@ -159,13 +161,14 @@ class Evaluation:
         """
         if not self.options.models or configuration.driver is Driver.PSYCOPG2:
             return {}
-        return {"advise": {"models": str(model_map(configuration.django, names, self.postgres.address))}}
+        return {"advise": {"models": str(model_map(configuration.django, names, self.postgres.address, self.project))}}
 
     def peer(self, tool: str, configuration: Configuration) -> Any:
         names = self.databases.copy(configuration.django)
         mode = configuration.mode() | {"tool": tool}
         address = self.postgres.address
-        player = Player(configuration, environment(address, address.port, names, mode), self.options.seed)
+        env = environment(address, address.port, names, mode, self.project)
+        player = Player(configuration, env, self.options.seed)
         said: dict[tuple[str, str], list[str]] = {}
         broken: list[str] = []
         try:
@@ -190,6 +193,9 @@ def _settle(proxy: Pgprism) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make eval", description=__doc__)
     parser.add_argument("configurations", nargs="*", help="names, beginnings or parts of them; all when none is given")
+    parser.add_argument(
+        "--project", action="append", choices=PROJECTS, help="that project alone; all when none is given"
+    )
     parser.add_argument("--smoke", action="store_true", help="one configuration, no other tools")
     parser.add_argument("--seed", type=int, default=0, help="order and pauses; drawn when it is not given")
     parser.add_argument("--mixed", type=float, default=3, help="seconds of mixed traffic on 16 threads at the end")
@@ -212,21 +218,22 @@ def main() -> int:
     results: list[report.Result] = []
     peers: dict[str, Any] = {}
     with Postgres(POSTGRES) as postgres:
-        evaluation = Evaluation(options, postgres)
-        for configuration in chosen:
-            result, raw = evaluation.configuration(configuration)
-            results.append(result)
-            say(report.table([result], {}, markdown=False))
-            if words := report.details(result):
-                say(words)
-            if options.raw:
-                options.raw.mkdir(parents=True, exist_ok=True)
-                (options.raw / f"{configuration.name}.json").write_text(json.dumps(raw, indent=1))
-        if options.peers and not options.smoke:
-            for name, (tool, configuration) in PEERS.items():
-                peers[name] = evaluation.peer(tool, configuration)
-                if words := report.peer_details(name, peers[name]):
+        for project in options.project or PROJECTS:
+            evaluation = Evaluation(options, postgres, PROJECTS[project])
+            for configuration in chosen:
+                result, raw = evaluation.configuration(configuration)
+                results.append(result)
+                say(report.table([result], {}, markdown=False))
+                if words := report.details(result):
                     say(words)
+                if options.raw:
+                    options.raw.mkdir(parents=True, exist_ok=True)
+                    (options.raw / f"{project}-{configuration.name}.json").write_text(json.dumps(raw, indent=1))
+            if options.peers and not options.smoke:
+                for name, (tool, configuration) in PEERS.items():
+                    peers[f"{project} {name}"] = peer = evaluation.peer(tool, configuration)
+                    if words := report.peer_details(f"{project} {name}", peer):
+                        say(words)
     say("\n" + report.table(results, peers, markdown=False))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(report.as_json(options.seed, results, peers), indent=1) + "\n")

@@ -14,6 +14,7 @@ from support.postgres import Address, Postgres
 from support.processes import become, run, scratch_folder
 
 from .configurations import Configuration, Driver, python
+from .projects import SHOP, Project
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -25,14 +26,15 @@ class Failed(RuntimeError):
 class Databases:
     """Both databases of a run, copied from a pair that is made once for each Django."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, project: Project) -> None:
         self._postgres = postgres
+        self._project = project
         self._made: set[str] = set()
         self._copies = 0
 
     def copy(self, django: str) -> tuple[str, str]:
         """Names of a fresh pair."""
-        source = "eval_" + django.replace(".", "_")
+        source = f"eval_{self._project.name}_{django}".replace(".", "_")
         if source not in self._made:
             for name in (source, f"{source}_archive"):
                 self._postgres.create_database(name)
@@ -40,7 +42,7 @@ class Databases:
             done = subprocess.run(
                 [python(django), "prepare.py"],
                 cwd=HERE,
-                env=environment(address, address.port, (source, f"{source}_archive"), {}),
+                env=environment(address, address.port, (source, f"{source}_archive"), {}, self._project),
                 capture_output=True,
                 text=True,
             )
@@ -54,7 +56,9 @@ class Databases:
         return names
 
 
-def environment(through: Address, direct_port: int, names: tuple[str, str], mode: dict[str, Any]) -> dict[str, str]:
+def environment(
+    through: Address, direct_port: int, names: tuple[str, str], mode: dict[str, Any], project: Project = SHOP
+) -> dict[str, str]:
     connect = {
         "host": through.host,
         "port": through.port,
@@ -66,7 +70,7 @@ def environment(through: Address, direct_port: int, names: tuple[str, str], mode
     }
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "DJANGO", "PYTHON"))}
     return kept | {
-        "DJANGO_SETTINGS_MODULE": "evalsite.settings",
+        "DJANGO_SETTINGS_MODULE": project.settings,
         "EVAL_CONNECT": json.dumps(connect),
         "EVAL_MODE": json.dumps(mode),
         "PYTHONWARNINGS": "ignore",
@@ -143,10 +147,10 @@ class Player:
         return json.loads(line)
 
 
-def model_map(django: str, names: tuple[str, str], address: Address) -> Path:
+def model_map(django: str, names: tuple[str, str], address: Address, project: Project = SHOP) -> Path:
     """What `python -m django_pgprism models` says of the project."""
     package = HERE.parents[1] / "python" / "src"
-    env = environment(address, address.port, names, {})
+    env = environment(address, address.port, names, {}, project)
     env["PYTHONPATH"] = os.pathsep.join([str(HERE), str(package)])
     done = run([python(django), "-m", "django_pgprism", "models"], env=env, cwd=HERE)
     path = scratch_folder("models") / "models.json"

@@ -125,11 +125,19 @@ class Score:
         return broken
 
 
-def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool = True, marked: bool = False) -> Score:
-    """`marked`: the configuration marks where requests begin, and so decides some hard scenarios."""
+def score(
+    scenarios: Iterable[dict[str, Any]],
+    ledger: Ledger,
+    with_advice: bool = True,
+    marked: bool = False,
+    alone: bool = False,
+) -> Score:
+    """`marked`: the configuration marks where requests begin, and so decides some hard scenarios; `alone`: by a
+    connection for each, which decides those of commands too.
+    """
     result = Score()
     for one in scenarios:
-        scenario = one | {"label": "look_alike"} if marked and one["marks_decide"] else one
+        scenario = _decided(one, alone if one["where"] == "command" else marked)
         of_problem = ledger.of(scenario["name"], "problem")
         if scenario["label"] == "problem":
             _problem(result, scenario, of_problem, with_advice)
@@ -144,12 +152,23 @@ def score(scenarios: Iterable[dict[str, Any]], ledger: Ledger, with_advice: bool
                 words = f"{scenario['name']}: {describe(sighting.finding)}"
                 result.hard.append(words)
                 result.hard_ids.add(sighting.finding["id"])
-                if sighting.finding["confidence"] == "proved":
+                if sighting.finding["confidence"] == "proved" and not _match(scenario, sighting.finding):
                     result.false_proved.append(words)
+            for sighting in ledger.of(scenario["name"], "fixed"):
+                _unexpected(result, scenario, sighting, "fixed")
         else:
             for sighting in of_problem:
                 _unexpected(result, scenario, sighting, scenario["label"])
     return result
+
+
+def _decided(scenario: dict[str, Any], marked: bool) -> dict[str, Any]:
+    """A scenario as it is to be scored: what marks decide is hard without them."""
+    if not scenario["marks_decide"]:
+        return scenario
+    if scenario["label"] == "problem":
+        return scenario if marked else scenario | {"label": "hard"}
+    return scenario | {"label": "look_alike"} if marked else scenario
 
 
 def _problem(result: Score, scenario: dict[str, Any], sightings: list[Sighting], with_advice: bool) -> None:

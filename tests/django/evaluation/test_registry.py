@@ -12,6 +12,7 @@ from support.postgres import Address
 
 from evaluation.configurations import SMOKE
 from evaluation.player import Player, environment
+from evaluation.projects import CAMPUS, SHOP, Project
 
 FAMILIES = {
     "problem": "forward repeated self one_to_one inheritance proxy reverse narrowed many_to_many generic deferred "
@@ -28,8 +29,17 @@ FAMILIES = {
 
 @pytest.fixture(scope="module")
 def scenarios() -> Iterator[list[dict[str, Any]]]:
+    yield from _scenarios(SHOP)
+
+
+@pytest.fixture(scope="module")
+def visits() -> Iterator[list[dict[str, Any]]]:
+    yield from _scenarios(CAMPUS)
+
+
+def _scenarios(project: Project) -> Iterator[list[dict[str, Any]]]:
     nowhere = Address("127.0.0.1", 1)
-    player = Player(SMOKE, environment(nowhere, 1, ("none", "none"), {}), seed=1)
+    player = Player(SMOKE, environment(nowhere, 1, ("none", "none"), {}, project), seed=1)
     try:
         yield player.scenarios()
         player.end()
@@ -48,8 +58,13 @@ def test_every_shape_has_scenarios(scenarios: list[dict[str, Any]]) -> None:
     }
 
 
-def test_problems_say_what_is_to_be_found(scenarios: list[dict[str, Any]]) -> None:
-    for scenario in scenarios:
+def test_the_second_project_has_as_much_to_be_silent_about(visits: list[dict[str, Any]]) -> None:
+    labels = collections.Counter(scenario["label"] for scenario in visits)
+    assert labels["problem"] >= 70 and labels["look_alike"] + labels["clean"] >= 45, labels
+
+
+def test_problems_say_what_is_to_be_found(scenarios: list[dict[str, Any]], visits: list[dict[str, Any]]) -> None:
+    for scenario in scenarios + visits:
         if scenario["label"] == "problem":
             assert scenario["expected"] and scenario["children"] >= 3, scenario["name"]
             assert scenario["variants"] == ["problem", "fixed"], scenario["name"]

@@ -24,6 +24,7 @@ def scenario(name: str, label: str = "problem", group: str = READS, **expected: 
         "label": label,
         "group": group,
         "every": False,
+        "where": "view",
         "marks_decide": label == "hard",
         "variants": ["problem", "fixed"] if label == "problem" else ["problem"],
         "expected": [wanted] if label == "problem" else [],
@@ -179,6 +180,22 @@ def test_marks_decide_what_is_hard_without_them() -> None:
     played = ledger("list")
     played.poll([finding(0.2, confidence="likely")])
     assert score([scenario("list", "hard")], played, marked=True).false_look_alikes
+
+
+def test_a_problem_that_only_marks_decide_is_hard_without_them() -> None:
+    slow = scenario("a") | {"marks_decide": True}
+    for where, marks, missed in (
+        ("view", {}, []),
+        ("view", {"marked": True}, ["a"]),
+        ("command", {"marked": True}, []),
+        ("command", {"marked": True, "alone": True}, ["a"]),
+    ):
+        scored = score([slow | {"where": where}], ledger("a"), **marks)
+        assert scored.groups[READS].missed == missed
+    played = ledger("a")
+    played.poll([finding(0.5)])
+    scored = score([slow], played)
+    assert len(scored.hard) == 1 and not scored.false_proved
 
 
 def test_causes_side_by_side_must_all_be_found() -> None:

@@ -61,9 +61,10 @@ def _end(dotted: str) -> tuple[str, str]:
 
 
 def _one(kind: str, parent: str, child: str, *relations: str, also: tuple[str, ...] = ()) -> Expected:
-    """Both are `table.column`; several parents are written `a.b|c.d`, several child tables `one|other.column`."""
+    """Both are `table.column`; several parents are written `a.b|c.d`, several child tables `one|other.column`; no parent is
+    one that is no table's column."""
     child_tables, child_column = _end(child)
-    parents = tuple(_end(one) for one in parent.split("|"))
+    parents = tuple(_end(one) for one in parent.split("|") if one)
     return Expected((kind, *also), tuple(child_tables.split("|")), child_column, parents, relations)
 
 
@@ -131,7 +132,8 @@ class Scenario:
     every: bool
     """All of `expected` must be found: causes side by side. Otherwise any: links of a chain."""
     marks_decide: bool
-    """Hard only where nothing marks a request's beginning; a look-alike elsewhere."""
+    """Hard only where nothing marks a request's beginning; elsewhere a look-alike, or the problem that it is. What marks
+    a command is a connection for each unit (`close`)."""
     steps: dict[tuple[str, str], Step] = field(default_factory=dict)
     """By variant (`problem`, `fixed`) and name of the step."""
 
@@ -215,8 +217,9 @@ def load_all() -> dict[str, Scenario]:
     import importlib
     import pkgutil
 
-    import scenarios
+    from django.conf import settings
 
-    for module in sorted(one.name for one in pkgutil.iter_modules(scenarios.__path__) if not one.ispkg):
-        importlib.import_module(f"scenarios.{module}")
+    package = importlib.import_module(settings.EVALUATION_SCENARIOS)
+    for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.ispkg):
+        importlib.import_module(f"{package.__name__}.{module}")
     return SCENARIOS

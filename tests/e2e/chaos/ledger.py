@@ -72,8 +72,27 @@ class Ledger:
         return sum(one.fate is Fate.COMMITTED for one in self.entries)
 
     def note(self, error: BaseException) -> None:
-        reason = getattr(error, "sqlstate", None) or type(error).__name__
+        reason = _reason(error)
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+# libpq's own words for ends without an SQLSTATE.
+_WORDS = {
+    "Connection refused": "nobody listens",
+    "pgprism: ": "refused by pgprism",
+    "FATAL": "refused at login",
+    "closed the connection": "closed without a word",
+    "Connection reset": "reset",
+    "connection is closed": "closed without a word",
+    "connection is lost": "closed without a word",
+}
+
+
+def _reason(error: BaseException) -> str:
+    if state := getattr(error, "sqlstate", None):
+        return state
+    text = str(error)
+    return next((reason for words, reason in _WORDS.items() if words in text), type(error).__name__)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Pgprism:
     """`pgprism serve` in front of `upstream`.
 
     Keyword arguments are sections of the configuration file (`timeouts={"drain_timeout": "2s"}`), lists of repeated
-    sections (`ignore=[{"kind": "duplicate"}]`) or its plain keys.
+    sections (`ignore=[{"kind": "duplicate"}]`) or its plain keys; `faults` are put in on purpose.
     At its end it must have exited with 0 on SIGTERM in time, without a panic in its log, without a decode error,
     a dropped event or an open session, unless `expect` says otherwise.
     """
@@ -63,6 +64,7 @@ class Pgprism:
         *,
         listener: Options | None = None,
         environment: dict[str, str] | None = None,
+        faults: Sequence[str] = (),
         **sections: Any,
     ) -> None:
         self.expect = Expected()
@@ -76,7 +78,8 @@ class Pgprism:
         self._listen = {one.name: "127.0.0.1:0" for one in self.listeners}
         self.write_config()
         self._child = Child(
-            [tools.pgprism(), "serve", "--config", self.config, "--ports-file", self._ports_file],
+            [tools.pgprism(), "serve", "--config", self.config, "--ports-file", self._ports_file,
+             *(f"--fault={fault}" for fault in faults)],
             self.log,
             env=os.environ | {"NO_COLOR": "1"} | (environment or {}),
         )

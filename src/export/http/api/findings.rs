@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::super::Admin;
 use super::super::error::ApiError;
-use super::{List, Page, parameters, told_back};
+use super::{List, Page, Written, parameters, told_back};
 use crate::analysis::{FoundAndAdvised, Snapshot};
 use crate::detect::{Confidence, FindingId, Kind, Proof, Side, Status};
 use crate::export::words;
@@ -149,7 +149,7 @@ pub(in crate::export::http) async fn findings(
 
 pub(in crate::export::http) async fn finding(
     State(admin): State<Arc<Admin>>,
-    Path(written): Path<String>,
+    Written(written): Written,
 ) -> Result<Json<FindingItem>, ApiError> {
     let found = find(&admin, &written)?;
     Ok(Json(FindingItem::new(&admin, &found)))
@@ -157,7 +157,7 @@ pub(in crate::export::http) async fn finding(
 
 pub(in crate::export::http) async fn mute(
     State(admin): State<Arc<Admin>>,
-    Path(written): Path<String>,
+    Written(written): Written,
 ) -> Result<StatusCode, ApiError> {
     let found = find(&admin, &written)?;
     admin.feed.set_muted(found.finding.id, true);
@@ -166,7 +166,7 @@ pub(in crate::export::http) async fn mute(
 
 pub(in crate::export::http) async fn unmute(
     State(admin): State<Arc<Admin>>,
-    Path(written): Path<String>,
+    Written(written): Written,
 ) -> Result<StatusCode, ApiError> {
     let found = find(&admin, &written)?;
     admin.feed.set_muted(found.finding.id, false);

@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
-use super::super::Admin;
 use super::super::error::ApiError;
+use super::super::guard::Knows;
 use super::super::held::Held;
+use super::super::places::Doing;
+use super::super::{Admin, Connection};
 use crate::export::metrics::CONTENT_TYPE;
 
 pub(in crate::export::http) async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-pub(in crate::export::http) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+pub(in crate::export::http) async fn readyz(
+    State(admin): State<Arc<Admin>>,
+    Extension(Knows(knows)): Extension<Knows>,
+) -> Response {
     let deaf: Vec<String> = admin
         .registry
         .snapshot()
@@ -34,6 +39,10 @@ pub(in crate::export::http) async fn readyz(State(admin): State<Arc<Admin>>) -> 
     match problem {
         None => Json(json!({"status": "ok"})).into_response(),
         Some(problem) => {
+            let problem = match knows {
+                true => problem.as_str(),
+                false => "what is missing is told to who shows the token",
+            };
             let body = json!({"error": {"code": "not_ready", "message": problem}});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
@@ -42,10 +51,12 @@ pub(in crate::export::http) async fn readyz(State(admin): State<Arc<Admin>>) -> 
 
 pub(in crate::export::http) async fn metrics(
     State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
 ) -> Result<Response, ApiError> {
     let permit = Arc::clone(&admin.scrapes)
         .try_acquire_owned()
         .map_err(|_| ApiError::Busy)?;
+    connection.place.set(Doing::Scraping);
     let page = admin.metrics.page().map_err(|error| {
         tracing::error!(%error, "metrics");
         ApiError::Internal

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use serde::Serialize;
 
 use super::super::Admin;
 use super::super::error::ApiError;
 use super::findings::{FindingItem, findings_of};
 use super::units::{UnitItem, example_units};
-use super::{List, Page, PhasesMs, fingerprint, parameters, told_back};
+use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back};
 use crate::aggregate::{self, BOUNDS_SECONDS, Listing, SPARK_POINTS, Sort};
 use crate::export::words;
 
@@ -93,7 +93,7 @@ pub(in crate::export::http) async fn queries(
 
 pub(in crate::export::http) async fn query(
     State(admin): State<Arc<Admin>>,
-    Path(written): Path<String>,
+    Written(written): Written,
 ) -> Result<Json<QueryDetail>, ApiError> {
     let missing = || ApiError::NoSuchQuery(told_back(&written));
     let fingerprint = if written == words::OTHER {
@@ -159,7 +159,7 @@ fn query_item(admin: &Admin, query: aggregate::Query) -> QueryItem {
             || words::OTHER.to_owned(),
             |shape| shape.fingerprint.to_string(),
         ),
-        query: shape.map_or_else(|| Arc::from(""), |shape| Arc::clone(&shape.text)),
+        query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),
         summary: shape.map_or_else(|| words::OTHER.to_owned(), words::summary),
         operation: shape.map_or(words::OTHER, |shape| words::operation(shape.verb)),
         tables: shape

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::Admin;
 use super::PhasesMs;
 use crate::aggregate::HealthCount;
-use crate::analysis::Snapshot;
+use crate::analysis::{STUCK_AFTER_NS, Snapshot};
 use crate::detect::Status;
 use crate::event::{Direction, Moment};
 use crate::export::words;
@@ -94,6 +94,7 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
             .map(Loss::describe)
             .chain(units_incomplete(admin, &snapshot))
             .chain(units_cut(admin, &snapshot))
+            .chain(analysis_stuck(admin))
             .chain(listeners.iter().filter_map(upstream_down))
             .collect(),
         listeners: listeners
@@ -124,6 +125,13 @@ fn units_incomplete(admin: &Admin, snapshot: &Snapshot) -> Option<String> {
 fn units_cut(admin: &Admin, snapshot: &Snapshot) -> Option<String> {
     (snapshot.units_cut > admin.units_cut_before.load(Relaxed))
         .then(|| "unit_incomplete: values_not_followed".to_owned())
+}
+
+/// Whether the analysis stands still: findings and units are as old as that.
+fn analysis_stuck(admin: &Admin) -> Option<String> {
+    let silent_ns = admin.feed.silent_ns(admin.clock.now());
+    (silent_ns >= STUCK_AFTER_NS)
+        .then(|| format!("analysis_stuck: for {} s", silent_ns / 1_000_000_000))
 }
 
 fn upstream_down(listener: &registry::ListenerSnapshot) -> Option<String> {

@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
 
 use super::super::Admin;
 use super::super::error::ApiError;
-use super::{List, Page, PhasesMs, fingerprint, parameters, told_back};
+use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back};
 use crate::analysis::Snapshot;
 use crate::detect::FindingId;
 use crate::export::words;
@@ -145,7 +145,7 @@ pub(in crate::export::http) async fn units(
 
 pub(in crate::export::http) async fn unit(
     State(admin): State<Arc<Admin>>,
-    Path(written): Path<String>,
+    Written(written): Written,
 ) -> Result<Json<UnitDetail>, ApiError> {
     let snapshot = admin.feed.snapshot();
     let missing = || ApiError::NoSuchUnit(told_back(&written));
@@ -264,7 +264,8 @@ impl UnitItem {
 
 impl StatementItem {
     fn new(record: &UnitRecord, entry: &TimelineEntry) -> StatementItem {
-        let text = entry.shape.as_ref().map_or("", |shape| &shape.text);
+        let text = entry.shape.as_ref().map(|shape| shape.shown());
+        let text = text.as_deref().unwrap_or_default();
         StatementItem {
             at_ms: words::milliseconds(entry.requested_at.since(record.started_at)),
             fingerprint: entry.fingerprint.to_string(),

@@ -1,0 +1,231 @@
+//! The analysis' thread, and what becomes of it when it ends or stands still.
+//!
+//! Figures do not depend on it: the collector takes them on a thread of its own, and looks after this one. A thread
+//! that ended is started again with all that the analysis knew; one that stands still cannot be ended, but it is told
+//! of, here and in `/api/v1/summary`. Meanwhile the rings fill, overflow, and count.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::analysis::{Analysis, Feed, Guarded, STUCK_AFTER_NS};
+use crate::clock::Clock;
+use crate::event::{Moment, Observed};
+use crate::fault::{self, Fault, Faults};
+
+/// How much less urgent than traffic this thread is, in nice levels; figures come before findings.
+const NICE: i32 = 10;
+
+/// How soon it is started again, the first time and at most, nanoseconds: each time it waits twice as long.
+const AGAIN_MIN_NS: u64 = 1_000_000_000;
+const AGAIN_MAX_NS: u64 = 60_000_000_000;
+
+/// A thread that lived so long begins again as if it were the first, nanoseconds.
+const LIVED_NS: u64 = 60_000_000_000;
+
+/// How long its last round may take when the process ends.
+const LAST_ROUND_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) struct Analyst {
+    seat: Arc<Mutex<Seat>>,
+    feed: Arc<Feed>,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+    started_at: Moment,
+    /// How long it waits when it ends next.
+    again_ns: u64,
+    /// Since when there is no thread.
+    ended_at: Option<Moment>,
+    told: Told,
+}
+
+/// What the log was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Ticks,
+    StandsStill,
+}
+
+/// What a thread takes over from the one before it.
+struct Seat {
+    rings: Vec<Arc<ArrayQueue<Observed>>>,
+    clock: Clock,
+    tick: Duration,
+    analysis: Guarded,
+    stopped: Receiver<()>,
+    faults: Faults,
+    /// Threads that sat here.
+    starts: u64,
+}
+
+impl Analyst {
+    pub(super) fn start(
+        analysis: Analysis,
+        rings: Vec<Arc<ArrayQueue<Observed>>>,
+        clock: Clock,
+        tick: Duration,
+        faults: &Faults,
+    ) -> io::Result<Analyst> {
+        let analysis = Guarded::new(analysis);
+        let feed = analysis.feed();
+        let (stop, stopped) = channel();
+        let seat = Arc::new(Mutex::new(Seat {
+            rings,
+            clock,
+            tick,
+            analysis,
+            stopped,
+            faults: faults.clone(),
+            starts: 0,
+        }));
+        Ok(Analyst {
+            thread: sit(&seat)?,
+            seat,
+            feed,
+            stop,
+            started_at: clock.now(),
+            again_ns: AGAIN_MIN_NS,
+            ended_at: None,
+            told: Told::Ticks,
+        })
+    }
+
+    pub(super) fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
+    }
+
+    /// Starts the thread again where it ended, tells where it stands still; called each tick of the collector.
+    pub(super) fn look_after(&mut self, now: Moment) {
+        if self.thread.is_finished() {
+            let ended_at = *self.ended_at.get_or_insert_with(|| {
+                if now.since(self.started_at) >= LIVED_NS {
+                    self.again_ns = AGAIN_MIN_NS;
+                }
+                tracing::error!(
+                    again_in = ?Duration::from_nanos(self.again_ns),
+                    "the analysis' thread ended; figures go on, findings wait"
+                );
+                now
+            });
+            if now.since(ended_at) >= self.again_ns {
+                self.start_again(now);
+            }
+        }
+        let told = match self.feed.silent_ns(now) >= STUCK_AFTER_NS {
+            true => Told::StandsStill,
+            false => Told::Ticks,
+        };
+        if told != self.told {
+            self.told = told;
+            match told {
+                Told::StandsStill => {
+                    tracing::error!("the analysis stands still; figures go on, findings wait");
+                }
+                Told::Ticks => tracing::info!("the analysis goes on"),
+            }
+        }
+    }
+
+    fn start_again(&mut self, now: Moment) {
+        match sit(&self.seat) {
+            Ok(thread) => {
+                self.thread = thread;
+                self.started_at = now;
+                self.ended_at = None;
+            }
+            // Threads may be scarce now and not later.
+            Err(error) => {
+                tracing::error!(%error, "cannot start the analysis' thread");
+                self.ended_at = Some(now);
+            }
+        }
+        self.again_ns = (self.again_ns * 2).min(AGAIN_MAX_NS);
+    }
+
+    /// Ends the thread after one last round, or leaves it to the end of the process if that takes too long.
+    pub(super) fn stop(self) {
+        let Analyst { stop, thread, .. } = self;
+        drop(stop);
+        let (tell, ended) = channel();
+        let waiter = std::thread::Builder::new()
+            .name("pgprism-last".to_owned())
+            .spawn(move || {
+                // A panic was told where it happened; nobody listens when the process ended first.
+                let _ = thread.join();
+                let _ = tell.send(());
+            });
+        if waiter.is_err() || ended.recv_timeout(LAST_ROUND_WITHIN).is_err() {
+            tracing::warn!("the analysis did not end in time");
+        }
+    }
+}
+
+/// A thread that takes the seat.
+fn sit(seat: &Arc<Mutex<Seat>>) -> io::Result<JoinHandle<()>> {
+    let seat = Arc::clone(seat);
+    std::thread::Builder::new()
+        .name("pgprism-analyse".to_owned())
+        .spawn(move || {
+            // Held for this thread's life: nobody else wants it before that is over. A panic poisons it, and what it
+            // left half done is forgotten.
+            let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+            seat.run();
+        })
+}
+
+impl Seat {
+    fn run(&mut self) {
+        // On Linux this is the thread's own; where it fails the thread is as urgent as any.
+        let _ = rustix::process::nice(NICE);
+        if self.starts > 0 {
+            self.analysis.resume();
+        }
+        self.starts += 1;
+        while let Err(RecvTimeoutError::Timeout) = self.stopped.recv_timeout(self.tick) {
+            self.round();
+        }
+        self.round();
+    }
+
+    fn round(&mut self) {
+        let now = self.clock.now();
+        let mut taken: u64 = 0;
+        for ring in 0..self.rings.len() {
+            let Some(ring) = self.rings.get(ring).map(Arc::clone) else {
+                continue;
+            };
+            // At most one ringful: a worker that fills it as fast as it is emptied does not hold the others up.
+            for _ in 0..ring.capacity() {
+                let Some(event) = ring.pop() else { break };
+                self.timed(|analysis| analysis.observe(event));
+                taken += 1;
+            }
+        }
+        self.timed(|analysis| analysis.tick(now));
+        if taken > 0 && self.faults.has(Fault::AnalysisDead) {
+            fault::strike();
+        }
+    }
+
+    /// Calls the analysis; with [`Fault::AnalysisSlow`] it takes so many times as long, at work all the time.
+    fn timed(&mut self, call: impl FnOnce(&mut Guarded)) {
+        let Some(times) = self.faults.slowness() else {
+            return call(&mut self.analysis);
+        };
+        let began_at = self.clock.now();
+        call(&mut self.analysis);
+        let took_ns = self.clock.now().since(began_at);
+        let until = Moment(
+            began_at
+                .0
+                .saturating_add(took_ns.saturating_mul(u64::from(times))),
+        );
+        while self.clock.now() < until {
+            std::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""The second project's settings and rows."""

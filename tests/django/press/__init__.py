@@ -1,0 +1,1 @@
+"""Its newspaper and its conference: slugs, generic relations, trees, JSON, and tables that only writers use."""
