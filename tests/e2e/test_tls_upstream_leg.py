@@ -69,7 +69,9 @@ REFUSED: dict[str, dict[tuple[str, str | None], str | re.Pattern[str]]] = {
     "self_signed": dict.fromkeys(WITH_AUTHORITY, "Other(OtherError(CaUsedAsEndEntity))"),
     # Its only name is `localhost`.
     "version_1": dict.fromkeys(WITH_AUTHORITY, "Other(OtherError(UnsupportedCertVersion))")
-    | {("verify-full", ITSELF): "NotValidForName"},
+    | {
+        ("verify-full", ITSELF): 'certificate not valid for name "127.0.0.1"; certificate is only valid for "localhost"'
+    },
 }
 """What a server may show, and what is said of it where it is not enough; everything else in `MODES` is."""
 

@@ -74,7 +74,7 @@ class Certificates:
         self.self_signed = self._authority("self_signed", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
         # X.509 v1: no extensions, as old recipes make them.
         self.version_1 = self._signed("version_1", "localhost", None)
-        for pair in (self.client, self.other_client):
+        for pair in (self.client, self.other_client, self.strangers_client):
             self._openssl(
                 "pkcs12", "-export", "-in", pair.certificate, "-inkey", pair.key, "-out", pair.pkcs12,
                 "-name", "user", "-passout", f"pass:{PKCS12_PASSWORD}",
