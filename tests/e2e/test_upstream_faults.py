@@ -173,6 +173,8 @@ def test_a_host_that_vanishes_is_given_up_after_the_limits(start_pgprism):
         wait_until(lambda: proxy.status_of("/readyz") == 200, "/readyz sees it back")
         with RawClient(proxy.endpoint) as session:
             session.ask("SELECT 3")
+        # As long as there is a road for the server's FIN.
+        proxy.wait_no_sessions()
         server.failures.clear()
 
 
