@@ -351,6 +351,11 @@ impl Group {
             .map_or(0, |values| values.len() as u64)
     }
 
+    /// Whether its members ask for different things.
+    pub(super) fn varies(&self) -> bool {
+        (0..self.slots.len()).any(|slot| self.distinct(slot) > 1)
+    }
+
     /// Whether a slot's values hardly agree with a column's by chance.
     pub(super) fn is_distinctive(&self, slot: usize) -> bool {
         self.slot_values.get(slot).is_some_and(|values| {

@@ -99,6 +99,10 @@ impl<'a> Court<'a> {
             if explained.contains(&group.fingerprint) || !duplicate::is(group, self.settings) {
                 continue;
             }
+            // The rest of a loop that a pause has cut: its parent, which repeats what it repeats, is not known any more.
+            if self.loops.is_resumed(group.fingerprint) && group.varies() {
+                continue;
+            }
             explained.insert(group.fingerprint);
             // Somebody who waits for another to write asks the same again, too: no repetition proves waste.
             let confidence = Confidence::Likely;

@@ -152,7 +152,12 @@ impl Knowledge {
             }
             let (table, name) = match facts.outputs.get(index) {
                 Some(Output::Column(named)) if whole => {
-                    (named.table.as_deref().or(only), &*named.name)
+                    let table = named.table.as_deref();
+                    // By a CTE's name a column is no table's that has one.
+                    if table.is_some_and(|table| !is_table(facts, table)) {
+                        continue;
+                    }
+                    (table.or(only), &*named.name)
                 }
                 _ => (only, &*column.name),
             };
@@ -218,7 +223,8 @@ impl Knowledge {
         let outputs = facts.map_or(&[][..], |facts| &facts.outputs);
         if outputs.len() == columns.all.len()
             && let Some(Output::Column(column)) = outputs.get(index)
-            && column.table.is_some()
+            && let (Some(table), Some(facts)) = (&column.table, facts)
+            && is_table(facts, table)
         {
             return Named::of(column);
         }
@@ -367,6 +373,15 @@ impl Knowledge {
         // `created_by_id`, `author_id`, `parent_id`: a role.
         Fit::Formed
     }
+}
+
+/// Whether a statement's columns may be those of a table of this name: a CTE's name is none.
+fn is_table(facts: &Facts, name: &str) -> bool {
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    facts
+        .tables
+        .iter()
+        .any(|table| table == name || last(table) == last(name))
 }
 
 #[cfg(test)]

@@ -505,11 +505,10 @@ impl Loops {
             if group.searched_at() > 0 {
                 return group.tracks.iter().any(goes_on);
             }
-            // Nobody has looked yet where its values come from. A page's first pause is as good as none.
-            return (takes_its_time || self.tallies.pauses == 0)
-                && self
-                    .first_tracks(group, event, knowledge)
-                    .any(|track| goes_on(&track));
+            // Nobody has looked yet where its values come from.
+            return self
+                .first_tracks(group, event, knowledge)
+                .any(|track| goes_on(&track));
         }
         // The first child: a page that rendered before it asked, right behind its parent.
         let child = Group::new(event);
