@@ -358,13 +358,14 @@ def other_roads(address: Address, canaries: Canaries) -> None:
     with socket.create_connection(address.endpoint, timeout=10) as one:
         body = struct.pack("!i", PROTOCOL_3_0) + b"user\0raw\0broken\0" + word("broken startup").encode()
         one.sendall(struct.pack("!i", len(body) + 4) + body)
-        one.shutdown(socket.SHUT_WR)
-        while one.recv(65536):
-            pass
+        with contextlib.suppress(OSError):  # it may be refused before all is said
+            one.shutdown(socket.SHUT_WR)
+            while one.recv(65536):
+                pass
     with socket.create_connection(address.endpoint, timeout=10) as one:
         one.sendall(f"GET /{word('no startup at all')} HTTP/1.1\r\n\r\n".encode())
-        one.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_WR)
             while one.recv(65536):
                 pass
     # Cleartext and MD5, which only an old or odd server asks for.
