@@ -42,9 +42,13 @@ def main() -> None:
     def visit(number: int) -> None:
         chance, browser = random.Random(number), Browser(handler)
         try:
-            # Everything once by somebody: no run depends on chance for what it has seen.
+            # Everything by somebody, at three times: no run depends on chance for what it has seen, nor on what can be
+            # told of the first second, when nothing is known of these connections yet and all start at once.
             mine = [f"/pairs/{pair}/problem/" for pair in range(number, len(PAIRS), given.threads)]
-            for path in [*mine, *islice(visits(chance, len(PAIRS)), given.requests)]:
+            anything = visits(chance, len(PAIRS))
+            some, rest = divmod(given.requests, 2)
+            paths = [*mine, *islice(anything, some), *mine, *islice(anything, some + rest), *mine]
+            for path in paths:
                 browser.get(path)
                 asked[re.sub(r"\d+", "N", path) if path.startswith("/quiet") else path] += 1
                 time.sleep(chance.uniform(*THINK_S))
