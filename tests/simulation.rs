@@ -43,6 +43,11 @@ const FAILED_ONCE: &[(u64, &str)] = &[
     (3480, "the same, where the name was taken"),
     (3504, "the same, and the session ends"),
     (4747, "the same, many requests later"),
+    (3736, "the same, in a run of requests of its own"),
+    (
+        6618,
+        "a portal that was replaced is not to blame for the end of its session",
+    ),
 ];
 
 /// How many seeds are run where nobody asks for more.

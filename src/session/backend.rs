@@ -478,6 +478,8 @@ impl<S: Sink> Backend<'_, S> {
         let group = match self.conversation.pipeline.front() {
             // Unasked: the server ends the session (57P01 and the like), or it answers what it discarded.
             None => return,
+            // The session was ended, which no statement that had completed is to blame for.
+            Some(What::Ready(_)) if severity == Severity::Fatal => return,
             Some(What::Ready(_)) => return self.conversation.ledger.fail_pending(sqlstate),
             Some(What::Statement(_) | What::Function(_)) => Group::Query,
             Some(_) => Group::Sync,

@@ -201,9 +201,11 @@ impl Conversation {
             asked = query;
             progress = so_far.and(&progress);
         }
-        if let Some(so_far) =
-            portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
+        // The portal may be another than the Execute named: a Bind that the server refused has left the older one.
+        if let Some(open) = portal.and_then(|name| running_portal(pipeline, catalog, name))
+            && let Some(so_far) = open.progress.take()
         {
+            asked = open.asked.clone();
             progress = so_far.and(&progress);
         }
         ledger.report(facts, asked, &progress, Some(sqlstate), sink);
