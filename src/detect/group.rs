@@ -79,6 +79,8 @@ pub(super) struct Between {
     pub defined: u64,
     pub queued: u64,
     pub failed: u64,
+    /// The end of one transaction and the begin of another.
+    pub apart: u64,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub(super) struct Group {
     pub first_at: Moment,
     pub last_at: Moment,
     pub span: Span,
+    /// The transaction of its last member.
+    transaction: Option<u32>,
     pub between: Between,
     last_tallies: Tallies,
     /// Rows of all members.
@@ -164,6 +168,7 @@ impl Group {
             first_at: event.requested_at,
             last_at: event.completed_at,
             span: Span::Nothing,
+            transaction: None,
             between: Between::default(),
             last_tallies: Tallies::default(),
             rows: 0,
@@ -200,6 +205,8 @@ impl Group {
             self.between.defined += u64::from(now.definitions > last.definitions);
             self.between.queued += u64::from(now.queue_reads > last.queue_reads);
             self.between.failed += u64::from(now.failures > last.failures);
+            let is_apart = matches!((self.transaction, member.transaction), (Some(one), Some(other)) if one != other);
+            self.between.apart += u64::from(is_apart);
             self.gap_ns += self.pending_gap_ns;
             self.gaps += 1;
         }
@@ -208,6 +215,7 @@ impl Group {
         self.count += 1;
         self.last_at = event.completed_at;
         self.span = self.span.and(member.transaction);
+        self.transaction = member.transaction;
         self.duration_ns += event.phases.duration_ns();
         self.rows += event.rows;
         self.many_rows += u64::from(event.rows > 1);

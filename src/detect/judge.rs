@@ -86,6 +86,7 @@ impl<'a> Court<'a> {
         let one_transaction = matches!(group.span, super::group::Span::One(Some(_)));
         group.failed == 0
             && (self.scene.evidence.is_hard() || one_transaction || !group.is_paced())
+            && !rules::is_tasks(group, self.scene.evidence)
             && !rules::is_broken(group)
     }
 

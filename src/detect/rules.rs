@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use crate::sql::facts::{Facts, Operand};
+use crate::unit::Evidence;
 
 /// PostgreSQL's own tables: what drivers, migrations and tools read.
 pub(super) fn is_user_table(table: &str) -> bool {
@@ -45,6 +46,12 @@ pub(super) fn reads_in_parts(facts: &Facts) -> bool {
 /// one request after the other), or what breaks it.
 pub(super) fn is_interrupted(group: &Group) -> bool {
     group.is_paced() || is_broken(group)
+}
+
+/// Whether its members are tasks: each waits, and then has a transaction of its own. They may follow a list of what is
+/// due, row by row, and be no loop over it; only a trace tells that one request did them all.
+pub(super) fn is_tasks(group: &Group, evidence: Evidence) -> bool {
+    evidence != Evidence::Trace && group.is_paced() && group.mostly(group.between.apart)
 }
 
 /// Whether something breaks it: a definition each time (a migration), a failure each time (a retry).

@@ -20,6 +20,7 @@ pub(super) fn is(group: &Group, scene: &Scene, settings: &Settings) -> bool {
         && group.several * 5 <= group.count
         && facts.main_table.as_deref().is_some_and(rules::is_user_table)
         && (scene.evidence.is_hard() || !group.is_paced())
+        && !rules::is_tasks(group, scene.evidence)
         && !rules::is_broken(group)
         // One job a round, taken with SKIP LOCKED: a queue's worker.
         && !group.mostly(group.between.queued)

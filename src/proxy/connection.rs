@@ -333,10 +333,15 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
         || (session.relay.client_is_open() && session.rest() == Rest::Over);
     let now = session.clock().now();
     session.watch.closed(now);
-    if let SessionEnd::Relay(End::Lost {
-        side: Side::Upstream,
-        ..
-    }) = end
+    if let SessionEnd::Relay(
+        End::Lost {
+            side: Side::Upstream,
+            ..
+        }
+        | End::Finished {
+            first: Side::Upstream,
+        },
+    ) = end
     {
         let shared = &session.meter.worker.shared;
         shared.routes[session.facts.route].suspect.notify_one();
@@ -353,7 +358,7 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     let login_limit = facts.login_limit;
     drop(facts);
     let (sqlstate, text) = match end {
-        SessionEnd::Relay(End::Finished) | SessionEnd::Closed => return,
+        SessionEnd::Relay(End::Finished { .. }) | SessionEnd::Closed => return,
         SessionEnd::Relay(End::Lost {
             side: Side::Client,
             error,

@@ -63,7 +63,10 @@ pub enum Side {
 #[derive(Debug)]
 pub enum End {
     /// Both peers sent FIN and both FINs were passed on.
-    Finished,
+    Finished {
+        /// Who sent it first.
+        first: Side,
+    },
     /// A socket failed: reset, timed out, or closed while it was written to.
     Lost {
         /// Whose socket.
@@ -83,6 +86,8 @@ pub struct Relay<C, U> {
     to_upstream: Flow,
     to_client: Flow,
     last_read_at: Moment,
+    /// Who sent FIN first, when one was read.
+    first_fin: Option<Side>,
 }
 
 /// One direction.
@@ -139,6 +144,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
             to_upstream: Flow::default(),
             to_client: Flow::default(),
             last_read_at: Moment::default(),
+            first_fin: None,
         }
     }
 
@@ -156,6 +162,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
                 meter,
                 scratch,
                 last_read_at: &mut self.last_read_at,
+                first_fin: &mut self.first_fin,
             };
             let up = turn.pump(
                 Direction::ClientToUpstream,
@@ -180,7 +187,10 @@ impl<C: Leg, U: Leg> Relay<C, U> {
             return lost(Side::Upstream, error);
         }
         match (&mut self.to_upstream.phase, &mut self.to_client.phase) {
-            (Phase::Finished, Phase::Finished) => return Poll::Ready(End::Finished),
+            (Phase::Finished, Phase::Finished) => {
+                let first = self.first_fin.unwrap_or(Side::Client);
+                return Poll::Ready(End::Finished { first });
+            }
             (Phase::Broken(error), _) if down_rests => {
                 return lost(Side::Upstream, std::mem::replace(error, ended()));
             }
@@ -229,6 +239,7 @@ struct Turn<'a, 'b, T, M> {
     meter: &'a M,
     scratch: &'a mut [u8],
     last_read_at: &'a mut Moment,
+    first_fin: &'a mut Option<Side>,
 }
 
 impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
@@ -265,6 +276,10 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
             let read_at = self.meter.now();
             *self.last_read_at = read_at;
             if count == 0 {
+                self.first_fin.get_or_insert(match direction {
+                    Direction::ClientToUpstream => Side::Client,
+                    Direction::UpstreamToClient => Side::Upstream,
+                });
                 self.tap.finished(direction, read_at);
                 flow.phase = Phase::Finishing;
             } else if !self.forward(direction, count, read_at, sink, flow) {

@@ -112,8 +112,9 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             tag::COPY_IN_RESPONSE
             | tag::COPY_OUT_RESPONSE
             | tag::COPY_BOTH_RESPONSE
-            | tag::COPY_DONE
-            | tag::FUNCTION_CALL_RESPONSE => Want::Nothing,
+            | tag::COPY_DONE => Want::Nothing,
+            // Its end answers the call.
+            tag::FUNCTION_CALL_RESPONSE => Want::Stream,
             unknown => {
                 self.sink
                     .unknown_message(Direction::UpstreamToClient, unknown);
@@ -152,7 +153,12 @@ impl<S: Sink> Receiver for Backend<'_, S> {
     }
 
     #[inline]
-    fn piece(&mut self, _: Header, piece: &[u8], rest: Rest) {
+    fn piece(&mut self, header: Header, piece: &[u8], rest: Rest) {
+        if header.tag == tag::FUNCTION_CALL_RESPONSE {
+            return if rest == Rest::Last {
+                self.function_call_response();
+            };
+        }
         if let Some(key) = self.conversation.settings.values {
             self.conversation.results.piece(key, piece, rest);
         }
@@ -238,7 +244,6 @@ impl<S: Sink> Backend<'_, S> {
             }
             tag::PORTAL_SUSPENDED => self.portal_suspended(),
             tag::EMPTY_QUERY_RESPONSE => self.command_complete(CommandTag(b"")),
-            tag::FUNCTION_CALL_RESPONSE => self.function_call_response(),
             tag::COPY_IN_RESPONSE => {
                 self.conversation.ledger.copies();
                 self.conversation.pipeline.copy_in_begins();

@@ -588,7 +588,7 @@ impl World {
     /// Whoever is named as lost has failed.
     fn check_name(&self, end: &End) -> Result<(), String> {
         let side = match end {
-            End::Finished => return Ok(()),
+            End::Finished { .. } => return Ok(()),
             End::Lost {
                 side: Peer::Client, ..
             } => Side::Client,
@@ -612,7 +612,7 @@ impl World {
         }) = self.proxy.take()
         {
             match &end {
-                End::Finished => {}
+                End::Finished { .. } => {}
                 End::Lost {
                     side: Peer::Client, ..
                 } => upstream.reset(),
@@ -639,7 +639,7 @@ impl World {
         if !self.client_is_gone || !self.server_is_gone {
             return Err(format!("a peer waits for ever: {state}"));
         }
-        let is_finished = matches!(end, End::Finished);
+        let is_finished = matches!(end, End::Finished { .. });
         if !network.was_reset {
             if !is_finished {
                 return Err(format!("nobody was reset, and yet: {end:?}"));

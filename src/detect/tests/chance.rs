@@ -118,6 +118,28 @@ fn a_slow_loop_of_a_connection_of_its_own() {
 }
 
 #[test]
+fn tasks_from_a_list_are_no_slow_loop() {
+    let mut story = Story::new();
+    for _ in 0..8 {
+        story.run(COMMENTS, &ints(&[1]), &[]);
+        story.close();
+    }
+    let due = r#"SELECT "shop_line"."id", "shop_line"."product_id" FROM "shop_line" LIMIT $1"#;
+    let product =
+        r#"SELECT "shop_product"."id" FROM "shop_product" WHERE "shop_product"."id" = $1 LIMIT $2"#;
+    let rows: Vec<_> = (1..9).map(|id| ints(&[id, id * 3])).collect();
+    story.run(due, &ints(&[10]), &rows);
+    for id in 1..9 {
+        story.pause(70);
+        story.run("BEGIN", &[], &[]);
+        story.run(product, &ints(&[id * 3, 21]), &column(&[id * 3]));
+        story.run("COMMIT", &[], &[]);
+    }
+    story.close();
+    assert_eq!(story.found().len(), 0);
+}
+
+#[test]
 fn a_slow_loop_may_be_requests_where_nothing_is_known_of_the_connections() {
     let mut story = Story::new();
     slow_loop(&mut story, 70);
