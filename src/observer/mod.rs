@@ -9,6 +9,17 @@
 //! *Architecture invariant:* nothing here can stop traffic. Whatever goes wrong ends the observation of one session
 //! and is counted with its reason.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
 mod guard;
 mod sink;
 #[cfg(test)]

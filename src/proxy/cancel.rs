@@ -109,11 +109,11 @@ pub(super) async fn serve(
     let limit = tunables.timeouts.login;
     let road = shared.cancel_keys.find(route, key);
     let exchange = async {
-        let gauge = UpstreamGauge::raise(Arc::clone(&shared.routes[route].figures));
+        let gauge = UpstreamGauge::raise(Arc::clone(&shared.route(route).figures));
         let connected = match &road {
             Some(road) => connect_to(road, &tunables).await,
             None => {
-                let target = shared.routes[route].target.load_full();
+                let target = shared.route(route).target.load_full();
                 upstream::connect(&target, &tunables, tunables.timeouts.connect)
                     .await
                     .map(|(socket, _)| socket)
@@ -137,7 +137,7 @@ pub(super) async fn serve(
 /// Sends the CancelRequest of a session that we want to end ourselves, and waits until the server has dealt with it.
 pub(super) async fn send(key: &KnownKey, limit: Duration) {
     let tunables = key.shared.tunables.load_full();
-    let _gauge = UpstreamGauge::raise(Arc::clone(&key.shared.routes[key.route].figures));
+    let _gauge = UpstreamGauge::raise(Arc::clone(&key.shared.route(key.route).figures));
     let exchange = async {
         let Some(mut upstream) = connect_to(&key.road, &tunables).await else {
             return;
@@ -178,7 +178,7 @@ async fn pass_on(client: &mut Socket, upstream: &mut Socket, packet: &[u8]) -> s
     loop {
         match upstream.read(&mut answer).await? {
             0 => return Ok(()),
-            count => write_flushed(client, &answer[..count]).await?,
+            count => write_flushed(client, answer.get(..count).unwrap_or_default()).await?,
         }
     }
 }

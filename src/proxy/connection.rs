@@ -71,7 +71,7 @@ pub(super) async fn serve<T: Taps + 'static>(accepted: Accepted, worker: Rc<Work
 /// From the first byte to two connected sockets; `None` when it did not come to a session.
 async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Session<T>> {
     let shared = Arc::clone(&worker.shared);
-    let route = Arc::clone(&shared.routes[accepted.route]);
+    let route = Arc::clone(shared.route(accepted.route));
     let tunables = shared.tunables.load_full();
     let target = route.target.load_full();
     let login_deadline = Instant::now() + tunables.timeouts.login;
@@ -344,7 +344,7 @@ async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
     ) = end
     {
         let shared = &session.meter.worker.shared;
-        shared.routes[session.facts.route].suspect.notify_one();
+        shared.route(session.facts.route).suspect.notify_one();
     }
     let Session {
         relay,

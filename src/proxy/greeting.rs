@@ -163,25 +163,28 @@ enum Packet {
 }
 
 async fn read_packet(client: &mut Socket, tls: &TlsMode) -> Result<Packet, GreetingError> {
-    let mut packet = vec![0; 4];
-    client.read_exact(&mut packet).await?;
-    let length = match packet_length([packet[0], packet[1], packet[2], packet[3]]) {
+    let mut header = [0; 4];
+    client.read_exact(&mut header).await?;
+    let mut packet = header.to_vec();
+    let length = match packet_length(header) {
         Ok(length) => length,
         Err(_) if *tls == TlsMode::PassThrough => return Ok(Packet::Opaque(packet)),
         Err(error) => return Err(error.into()),
     };
-    packet.resize(length, 0);
-    let mut read_bytes = 4;
     if *tls == TlsMode::PassThrough {
         // What follows a request for encryption, even inside its announced length, is not for us to wait for.
-        read_bytes = 8;
-        client.read_exact(&mut packet[4..8]).await?;
-        if is_request_for_encryption(&packet[..8]) {
-            packet.truncate(8);
+        let mut code = [0; 4];
+        client.read_exact(&mut code).await?;
+        packet.extend_from_slice(&code);
+        if is_request_for_encryption(&packet) {
             return Ok(Packet::Opaque(packet));
         }
     }
-    client.read_exact(&mut packet[read_bytes..]).await?;
+    let read_bytes = packet.len();
+    packet.resize(length, 0);
+    if let Some(rest) = packet.get_mut(read_bytes..) {
+        client.read_exact(rest).await?;
+    }
     Ok(Packet::Whole(packet))
 }
 

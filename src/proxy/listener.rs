@@ -115,7 +115,7 @@ struct Acceptor {
 impl Acceptor {
     /// Accepts until the proxy drains; the port is free when this returns.
     async fn run(self, handed: ListeningSocket, mut stage: watch::Receiver<Stage>) {
-        let figures = &self.shared.routes[self.route].figures;
+        let figures = &self.shared.route(self.route).figures;
         let listener = handed.socket.try_clone();
         drop(handed.socket);
         match listener.and_then(tokio::net::TcpListener::from_std) {
@@ -138,7 +138,7 @@ impl Acceptor {
     }
 
     async fn accept_all(&self, listener: &tokio::net::TcpListener) {
-        let figures = &self.shared.routes[self.route].figures;
+        let figures = &self.shared.route(self.route).figures;
         let mut is_failing = false;
         loop {
             let connections_max = self.shared.tunables.load().connections_max;

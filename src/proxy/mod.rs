@@ -4,6 +4,17 @@
 //! task polls both of its directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
 //! observation does, the bytes go on. Start reading in [`connection`].
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
 mod cancel;
 mod connection;
 mod drain;
@@ -507,6 +518,17 @@ struct Shared {
     client_sockets: AtomicUsize,
     /// Whether another process accepts from the same sockets.
     has_successor: AtomicBool,
+}
+
+impl Shared {
+    /// The listener with this number.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "numbers are given to listeners at the start, and no listener goes before its proxy"
+    )]
+    fn route(&self, number: usize) -> &Arc<Route> {
+        &self.routes[number]
+    }
 }
 
 /// One listener as its connections see it.

@@ -26,7 +26,7 @@ pub(super) async fn run(
     interval: Duration,
     mut stage: watch::Receiver<Stage>,
 ) {
-    let figures = &shared.routes[route].figures;
+    let figures = &shared.route(route).figures;
     let mut suspected_at: Option<Instant> = None;
     loop {
         suspected_at = suspected_at.filter(|at| at.elapsed() < SUSPECT_FOR);
@@ -54,14 +54,14 @@ pub(super) async fn run(
         tokio::select! {
             _ = stage.wait_for(|stage| *stage > Stage::Running) => return,
             () = tokio::time::sleep(pause) => {}
-            () = shared.routes[route].suspect.notified() => suspected_at = Some(Instant::now()),
+            () = shared.route(route).suspect.notified() => suspected_at = Some(Instant::now()),
         }
     }
 }
 
 async fn try_to_connect(route: usize, shared: &Arc<Shared>) {
-    let figures = &shared.routes[route].figures;
-    let target = shared.routes[route].target.load_full();
+    let figures = &shared.route(route).figures;
+    let target = shared.route(route).target.load_full();
     let tunables = shared.tunables.load_full();
     let _gauge = UpstreamGauge::raise(Arc::clone(figures));
     let result = upstream::connect(&target, &tunables, tunables.timeouts.connect).await;

@@ -298,18 +298,19 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
         sink: &mut impl Leg,
         flow: &mut Flow,
     ) -> bool {
-        let written = write(self.cx, sink, &self.scratch[..count], flow);
+        let bytes = self.scratch.get(..count).unwrap_or_default();
+        let written = write(self.cx, sink, bytes, flow);
+        let (taken, left) = bytes.split_at_checked(written).unwrap_or((bytes, &[]));
         let is_all = written == count && flush(self.cx, sink, flow);
         self.meter.wrote(direction, written);
         if is_all {
             self.meter.forwarded(direction, read_at, None);
         }
         if written > 0 {
-            self.tap
-                .relayed(direction, &self.scratch[..written], read_at);
+            self.tap.relayed(direction, taken, read_at);
         }
         if !is_all && matches!(flow.phase, Phase::Open) {
-            flow.spill = self.scratch[written..count].to_vec();
+            flow.spill = left.to_vec();
             flow.spill_start = 0;
             flow.spilled_at = read_at;
             self.tap.refused(direction, read_at);
@@ -327,7 +328,8 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
             let at = self.meter.now();
             if written > 0 {
                 self.meter.wrote(direction, written);
-                self.tap.relayed(direction, &waiting[..written], at);
+                let taken = waiting.get(..written).unwrap_or(waiting);
+                self.tap.relayed(direction, taken, at);
             }
             if is_all {
                 self.meter.forwarded(direction, flow.spilled_at, Some(at));
@@ -360,8 +362,8 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
 /// Writes until all is written or the sink refuses, and returns how much it took. A failure breaks the direction.
 fn write(cx: &mut Context<'_>, sink: &mut impl Leg, bytes: &[u8], flow: &mut Flow) -> usize {
     let mut written = 0;
-    while written < bytes.len() {
-        match Pin::new(&mut *sink).poll_write(cx, &bytes[written..]) {
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match Pin::new(&mut *sink).poll_write(cx, rest) {
             Poll::Ready(Ok(0)) => {
                 flow.phase = Phase::Broken(io::ErrorKind::WriteZero.into());
                 break;

@@ -45,7 +45,11 @@ const LATENCY_SAMPLE: u64 = 8;
 impl<T> Worker<T> {
     /// Whether this read of `direction` is one that is timed, and how many reads it stands for.
     pub(super) fn sample(&self, direction: Direction) -> Option<u64> {
-        let reads = &self.reads[direction as usize];
+        let [up, down] = &self.reads;
+        let reads = match direction {
+            Direction::ClientToUpstream => up,
+            Direction::UpstreamToClient => down,
+        };
         let count = reads.get();
         reads.set(count.wrapping_add(1));
         count
@@ -147,7 +151,7 @@ impl Door {
         shared: &Arc<Shared>,
         route: usize,
     ) {
-        let figures = &shared.routes[route].figures;
+        let figures = &shared.route(route).figures;
         shared.client_sockets.fetch_add(1, Relaxed);
         figures.client_connections.fetch_add(1, Relaxed);
         figures.connections_total.fetch_add(1, Relaxed);

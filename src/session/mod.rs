@@ -16,6 +16,17 @@
 //!
 //! [`Awaited`]: pipeline::Awaited
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
 mod asked;
 mod backend;
 mod catalog;

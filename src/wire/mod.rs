@@ -4,6 +4,17 @@
 //! Hot messages are decoded by our own code; cold ones by `pgwire`, one whole frame at a time and guarded.
 //! Start reading in [`frame`].
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
 pub mod fields;
 pub mod frame;
 pub mod message;

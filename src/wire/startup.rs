@@ -151,7 +151,8 @@ impl StartupMessage {
 
 fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(0, bytes)?;
-    Some((&bytes[..end], &bytes[end + 1..]))
+    let (before, rest) = bytes.split_at_checked(end)?;
+    Some((before, rest.split_first()?.1))
 }
 
 fn name_of(value: &[u8]) -> String {
@@ -246,7 +247,7 @@ impl LoginReplies {
             if self.skip_bytes > 0 {
                 let skipped = self.skip_bytes.min(bytes.len());
                 self.skip_bytes -= skipped;
-                *bytes = &bytes[skipped..];
+                *bytes = bytes.split_at(skipped).1;
                 continue;
             }
             let Some((tag, body_bytes)) = self.header() else {
@@ -268,7 +269,7 @@ impl LoginReplies {
             if self.begun.len() < HEADER_BYTES + kept_bytes {
                 return None;
             }
-            let body = &self.begun[HEADER_BYTES..];
+            let body = self.begun.get(HEADER_BYTES..).unwrap_or_default();
             let reply = match tag {
                 b'R' if body == [0, 0, 0, 0] => Some(LoginReply::AuthenticationOk),
                 b'K' => CancelKey::parse(body).map(LoginReply::BackendKeyData),
@@ -305,8 +306,9 @@ impl LoginReplies {
     /// Moves bytes to `begun` until it has `wanted`, or none are left.
     fn take(&mut self, wanted: usize, bytes: &mut &[u8]) {
         let taken = wanted.saturating_sub(self.begun.len()).min(bytes.len());
-        self.begun.extend_from_slice(&bytes[..taken]);
-        *bytes = &bytes[taken..];
+        let (now, later) = bytes.split_at(taken);
+        self.begun.extend_from_slice(now);
+        *bytes = later;
     }
 }
 

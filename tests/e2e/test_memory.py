@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 
+import pytest
+
+from support.certificates import Certificates
 from support.greeter import Greeter, raise_descriptor_limit
 from support.peak import Peak
 from support.proxy import Pgprism
@@ -18,9 +22,11 @@ NEVER_READS_MAX = 64 * 1024
 # The header of an allocation, and what an allocator that gives out whole pages adds.
 ROUNDING = 4 * 1024
 IDLE_MAX = 4 * 1024
+IDLE_TLS_MAX = 16 * 1024
 # Messages that PostgreSQL lets be as long; of others it accepts 10,000 bytes.
 LARGE_TAGS = b"QPBFd"
 SESSIONS = 5000
+TLS_SESSIONS = 1000
 GIGABYTE = "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"
 
 
@@ -128,20 +134,20 @@ def test_a_gigabyte_announced_by_a_server_and_dribbled(start_pgprism):
     assert peak.growth < GROWTH_MAX
 
 
-def idle_bytes(rival: Rival, count: int) -> float:
+def idle_bytes(proxy: Rival | Pgprism, count: int, tls: ssl.SSLContext | None = None) -> float:
     """Private memory of one idle session that has asked something, over `count` of them."""
     clients: list[RawClient] = []
 
     def connect(more: int) -> None:
         for _ in range(more):
-            clients.append(RawClient(rival.endpoint))
+            clients.append(RawClient(proxy.endpoint, tls=tls))
             clients[-1].ask("SELECT 1")
 
     try:
         connect(50)  # what is allocated once for all
-        before = rival.process.anonymous_bytes()
+        before = proxy.process.anonymous_bytes()
         connect(count)
-        return (rival.process.anonymous_bytes() - before) / count
+        return (proxy.process.anonymous_bytes() - before) / count
     finally:
         for client in clients:
             client.socket.close()
@@ -160,3 +166,18 @@ def test_five_thousand_idle_sessions():
                     f"{name} {rival.version}: {found[name] / 1024:.2f} KiB for each of {SESSIONS} idle sessions"
                 )
     assert found["pgprism"] <= IDLE_MAX, found
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_thousand_idle_tls_sessions(start_pgprism, version):
+    """The keys of both directions, and what the handshake leaves; no buffers."""
+    raise_descriptor_limit()
+    certificates = Certificates()
+    context = ssl.create_default_context(cafile=certificates.authority.certificate)
+    context.minimum_version = context.maximum_version = version
+    with Greeter() as greeter:
+        proxy = start_pgprism(greeter.endpoint, listener=certificates.proxy.listener())
+        each = idle_bytes(proxy, TLS_SESSIONS, context)
+        proxy.wait_no_sessions(deadline_s=30)
+    print(f"{version.name}: {each / 1024:.2f} KiB for each of {TLS_SESSIONS} idle sessions")
+    assert each <= IDLE_TLS_MAX

@@ -281,7 +281,8 @@ proptest! {
     #[test]
     fn any_script_gives_the_same_bytes(client in script(), upstream in script()) {
         let mut setup = setup(&client, &upstream);
-        prop_assert!(matches!(setup.run(), End::Finished { .. }));
+        let is_finished = matches!(setup.run(), End::Finished { .. });
+        prop_assert!(is_finished);
         prop_assert!(*setup.written[1].borrow() == client.bytes);
         prop_assert!(*setup.written[0].borrow() == upstream.bytes);
         prop_assert!(setup.tap.shown == [client.bytes, upstream.bytes]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -101,6 +102,7 @@ class RawClient:
         version: int = PROTOCOL_3_0,
         receive_buffer_bytes: int | None = None,
         log_in: bool = True,
+        tls: ssl.SSLContext | None = None,
         deadline_s: float = 30.0,
         **parameters: str,
     ) -> None:
@@ -111,6 +113,11 @@ class RawClient:
         self.socket.settimeout(deadline_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.connect(endpoint)
+        if tls is not None:
+            self.socket.sendall(SSL_REQUEST)
+            if self.socket.recv(1) != b"S":
+                raise AssertionError("no TLS here")
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._buffer = bytearray()
         self.key = b""
         self.pid = 0
