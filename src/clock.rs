@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::event::Moment;
 
@@ -37,9 +37,10 @@ impl Clock {
     }
 }
 
-/// Read several times a query: one call of the vDSO and one product, without `Instant`'s wider arithmetic.
+/// Read several times a query: one call of the vDSO and one product, without `Instant`'s wider arithmetic. The system
+/// has had this clock for longer than we run on it: the call does not fail.
 #[inline]
 fn monotonic_ns() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec() * 1_000_000_000 + now.tv_nsec())
 }

@@ -25,6 +25,7 @@ pub(super) enum Class {
 static CLASSES: [Class; 256] = classes();
 static WORD_LOWER: [u8; 256] = word_lower_table();
 static SIMPLE: [bool; 256] = simple_table();
+static MAY_BE_LITERAL: [bool; 256] = may_be_literal_table();
 
 const fn classes() -> [Class; 256] {
     let mut table = [Class::Other; 256];
@@ -79,6 +80,19 @@ const fn simple_table() -> [bool; 256] {
     table
 }
 
+const fn may_be_literal_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'\'' | b'"' | b'$' | b'-' | b'/' | b';' | b'\\' | 0
+        );
+        byte += 1;
+    }
+    table
+}
+
 /// What `byte` begins.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is always below 256")]
@@ -98,6 +112,13 @@ pub(super) fn word_lower(byte: u8) -> u8 {
 #[allow(clippy::indexing_slicing, reason = "a byte is always below 256")]
 pub(super) fn is_simple(byte: u8) -> bool {
     SIMPLE[usize::from(byte)]
+}
+
+/// Whether a literal may begin with `byte`, or something that may have what looks like one inside: a name, a comment.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "a byte is always below 256")]
+pub(super) fn may_be_literal(byte: u8) -> bool {
+    MAY_BE_LITERAL[usize::from(byte)]
 }
 
 /// Bytes that are looked at in one go: as one wide integer.

@@ -5,7 +5,8 @@
 //!
 //! The text alone does not say how the session has set `standard_conforming_strings`: a [`Dialect`] does. A text that
 //! cannot be read (a string that does not end) may have names and values the wrong way round: it is marked, so that
-//! nobody is shown any of it. Reading order: `lex` (tokens), `fold` (the rules), `canon` (the hash), `scan` (the way in).
+//! nobody is shown any of it. Reading order: `lex` (tokens), `fold` (the rules), `canon` (the hash), `scan` (the way in;
+//! `outline` and `familiar` spare it what it has read before).
 
 mod bytes;
 mod words;
@@ -14,6 +15,8 @@ mod text;
 mod head;
 mod fold;
 mod lex;
+mod outline;
+mod familiar;
 pub mod scan;
 pub mod tags;
 pub mod facts;

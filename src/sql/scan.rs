@@ -7,8 +7,10 @@
     clippy::unreachable
 )]
 
+use super::familiar::{Familiars, Unfamiliar};
 use super::fold::Folder;
 use super::lex::Lexer;
+use super::outline::Outline;
 use super::value::{Slot, ValueKey};
 use super::values::Values;
 use super::{Dialect, Fingerprint, NameHash, Verb};
@@ -31,6 +33,10 @@ use super::{Dialect, Fingerprint, NameHash, Verb};
 /// ```
 pub struct Scanner {
     lexer: Lexer<Values>,
+    outline: Outline,
+    familiars: Familiars,
+    /// Of a longer text only a part counts.
+    bytes_max: usize,
 }
 
 /// A statement that was read, borrowed from the scanner.
@@ -119,6 +125,9 @@ impl Scanner {
     pub fn new(fingerprint_bytes_max: usize) -> Scanner {
         Scanner {
             lexer: Lexer::new(Folder::new(Values::default(), fingerprint_bytes_max)),
+            outline: Outline::default(),
+            familiars: Familiars::default(),
+            bytes_max: fingerprint_bytes_max,
         }
     }
 
@@ -134,12 +143,49 @@ impl Scanner {
 
     /// Bytes of memory it holds, itself included.
     pub fn held_bytes(&self) -> usize {
-        size_of::<Scanner>() + self.lexer.held_bytes()
+        size_of::<Scanner>()
+            + self.lexer.held_bytes()
+            + self.outline.held_bytes()
+            + self.familiars.held_bytes()
     }
 
     /// A text that is whole in one piece: the same as [`Scanner::begin`], [`Scanner::feed`] and [`Scanner::end`].
     pub fn scan(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
-        self.lexer.whole(text, found);
+        let is_plain = self.lexer.dialect == Dialect::default();
+        if !is_plain || text.len() > self.bytes_max || !self.outline.read(text) {
+            return self.lexer.whole(text, found);
+        }
+        let key = self.lexer.text_mut().key();
+        match self.familiars.recognise(text, &self.outline, key) {
+            Ok(scanned) => found(&scanned),
+            Err(Unfamiliar::Read) => self.lexer.whole(text, found),
+            Err(Unfamiliar::Learn) => self.learn(text, found),
+        }
+    }
+
+    /// Reads a text and remembers what it is.
+    #[cold]
+    fn learn(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
+        self.lexer.text_mut().begin_trace();
+        let mut statements = Vec::new();
+        self.lexer.whole(text, &mut |scanned| {
+            statements.push(scanned.to_owned());
+            found(scanned);
+        });
+        let trace = self.lexer.text_mut().end_trace();
+        if let [only] = statements.as_slice() {
+            self.familiars
+                .learn(text, &self.outline, only, trace.as_deref());
+        }
+    }
+
+    /// Whether the text would be known without reading it.
+    #[cfg(test)]
+    pub(super) fn knows(&mut self, text: &[u8]) -> bool {
+        let key = self.lexer.text_mut().key();
+        self.lexer.dialect == Dialect::default()
+            && self.outline.read(text)
+            && self.familiars.recognise(text, &self.outline, key).is_ok()
     }
 
     /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.

@@ -79,6 +79,8 @@ pub(super) trait Text {
     fn token(&mut self, raw: &[u8], gap: bool);
     /// A constant.
     fn constant(&mut self, gap: bool, literal: Literal<'_>);
+    /// The literal that is told next begins here in the text.
+    fn literal_at(&mut self, _at: u64) {}
     /// The content of a string follows; `counts`: it was the last constant, else no constant at all.
     fn begin_string(&mut self, _quotes: Quotes, _counts: bool) {}
     /// The string that ended last goes on.

@@ -30,6 +30,42 @@ pub(super) struct Values {
     all: u64,
     string: String,
     reader: ContentReader,
+    trace: Option<Box<Trace>>,
+}
+
+/// What was done to know a statement's values: what has to be done with the literals of another text that is the same
+/// otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// The steps that change the hash of all literals, each with the place in the text of the literal that it reads.
+    ops: Vec<(Op, u64)>,
+    /// For each constant the step that has its value; `None` where that is the same for each such text.
+    origins: Vec<Option<usize>>,
+    /// Where the literal is that is being read.
+    at: u64,
+    /// Both, of a statement that ended.
+    ended: Option<Box<Trace>>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    /// These bits, whatever the text.
+    Mix(u64),
+    /// A number with these signs before it.
+    Number(Sign),
+    /// A string.
+    String,
+}
+
+impl Trace {
+    pub(super) fn ops(&self) -> &[(Op, u64)] {
+        &self.ops
+    }
+
+    pub(super) fn origins(&self) -> &[Option<usize>] {
+        &self.origins
+    }
 }
 
 /// The string that is being read, or was read last.
@@ -54,57 +90,91 @@ impl Values {
         }
     }
 
+    pub(super) fn key(&self) -> Option<ValueKey> {
+        self.key
+    }
+
+    /// Traces what is done from here on.
+    pub(super) fn begin_trace(&mut self) {
+        self.trace = self.key.map(|_| Box::default());
+    }
+
+    /// What was traced of the statement that ended last; there is none without a key.
+    pub(super) fn end_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()?.ended
+    }
+
     #[inline]
-    fn push(&mut self, slot: Slot) {
+    fn push(&mut self, slot: Slot, origin: Option<usize>) {
         if self.len < CONSTANTS_MAX {
             self.slots.push(slot);
+            if let Some(trace) = &mut self.trace {
+                trace.origins.push(origin);
+            }
         }
         self.len += 1;
     }
 
-    /// The constant at `index` turned out to be this.
-    fn set(&mut self, index: usize, content: &Content) {
-        if let Some(slot) = self.slots.get_mut(index) {
-            *slot = content.slot();
+    /// Adds to the hash of all literals; the number of this step, if it is traced.
+    #[inline]
+    fn mix(&mut self, bits: u64, op: Op) -> Option<usize> {
+        self.all = mix(self.all, bits);
+        let trace = self.trace.as_mut()?;
+        trace.ops.push((op, trace.at));
+        Some(trace.ops.len() - 1)
+    }
+
+    /// The constants from `from` on no longer have their own values.
+    fn forget_origins(&mut self, from: usize) {
+        if let Some(trace) = &mut self.trace {
+            trace
+                .origins
+                .iter_mut()
+                .skip(from)
+                .for_each(|it| *it = None);
         }
     }
 
-    fn literal(&mut self, key: ValueKey, literal: Literal<'_>) -> Source {
+    /// The constant at `index` turned out to be this.
+    fn set(&mut self, index: usize, content: &Content, op: Option<usize>) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = content.slot();
+        }
+        if let Some(trace) = &mut self.trace
+            && let Some(origin) = trace.origins.get_mut(index)
+        {
+            *origin = op;
+        }
+    }
+
+    /// What a constant's value is, and the step that read it.
+    fn literal(&mut self, key: ValueKey, literal: Literal<'_>) -> (Source, Option<usize>) {
         match literal {
-            Literal::Number { raw, sign } => self.number(key, raw, sign),
+            Literal::Number { raw, sign } => {
+                let (source, bits) = number(key, raw, sign);
+                return (source, self.mix(bits, Op::Number(sign)));
+            }
             Literal::Parameter { raw, sign } => match (sign, parameter(raw)) {
-                (Sign::Plus, Some(number)) => Source::Parameter(number),
-                (Sign::Minus, _) => {
-                    self.all = mix(self.all, u64::from(b'-'));
-                    Source::Nothing
-                }
-                (Sign::Plus, None) => Source::Nothing,
+                (Sign::Plus, Some(number)) => return (Source::Parameter(number), None),
+                (Sign::Minus, _) => self.mix_byte(b'-'),
+                (Sign::Plus, None) => {}
             },
             Literal::String { sign } => {
                 self.string.index = self.len;
                 self.string.plain = sign == Sign::Plus;
                 if sign == Sign::Minus {
-                    self.all = mix(self.all, u64::from(b'-'));
+                    self.mix_byte(b'-');
                 }
-                Source::Nothing
             }
-            Literal::Keyword(first) => {
-                self.all = mix(self.all, u64::from(first));
-                Source::Nothing
-            }
-            Literal::Name | Literal::Folded => Source::Nothing,
+            Literal::Keyword(first) => self.mix_byte(first),
+            Literal::Name | Literal::Folded => {}
         }
+        (Source::Nothing, None)
     }
 
-    fn number(&mut self, key: ValueKey, raw: &[u8], sign: Sign) -> Source {
-        let Some(value) = integer(raw, sign) else {
-            let bits = key.content(raw).bits;
-            self.all = mix(self.all, bits ^ u64::from(sign == Sign::Minus));
-            return Source::Nothing;
-        };
-        let value = key.int(value);
-        self.all = mix(self.all, value.bits());
-        Source::Value(value)
+    fn mix_byte(&mut self, byte: u8) {
+        let bits = u64::from(byte);
+        self.mix(bits, Op::Mix(bits));
     }
 
     #[cold]
@@ -121,6 +191,10 @@ impl Text for Values {
         self.len = 0;
         self.all = 0;
         self.string = String::default();
+        if let Some(trace) = &mut self.trace {
+            trace.ops.clear();
+            trace.origins.clear();
+        }
     }
 
     fn begin_inner(&mut self) {
@@ -136,6 +210,9 @@ impl Text for Values {
     fn truncate(&mut self, position: usize) {
         self.len = self.len.min(position);
         self.slots.truncate(position);
+        if let Some(trace) = &mut self.trace {
+            trace.origins.truncate(position);
+        }
     }
 
     fn repeat(&mut self, from: usize, to: usize) {
@@ -145,18 +222,24 @@ impl Text for Values {
             for slot in self.slots.iter_mut().skip(from) {
                 *slot = Slot::SEVERAL;
             }
+            self.forget_origins(from);
         }
     }
 
     fn collapse(&mut self, position: usize, _gap: bool) {
-        let slot = match self.len.saturating_sub(position) {
-            0 => Slot::NOTHING,
-            1 => self.slots.get(position).copied().unwrap_or(Slot::NOTHING),
-            _ => Slot::SEVERAL,
+        let (slot, origin) = match self.len.saturating_sub(position) {
+            0 => (Slot::NOTHING, None),
+            1 => (
+                self.slots.get(position).copied().unwrap_or(Slot::NOTHING),
+                self.trace
+                    .as_ref()
+                    .and_then(|trace| *trace.origins.get(position)?),
+            ),
+            _ => (Slot::SEVERAL, None),
         };
         self.truncate(position);
         if self.key.is_some() {
-            self.push(slot);
+            self.push(slot, origin);
         }
     }
 
@@ -166,11 +249,19 @@ impl Text for Values {
     #[inline]
     fn constant(&mut self, _gap: bool, literal: Literal<'_>) {
         let Some(key) = self.key else { return };
-        let source = self.literal(key, literal);
-        self.push(Slot {
+        let (source, origin) = self.literal(key, literal);
+        let slot = Slot {
             source,
             ..Slot::NOTHING
-        });
+        };
+        self.push(slot, origin);
+    }
+
+    #[inline]
+    fn literal_at(&mut self, at: u64) {
+        if let Some(trace) = &mut self.trace {
+            trace.at = at;
+        }
     }
 
     #[inline]
@@ -236,15 +327,23 @@ impl Text for Values {
             return;
         }
         let content = self.reader.finish(key);
-        self.all = mix(self.all, content.bits);
+        let op = self.mix(content.bits, Op::String);
         if self.string.plain {
-            self.set(self.string.index, &content);
+            self.set(self.string.index, &content, op);
         }
     }
 
     fn values(&mut self, truncated: bool) -> (&[Slot], u64) {
         if truncated && self.key.is_some() {
             self.all = mix(self.all, TRUNCATED.fetch_add(1, Ordering::Relaxed));
+        }
+        if let Some(trace) = &mut self.trace {
+            let ended = Trace {
+                ops: trace.ops.clone(),
+                origins: trace.origins.clone(),
+                ..Trace::default()
+            };
+            trace.ended = Some(Box::new(ended));
         }
         (&self.slots, self.all)
     }
@@ -258,6 +357,21 @@ impl Text for Values {
 
     #[inline(always)]
     fn repeated(&mut self) {}
+}
+
+/// The value of a number with these signs before it, and its bits for the hash of all literals.
+#[inline]
+pub(super) fn number(key: ValueKey, raw: &[u8], sign: Sign) -> (Source, u64) {
+    match integer(raw, sign) {
+        Some(value) => {
+            let value = key.int(value);
+            (Source::Value(value), value.bits())
+        }
+        None => {
+            let bits = key.content(raw).bits;
+            (Source::Nothing, bits ^ u64::from(sign == Sign::Minus))
+        }
+    }
 }
 
 /// The integer that a number and the signs before it are.

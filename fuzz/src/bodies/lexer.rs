@@ -29,6 +29,26 @@ fn cut(key: ValueKey, text: &str, cuts: &mut Cuts<'_>) -> Vec<OwnedScanned> {
     statements
 }
 
+/// What the text is when it comes again, and again with other digits: by then it may be known.
+fn again(key: ValueKey, text: &str) {
+    let mut scanner = Scanner::new(FINGERPRINT_BYTES_MAX);
+    scanner.set_key(Some(key));
+    let other: String = text
+        .chars()
+        .map(|one| match one {
+            '1'..='8' => char::from(one as u8 + 1),
+            other => other,
+        })
+        .collect();
+    for text in [text, text, text, &other] {
+        let mut statements = Vec::new();
+        scanner.scan(text.as_bytes(), &mut |scanned| {
+            statements.push(scanned.to_owned());
+        });
+        assert_eq!(statements, whole(key, text), "{text}");
+    }
+}
+
 /// The target's body.
 pub fn run(input: &[u8]) {
     let (mut cuts, bytes) = Cuts::read(input);
@@ -36,6 +56,7 @@ pub fn run(input: &[u8]) {
     let key = ValueKey::random();
     let statements = whole(key, text);
     assert_eq!(statements, cut(key, text, &mut cuts));
+    again(key, text);
     let mut last = 0;
     for statement in &statements {
         assert!(

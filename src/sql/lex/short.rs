@@ -125,6 +125,7 @@ impl<T: Text> Lexer<T> {
                 self.folder.text.continue_string();
             }
             _ => {
+                self.folder.text.literal_at(at);
                 let counts = self.token(at) && self.folder.constant(constant);
                 self.folder.text.begin_string(quotes, counts);
             }
@@ -287,6 +288,7 @@ impl<T: Text> Lexer<T> {
         }
         let raw = rest.get(..length).unwrap_or(rest);
         if length < NUMBER_BYTES_MAX {
+            self.folder.text.literal_at(at);
             if self.token(at) {
                 self.folder.constant(Constant::Number(raw));
             }

@@ -19,7 +19,7 @@ struct Drivers {
     server_side_binding: String,
 }
 
-fn django() -> Vec<String> {
+pub(super) fn django() -> Vec<String> {
     DJANGO
         .lines()
         .map(|line| serde_json::from_str(line).expect("a JSON string"))

@@ -1,6 +1,7 @@
 //! What the fingerprint must hold together and keep apart.
 
 mod corpus;
+mod familiar;
 mod property;
 mod same;
 mod scanning;
