@@ -23,6 +23,7 @@ mod listener;
 mod login;
 mod probe;
 pub mod relay;
+mod route;
 mod seats;
 mod secured;
 mod socket;
@@ -43,11 +44,12 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::event::Taps;
-use crate::registry::{self, Registry};
+use crate::registry::Registry;
 
 pub use upstream::UpstreamAddress;
 
-use tls::{Acceptor, Binding, Connector};
+use route::{Route, Target, UpstreamGauge};
+use tls::{Acceptor, Connector};
 
 /// What a proxy is told when it starts.
 #[derive(Debug, Clone)]
@@ -531,45 +533,6 @@ impl Shared {
     }
 }
 
-/// One listener as its connections see it.
-#[derive(Debug)]
-struct Route {
-    figures: Arc<registry::Listener>,
-    target: ArcSwap<Target>,
-    /// Told when a session's upstream was lost: it may be gone for all.
-    suspect: Notify,
-}
-
-/// Where new connections of a listener go, and how.
-#[derive(Debug)]
-struct Target {
-    upstream: UpstreamAddress,
-    upstream_tls: Option<Arc<Connector>>,
-    tls: TlsMode,
-    binding: Binding,
-}
-
-impl Target {
-    fn of(listener: &ListenerSettings) -> Target {
-        Target {
-            upstream: listener.upstream.clone(),
-            upstream_tls: match listener.tls {
-                TlsMode::PassThrough => None,
-                _ => listener.upstream_tls.clone(),
-            },
-            tls: listener.tls.clone(),
-            binding: Binding::default(),
-        }
-    }
-
-    /// Whether new connections would be made in the same way.
-    fn is_same(&self, other: &Target) -> bool {
-        self.upstream == other.upstream
-            && self.upstream_tls == other.upstream_tls
-            && self.tls == other.tls
-    }
-}
-
 /// Counts a thread among those that run, until it is dropped.
 struct Running(watch::Sender<usize>);
 
@@ -583,23 +546,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Counts an upstream socket among those that are open, until it is dropped.
-#[derive(Debug)]
-struct UpstreamGauge(Arc<registry::Listener>);
-
-impl UpstreamGauge {
-    fn raise(figures: Arc<registry::Listener>) -> UpstreamGauge {
-        figures.upstream_connections.fetch_add(1, Relaxed);
-        UpstreamGauge(figures)
-    }
-}
-
-impl Drop for UpstreamGauge {
-    fn drop(&mut self) {
-        self.0.upstream_connections.fetch_sub(1, Relaxed);
     }
 }
 
