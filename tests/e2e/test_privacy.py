@@ -8,6 +8,7 @@ application, a prepared statement's name in the slow log) is no value; that it i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import itertools
 import json
@@ -22,7 +23,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from support.postgres import Address
+from support.postgres import Address, Postgres
 from support.proxy import Pgprism, command
 from support.waiting import wait_until
 from support.wire import PROTOCOL_3_0, SYNC, RawClient, ServerError, bind, describe, execute, message, parse, query
@@ -474,6 +475,38 @@ def test_no_value_leaves_with_a_panic(start_pgprism, postgres, prepared):
     canaries, stream = drive(proxy, prepared)
     said = outputs(proxy, stream)
     assert "panic: " in said["own log"]
+    assert_none(canaries, said)
+
+
+def test_no_password_leaves_whatever_the_server_asks_for(start_pgprism):
+    """SCRAM has the other tests; here the password goes over the wire as it is, and as the hash that stands for it."""
+    canaries = Canaries()
+    with Postgres(16) as server:
+        hba = server.data / "pg_hba.conf"
+        methods = {"cleartext": "password", "hashed": "md5"}
+        lines = [f"host all {role} 127.0.0.1/32 {method}" for role, method in methods.items()]
+        hba.write_text("\n".join(lines) + "\n" + hba.read_text())
+        for role in methods:
+            password = canaries.word(f"{role} password")
+            stored = "md5" + hashlib.md5(f"{password}{role}".encode()).hexdigest()
+            canaries.roads[f"{role} password, hashed"] = stored.removeprefix("md5")
+            server.sql(f"CREATE ROLE {role} LOGIN PASSWORD '{stored}'")
+        server.sql("SELECT pg_reload_conf()")
+        proxy = start_pgprism(server.address.endpoint, log_level="trace", slow_log=EVERYTHING)
+        stream = Stream(proxy)
+        for role in methods:
+            password = canaries.roads[f"{role} password"]
+            address = server.address.as_user(role, password).at(proxy.endpoint)
+            with psycopg.connect(address.conninfo(), autocommit=True) as connection:
+                assert connection.pgconn.used_password
+                connection.execute("CREATE TEMPORARY TABLE kept (id int)")
+            wrong = canaries.word(f"{role} wrong password")
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(server.address.as_user(role, wrong).at(proxy.endpoint).conninfo())
+        proxy.quiet()
+        wait_until(lambda: proxy.api("summary")["units_open"] == 0, "all units ended")
+        said = outputs(proxy, stream)
+    assert "kept" in said["queries"]
     assert_none(canaries, said)
 
 

@@ -76,8 +76,8 @@ class Address:
         """The same database and role, reached through `endpoint`."""
         return Address(endpoint[0], endpoint[1], self.database, self.user, self.password)
 
-    def as_user(self, user: str) -> Address:
-        return Address(self.host, self.port, self.database, user, self.password)
+    def as_user(self, user: str, password: str | None = None) -> Address:
+        return Address(self.host, self.port, self.database, user, self.password if password is None else password)
 
     def in_database(self, database: str) -> Address:
         return Address(self.host, self.port, database, self.user, self.password)
