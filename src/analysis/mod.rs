@@ -246,7 +246,10 @@ impl Analysis {
                     results.detector.rows(unit, event);
                 }
             }
-            Observed::Closed(event) => self.units.closed(event, &mut |unit| results.ended(unit)),
+            Observed::Closed(event) => {
+                self.units.closed(event, &mut |unit| results.ended(unit));
+                results.detector.closed(event.facts.id);
+            }
         }
     }
 

@@ -46,7 +46,7 @@ mod write_loop;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::event::{Moment, QueryEvent, RowsEvent};
+use crate::event::{Moment, QueryEvent, RowsEvent, SessionId};
 use crate::unit::{Apart, Completeness, Joined, Pause, Unit};
 
 pub use crate::unit::FindingId;
@@ -210,6 +210,18 @@ impl Detector {
                 .ran(&unit.payload.ran(self.settings.n_plus_one_min), &found);
         }
         found
+    }
+
+    /// A connection is over, and its units with it: nothing more is remembered of it.
+    pub fn closed(&mut self, session: SessionId) {
+        self.resumed.closed(session);
+        self.tools.closed(session);
+    }
+
+    /// Connections of which something is remembered between their units.
+    #[cfg(test)]
+    fn connections(&self) -> usize {
+        self.resumed.len() + self.tools.len()
     }
 
     /// Time passes: what was not seen for long is forgotten.

@@ -26,6 +26,16 @@ impl Resumed {
         }
     }
 
+    /// The connection is over, and nothing goes on there.
+    pub(super) fn closed(&mut self, session: SessionId) {
+        self.last.remove(&session);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.last.len()
+    }
+
     /// Whether a unit that begins with this shape goes on with what the connection's last unit ended with.
     pub(super) fn goes_on(&self, session: SessionId, shape: Fingerprint) -> bool {
         self.last.get(&session) == Some(&shape)

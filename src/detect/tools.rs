@@ -21,6 +21,16 @@ pub(super) struct Tools {
 }
 
 impl Tools {
+    /// The connection is over.
+    pub(super) fn closed(&mut self, session: SessionId) {
+        self.seen.remove(&session);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Takes a statement; whether it is a tool's.
     pub(super) fn are_at_work(&mut self, event: &QueryEvent) -> bool {
         let session = event.facts.id;

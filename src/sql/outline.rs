@@ -80,10 +80,7 @@ impl Outline {
         }
         let mut at = 0;
         let mut segment_at = 0;
-        while let Some(offset) = text
-            .get(at..)
-            .and_then(|rest| rest.iter().position(|byte| bytes::may_be_literal(*byte)))
-        {
+        while let Some(offset) = bytes::plain_run(text.get(at..).unwrap_or_default()) {
             at += offset;
             match look(text, at) {
                 Seen::Rest(length) => at += length,
@@ -152,6 +149,7 @@ fn look(text: &[u8], at: usize) -> Seen {
             let digits = rest.iter().skip(1).take_while(|byte| byte.is_ascii_digit());
             Seen::Rest(1 + digits.count())
         }
+        Some(b'#' | b'%' | b'&' | b'('..=b',' | b'.' | b':') => Seen::Rest(1),
         Some(b'-') if next != Some(&b'-') => Seen::Rest(1),
         Some(b'/') if next != Some(&b'*') => Seen::Rest(1),
         Some(b';') => {

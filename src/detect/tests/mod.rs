@@ -200,6 +200,8 @@ impl Story {
         };
         self.units.closed(&event, &mut |unit| over.push(unit));
         self.judge(over);
+        self.detector.closed(event.facts.id);
+        assert_eq!(self.detector.connections(), 0, "a closed one is remembered");
         self.session += 1;
         self.sequence = 0;
         self.pause(30);
