@@ -100,33 +100,6 @@ pub(super) fn is_simple(byte: u8) -> bool {
     SIMPLE[usize::from(byte)]
 }
 
-/// How many bytes at the start of `text` neither begin a literal nor may have what looks like one inside, as a name and
-/// a comment may: letters, spaces and the like. `None` when all of them are so.
-#[inline]
-pub(super) fn plain_run(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES * 0x80;
-    let mut before = 0;
-    let mut rest = text;
-    while let Some((block, behind)) = rest.split_first_chunk::<8>() {
-        let bytes = u64::from_le_bytes(*block);
-        let sevens = bytes & !HIGH;
-        let at_least = |byte: u64| sevens.wrapping_add(ONES * (0x80 - byte));
-        let punctuation = at_least(0x22) & !at_least(0x3c);
-        let backslash = at_least(0x5c) & !at_least(0x5d);
-        let nul = !at_least(1);
-        let found = (punctuation | backslash | nul) & !bytes & HIGH;
-        if found != 0 {
-            return Some(before + (found.trailing_zeros() / 8) as usize);
-        }
-        before += block.len();
-        rest = behind;
-    }
-    let is_plain = |byte: &u8| !matches!(byte, 0 | 0x22..=0x3b | b'\\');
-    let offset = rest.iter().position(|byte| !is_plain(byte))?;
-    Some(before + offset)
-}
-
 /// Bytes that are looked at in one go: as one wide integer.
 pub(super) const BLOCK_BYTES: usize = 16;
 
@@ -202,25 +175,6 @@ pub(super) fn hex_digits(block: [u8; BLOCK_BYTES]) -> Option<(u128, u128)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_plain_run_ends_where_a_literal_may_begin() {
-        for byte in 0..=255_u8 {
-            let expected = matches!(byte, 0 | b'\\' | b'"'..=b';');
-            for position in 0..20 {
-                let mut text = [b'a'; 20];
-                text[position] = byte;
-                assert_eq!(
-                    plain_run(&text),
-                    expected.then_some(position),
-                    "{byte} at {position}"
-                );
-            }
-        }
-        for byte in b"0123456789'\"$-/;" {
-            assert_eq!(plain_run(&[*byte]), Some(0));
-        }
-    }
 
     #[test]
     fn a_block_says_what_its_bytes_say() {

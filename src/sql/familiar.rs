@@ -1,11 +1,12 @@
 //! Texts that were read before with other literals: what they are is remembered, and only their literals are read.
 //!
 //! An application sends few shapes, each of them thousands of times: Django writes its values into the text, so that
-//! no two texts are equal, but what stands between the values is. Reading it token by token costs ten times as much as
-//! comparing it.
+//! no two texts are equal, but what stands between the values is. Comparing that costs a hundredth of reading it token
+//! by token.
 //!
 //! *Architecture invariant:* the rules are not written a second time. What a text is was found out by the lexer and the
-//! folder; where each of its literals goes was traced (`values.rs`) while they did it.
+//! folder; where each of its literals goes was traced (`values.rs`) while they did it. A literal of a text that is
+//! compared is what the outline of the one that was learned says, and ends where its next part begins.
 
 #![deny(
     clippy::unwrap_used,
@@ -14,23 +15,35 @@
     clippy::unreachable
 )]
 
-use super::outline::{Outline, Span};
+use memchr::memchr2;
+
+use super::outline::{DIGITS_MAX, Kind, Outline, Span, TEXT_BYTES_MAX};
 use super::scan::{OwnedScanned, Scanned};
 use super::value::{ContentReader, Slot, ValueKey, mix};
 use super::values::{Op, Trace, number};
 use super::{Fingerprint, Verb, VerbClass};
 
-/// Shapes remembered; one more takes another's place.
-const SHAPES: usize = 256;
+/// Texts whose first bytes agree are looked through one by one.
+const BUCKETS: usize = 64;
+const BUCKET_MAX: usize = 16;
+/// How many of their first bytes.
+const START_BYTES: usize = 32;
 /// Bytes that all of them may take; beyond, all are forgotten.
 const BYTES_MAX: usize = 512 * 1024;
+/// Fingerprints that are known to come again.
+const FINGERPRINTS: usize = 512;
+/// Texts that are learned of one fingerprint: lists of any length are one shape, and each length is another text.
+const LEARNED_MAX: u8 = 4;
 
-/// One text, without its literals, and what it was found to be.
+/// One text without its literals, and what it was found to be.
 #[derive(Debug)]
 struct Familiar {
-    outline: u64,
     /// What stands between its literals, one part behind the other.
     rest: Box<[u8]>,
+    /// How long each of these parts is that has a literal behind it, and what that is.
+    parts: Box<[(usize, Kind)]>,
+    /// The end of the first part: texts of one table differ there.
+    sign: [u8; 8],
     fingerprint: Fingerprint,
     verb: Verb,
     start: u64,
@@ -59,50 +72,36 @@ const NONE: usize = usize::MAX;
 /// The texts that are remembered.
 #[derive(Default)]
 pub(super) struct Familiars {
-    /// By the lowest bits of their outlines; empty until there is something to remember.
-    kept: Vec<Option<Box<Familiar>>>,
-    /// Outlines that were seen once: what is sent only once is not worth more.
-    seen: Vec<u64>,
+    /// By their first bytes, each with those that were sent last in front; empty until there is something to remember.
+    buckets: Vec<Vec<Familiar>>,
+    /// Fingerprints that were read, and how many texts of each were learned.
+    read: Vec<(u64, u8)>,
     held_bytes: usize,
-    /// The constants of the text that was recognised last.
+    /// The literals of the text that was recognised last, and its constants.
+    spans: Vec<Span>,
     slots: Vec<Slot>,
     reader: ContentReader,
 }
 
-/// What to do with a text that is not remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfamiliar {
-    /// Seen for the first time.
-    Read,
-    /// It comes again: read it and remember what it is.
-    Learn,
-}
-
 impl Familiars {
     /// What `text` is, if it is remembered; its values are hashed with `key`.
-    pub(super) fn recognise(
-        &mut self,
-        text: &[u8],
-        outline: &Outline,
-        key: Option<ValueKey>,
-    ) -> Result<Scanned<'_>, Unfamiliar> {
-        let place = place(outline.hash());
-        let known = self.kept.get(place).and_then(Option::as_deref);
-        let Some(known) = known.filter(|known| known.is(text, outline, key.is_some())) else {
-            return Err(self.note(place, outline.hash()));
-        };
+    #[inline]
+    pub(super) fn recognise(&mut self, text: &[u8], key: Option<ValueKey>) -> Option<Scanned<'_>> {
+        let bucket = self.buckets.get_mut(bucket(text)?)?;
+        let spans = &mut self.spans;
+        let found = bucket
+            .iter()
+            .position(|known| known.has_values == key.is_some() && known.is(text, spans))?;
+        if found > 0 {
+            bucket.swap(found - 1, found);
+        }
+        let known = bucket.get(found.saturating_sub(1))?;
         self.slots.clear();
         let values = match key {
-            Some(key) => known.values(
-                text,
-                outline.spans(),
-                key,
-                &mut self.slots,
-                &mut self.reader,
-            ),
+            Some(key) => known.values(text, spans, key, &mut self.slots, &mut self.reader),
             None => 0,
         };
-        Ok(Scanned {
+        Some(Scanned {
             fingerprint: known.fingerprint,
             verb: known.verb,
             start: known.start,
@@ -118,17 +117,22 @@ impl Familiars {
         })
     }
 
-    fn note(&mut self, place: usize, outline: u64) -> Unfamiliar {
-        if self.seen.is_empty() {
-            self.seen.resize(SHAPES, 0);
+    /// Whether a text of this fingerprint, which had to be read, is worth learning: it was read before.
+    pub(super) fn wants(&mut self, fingerprint: Fingerprint) -> bool {
+        if self.read.is_empty() {
+            self.read.resize(FINGERPRINTS, (0, 0));
         }
-        match self.seen.get_mut(place) {
-            Some(seen) if *seen == outline => Unfamiliar::Learn,
-            Some(seen) => {
-                *seen = outline;
-                Unfamiliar::Read
+        let place = (fingerprint.0 % FINGERPRINTS as u64) as usize;
+        match self.read.get_mut(place) {
+            Some((read, learned)) if *read == fingerprint.0 => {
+                *learned = learned.saturating_add(1);
+                *learned <= LEARNED_MAX
             }
-            None => Unfamiliar::Read,
+            Some(other) => {
+                *other = (fingerprint.0, 0);
+                false
+            }
+            None => false,
         }
     }
 
@@ -140,36 +144,54 @@ impl Familiars {
         scanned: &OwnedScanned,
         trace: Option<&Trace>,
     ) {
-        let Some(known) = Familiar::of(text, outline, scanned, trace) else {
+        let (Some(known), Some(bucket)) =
+            (Familiar::of(text, outline, scanned, trace), bucket(text))
+        else {
             return;
         };
         if self.held_bytes + known.held_bytes() > BYTES_MAX {
-            self.kept.clear();
+            self.buckets.clear();
+            self.read.clear();
             self.held_bytes = 0;
         }
-        if self.kept.is_empty() {
-            self.kept.resize_with(SHAPES, || None);
+        if self.buckets.is_empty() {
+            self.buckets.resize_with(BUCKETS, Vec::new);
         }
-        if let Some(kept) = self.kept.get_mut(place(outline.hash())) {
-            self.held_bytes += known.held_bytes();
-            if let Some(before) = kept.replace(Box::new(known)) {
-                self.held_bytes -= before.held_bytes();
-            }
+        let Some(bucket) = self.buckets.get_mut(bucket) else {
+            return;
+        };
+        if bucket.len() >= BUCKET_MAX
+            && let Some(last) = bucket.pop()
+        {
+            self.held_bytes -= last.held_bytes();
         }
+        self.held_bytes += known.held_bytes();
+        bucket.insert(0, known);
     }
 
     /// Bytes of memory it holds, itself left out.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
-            + self.kept.capacity() * size_of::<Option<Box<Familiar>>>()
-            + self.seen.capacity() * size_of::<u64>()
+            + self.buckets.capacity() * size_of::<Vec<Familiar>>()
+            + self.read.capacity() * size_of::<(u64, u8)>()
+            + self.spans.capacity() * size_of::<Span>()
             + self.slots.capacity() * size_of::<Slot>()
             + self.reader.held_bytes()
     }
 }
 
-fn place(outline: u64) -> usize {
-    (outline % SHAPES as u64) as usize
+/// Where a text is looked for; `None` for one that is too short or too long to be.
+#[inline]
+fn bucket(text: &[u8]) -> Option<usize> {
+    let start = text.first_chunk::<START_BYTES>()?;
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let (words, _) = start.as_chunks::<8>();
+    let all = words
+        .iter()
+        .fold(0, |all, word| mix(all, u64::from_le_bytes(*word)));
+    Some((all >> 32) as usize % BUCKETS)
 }
 
 impl Familiar {
@@ -194,12 +216,20 @@ impl Familiar {
             None => (Vec::new(), Vec::new()),
         };
         let mut rest = Vec::with_capacity(text.len());
-        outline
+        let kinds = outline.spans().iter().map(|span| span.kind);
+        let mut parts = Vec::new();
+        for (part, kind) in outline
             .segments(text)
-            .for_each(|part| rest.extend_from_slice(part));
+            .zip(kinds.map(Some).chain(std::iter::once(None)))
+        {
+            rest.extend_from_slice(part);
+            parts.extend(kind.map(|kind| (part.len(), kind)));
+        }
+        let first = parts.first().map_or(text.len(), |(length, _)| *length);
         Some(Familiar {
-            outline: outline.hash(),
+            sign: *text.get(..first)?.last_chunk()?,
             rest: rest.into(),
+            parts: parts.into(),
             fingerprint: scanned.fingerprint,
             verb: scanned.verb,
             start: scanned.start,
@@ -210,19 +240,48 @@ impl Familiar {
         })
     }
 
-    /// Whether `text` differs from the one that is remembered in nothing but its literals.
-    fn is(&self, text: &[u8], outline: &Outline, has_values: bool) -> bool {
-        let mut rest = &*self.rest;
-        self.outline == outline.hash()
-            && self.has_values == has_values
-            && outline.segments(text).all(|part| {
-                let Some((same, behind)) = rest.split_at_checked(part.len()) else {
-                    return false;
-                };
-                rest = behind;
-                same == part
-            })
-            && rest.is_empty()
+    /// Whether `text` differs from the one that is remembered in nothing but its literals, which are left in `spans`.
+    #[inline]
+    fn is(&self, text: &[u8], spans: &mut Vec<Span>) -> bool {
+        let first = self.parts.first().map_or(self.rest.len(), |part| part.0);
+        let sign = text.get(..first).and_then(<[u8]>::last_chunk::<8>);
+        sign == Some(&self.sign) && self.compare(text, spans)
+    }
+
+    fn compare(&self, text: &[u8], spans: &mut Vec<Span>) -> bool {
+        spans.clear();
+        let (mut rest, mut behind) = (&*self.rest, text);
+        for (length, kind) in &self.parts {
+            let Some((part, parts)) = rest.split_at_checked(*length) else {
+                return false;
+            };
+            let Some(literal) = behind.strip_prefix(part) else {
+                return false;
+            };
+            let length = match kind {
+                Kind::Number => literal
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_digit())
+                    .count(),
+                // A backslash may be read in more than one way.
+                Kind::String => match memchr2(b'\'', b'\\', literal) {
+                    Some(end) if literal.get(end) == Some(&b'\'') => end,
+                    _ => return false,
+                },
+            };
+            if *kind == Kind::Number && !(1..=DIGITS_MAX).contains(&length) {
+                return false;
+            }
+            let start = text.len() - literal.len();
+            spans.push(Span {
+                kind: *kind,
+                start,
+                end: start + length,
+            });
+            rest = parts;
+            behind = literal.get(length..).unwrap_or_default();
+        }
+        rest == behind
     }
 
     /// Reads the literals as [`super::values::Values`] does: fills `slots`, returns all of them as one hash.
@@ -272,6 +331,7 @@ impl Familiar {
     fn held_bytes(&self) -> usize {
         size_of::<Familiar>()
             + self.rest.len()
+            + size_of_val(&*self.parts)
             + size_of_val(&*self.reads)
             + size_of_val(&*self.slots)
     }

@@ -1,5 +1,5 @@
-//! A text's literals and what stands between them, at a glance: enough to know a text again that differs from an
-//! earlier one only in its literals (`familiar.rs`).
+//! A text's literals and what stands between them: enough to know a text again that differs from an earlier one only
+//! in its literals (`familiar.rs`).
 //!
 //! Only the plainest texts have an outline: one statement, no comment, literals of the two commonest kinds, each
 //! delimited so that nothing but its value can change. Every other text is read token by token, as each text was the
@@ -12,17 +12,15 @@
     clippy::unreachable
 )]
 
-use memchr::{memchr, memchr2};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use super::bytes;
+use memchr::{memchr, memchr2};
 
 /// A longer text is not worth remembering.
 pub(super) const TEXT_BYTES_MAX: usize = 4096;
 /// With more literals it is a batch, whose length changes.
 pub(super) const LITERALS_MAX: usize = 64;
 /// More digits are no integer.
-const DIGITS_MAX: usize = 64;
+pub(super) const DIGITS_MAX: usize = 64;
 
 /// What a literal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +54,6 @@ impl Span {
 #[derive(Debug, Default)]
 pub(super) struct Outline {
     spans: Vec<Span>,
-    hash: u64,
 }
 
 /// What a token of the outline is, by its length in bytes.
@@ -74,13 +71,11 @@ impl Outline {
     /// Finds the literals of `text`; false when it has no outline.
     pub(super) fn read(&mut self, text: &[u8]) -> bool {
         self.spans.clear();
-        self.hash = 0;
         if text.len() > TEXT_BYTES_MAX {
             return false;
         }
         let mut at = 0;
-        let mut segment_at = 0;
-        while let Some(offset) = bytes::plain_run(text.get(at..).unwrap_or_default()) {
+        while let Some(offset) = text.get(at..).and_then(|rest| rest.iter().position(is_due)) {
             at += offset;
             match look(text, at) {
                 Seen::Rest(length) => at += length,
@@ -88,39 +83,18 @@ impl Outline {
                     if self.spans.len() >= LITERALS_MAX {
                         return false;
                     }
-                    self.add(
-                        text.get(segment_at..at).unwrap_or_default(),
-                        span.kind as u64,
-                    );
                     self.spans.push(span);
                     at += length;
-                    segment_at = at;
                 }
                 Seen::End => break,
                 Seen::Odd => return false,
             }
         }
-        self.add(text.get(segment_at..).unwrap_or_default(), 2);
         true
-    }
-
-    #[inline]
-    fn add(&mut self, segment: &[u8], kind: u64) {
-        self.hash = xxh3_64_with_seed(segment, self.hash ^ kind);
-    }
-
-    /// Bytes of memory it holds, itself left out.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>()
     }
 
     pub(super) fn spans(&self) -> &[Span] {
         &self.spans
-    }
-
-    /// Of all that stands between the literals, and of their kinds.
-    pub(super) fn hash(&self) -> u64 {
-        self.hash
     }
 
     /// What stands between the literals, one part more than there are literals.
@@ -133,8 +107,15 @@ impl Outline {
     }
 }
 
+/// Whether a literal may begin with the byte, or something that may have what looks like one inside: a name, a comment.
+fn is_due(byte: &u8) -> bool {
+    matches!(
+        byte,
+        b'0'..=b'9' | b'\'' | b'"' | b'$' | b'-' | b'/' | b';' | b'\\' | 0
+    )
+}
+
 /// What stands at `at`, where a byte needs a look.
-#[inline]
 fn look(text: &[u8], at: usize) -> Seen {
     let rest = text.get(at..).unwrap_or_default();
     let before = at.checked_sub(1).and_then(|before| text.get(before));
@@ -149,7 +130,6 @@ fn look(text: &[u8], at: usize) -> Seen {
             let digits = rest.iter().skip(1).take_while(|byte| byte.is_ascii_digit());
             Seen::Rest(1 + digits.count())
         }
-        Some(b'#' | b'%' | b'&' | b'('..=b',' | b'.' | b':') => Seen::Rest(1),
         Some(b'-') if next != Some(&b'-') => Seen::Rest(1),
         Some(b'/') if next != Some(&b'*') => Seen::Rest(1),
         Some(b';') => {
@@ -163,12 +143,10 @@ fn look(text: &[u8], at: usize) -> Seen {
     }
 }
 
-#[inline]
 fn is_wordy(byte: &u8) -> bool {
     bytes::word_lower(*byte) != 0
 }
 
-#[inline]
 fn number(rest: &[u8], at: usize, before: Option<&u8>) -> Seen {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let next = rest.get(digits);
@@ -187,7 +165,6 @@ fn number(rest: &[u8], at: usize, before: Option<&u8>) -> Seen {
     Seen::Literal(span, digits)
 }
 
-#[inline]
 fn string(rest: &[u8], at: usize, before: Option<&u8>) -> Seen {
     // `E'...'`, `U&'...'` and the like.
     if before.is_some_and(|byte| is_wordy(byte) || *byte == b'&') {
@@ -214,7 +191,6 @@ fn string(rest: &[u8], at: usize, before: Option<&u8>) -> Seen {
     Seen::Literal(span, quote + 2)
 }
 
-#[inline]
 fn name(rest: &[u8]) -> Seen {
     let inside = rest.get(1..).unwrap_or_default();
     match memchr(b'"', inside) {

@@ -7,7 +7,7 @@
     clippy::unreachable
 )]
 
-use super::familiar::{Familiars, Unfamiliar};
+use super::familiar::Familiars;
 use super::fold::Folder;
 use super::lex::Lexer;
 use super::outline::Outline;
@@ -33,7 +33,6 @@ use super::{Dialect, Fingerprint, NameHash, Verb};
 /// ```
 pub struct Scanner {
     lexer: Lexer<Values>,
-    outline: Outline,
     familiars: Familiars,
     /// Of a longer text only a part counts.
     bytes_max: usize,
@@ -125,7 +124,6 @@ impl Scanner {
     pub fn new(fingerprint_bytes_max: usize) -> Scanner {
         Scanner {
             lexer: Lexer::new(Folder::new(Values::default(), fingerprint_bytes_max)),
-            outline: Outline::default(),
             familiars: Familiars::default(),
             bytes_max: fingerprint_bytes_max,
         }
@@ -143,39 +141,43 @@ impl Scanner {
 
     /// Bytes of memory it holds, itself included.
     pub fn held_bytes(&self) -> usize {
-        size_of::<Scanner>()
-            + self.lexer.held_bytes()
-            + self.outline.held_bytes()
-            + self.familiars.held_bytes()
+        size_of::<Scanner>() + self.lexer.held_bytes() + self.familiars.held_bytes()
     }
 
     /// A text that is whole in one piece: the same as [`Scanner::begin`], [`Scanner::feed`] and [`Scanner::end`].
     pub fn scan(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
-        let is_plain = self.lexer.dialect == Dialect::default();
-        if !is_plain || text.len() > self.bytes_max || !self.outline.read(text) {
+        if self.lexer.dialect != Dialect::default() || text.len() > self.bytes_max {
             return self.lexer.whole(text, found);
         }
         let key = self.lexer.text_mut().key();
-        match self.familiars.recognise(text, &self.outline, key) {
-            Ok(scanned) => found(&scanned),
-            Err(Unfamiliar::Read) => self.lexer.whole(text, found),
-            Err(Unfamiliar::Learn) => self.learn(text, found),
+        if let Some(scanned) = self.familiars.recognise(text, key) {
+            return found(&scanned);
+        }
+        let mut fingerprint = Fingerprint(0);
+        self.lexer.whole(text, &mut |scanned| {
+            fingerprint = scanned.fingerprint;
+            found(scanned);
+        });
+        if self.familiars.wants(fingerprint) {
+            self.learn(text);
         }
     }
 
-    /// Reads a text and remembers what it is.
+    /// Reads a text once more to remember what it is.
     #[cold]
-    fn learn(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
+    fn learn(&mut self, text: &[u8]) {
+        let mut outline = Outline::default();
+        if !outline.read(text) {
+            return;
+        }
         self.lexer.text_mut().begin_trace();
         let mut statements = Vec::new();
         self.lexer.whole(text, &mut |scanned| {
             statements.push(scanned.to_owned());
-            found(scanned);
         });
         let trace = self.lexer.text_mut().end_trace();
         if let [only] = statements.as_slice() {
-            self.familiars
-                .learn(text, &self.outline, only, trace.as_deref());
+            self.familiars.learn(text, &outline, only, trace.as_deref());
         }
     }
 
@@ -183,9 +185,7 @@ impl Scanner {
     #[cfg(test)]
     pub(super) fn knows(&mut self, text: &[u8]) -> bool {
         let key = self.lexer.text_mut().key();
-        self.lexer.dialect == Dialect::default()
-            && self.outline.read(text)
-            && self.familiars.recognise(text, &self.outline, key).is_ok()
+        self.lexer.dialect == Dialect::default() && self.familiars.recognise(text, key).is_some()
     }
 
     /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.
