@@ -41,10 +41,9 @@ ROW_BYTES = 115
 
 
 def django_text() -> str:
-    """A SELECT of 700 bytes as the ORM writes it; `:aid` is pgbench's variable."""
-    columns = ", ".join(f'"pgbench_accounts"."{name}"' for name in ("aid", "bid", "abalance", "filler"))
-    head = f'SELECT {columns} FROM "pgbench_accounts" INNER JOIN "pgbench_branches" ON ("pgbench_accounts"."bid" = '
-    head += '"pgbench_branches"."bid") WHERE ('
+    """A SELECT of 700 bytes as the ORM writes it, with the result of pgbench's own; `:aid` is pgbench's variable."""
+    head = 'SELECT "pgbench_accounts"."abalance" FROM "pgbench_accounts" INNER JOIN "pgbench_branches" ON ('
+    head += '"pgbench_accounts"."bid" = "pgbench_branches"."bid") WHERE ('
     tail = '"pgbench_accounts"."aid" = :aid) ORDER BY "pgbench_accounts"."aid" ASC LIMIT 1'
     condition = 'NOT ("pgbench_accounts"."abalance" IS NULL) AND '
     text = head
@@ -69,10 +68,12 @@ def scripted(text: str) -> Callable[[Address, int], None]:
 def relayed(folder: Path) -> int:
     """Instructions of all threads that relay."""
     total = 0
-    for one in folder.glob("callgrind.*"):
+    for one in folder.glob("callgrind-*"):
         text = one.read_text()
         if "proxy::relay::" in text and (found := re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)):
             total += int(found[1])
+    if not total:
+        raise RuntimeError(f"{folder}: no thread has relayed anything")
     return total
 
 
