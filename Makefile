@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo lint test check acceptance chaos soak python eval bench fuzz
+.PHONY: help setup demo lint test check acceptance chaos soak python eval bench bench-check fuzz
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install whatever this machine lacks (Debian; cheap when run again)
 	@scripts/setup
@@ -55,6 +55,11 @@ eval: ## labelled scenarios through the proxy, scored: EVAL_CONFIGS="5.2-psycopg
 
 bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
 	@scripts/bench
+
+bench-check: ## instructions of the workers for each query, by callgrind: fails where they are 3 % above the bound
+	@scripts/setup valgrind
+	cargo build --locked --release --bin pgprism
+	PGPRISM_BIN=$(CURDIR)/target/release/pgprism .venv/bin/python bench/instructions.py
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30) seconds
 	@scripts/fuzz
