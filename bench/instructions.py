@@ -35,7 +35,7 @@ BOUNDS = PROJECT / "bench" / "instructions.json"
 TOLERANCE = 1.03
 FEW, MORE = 300, 1300
 PGBENCH_TEXT_BYTES = 53
-ROWS = 2000
+ROWS = 10_000
 # What a row of 100 bytes and its number is on the wire: header, two lengths, the text and some digits.
 ROW_BYTES = 115
 
@@ -123,7 +123,7 @@ def measure(names: list[str]) -> dict[str, float]:
             tell("text", value / (len(text) - PGBENCH_TEXT_BYTES), f"a byte, of {len(text)}")
         if "rows" in names:
             rows = scripted(f"SELECT n, repeat('x', 100) FROM generate_series(1, {ROWS}) n")
-            tell("rows", counter.each(rows, 5, 55) / (ROWS * ROW_BYTES / 1000), "a KB")
+            tell("rows", counter.each(rows, 2, 12) / (ROWS * ROW_BYTES / 1000), "a KB")
     return found
 
 

@@ -163,6 +163,27 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             self.conversation.results.piece(key, piece, rest);
         }
     }
+
+    #[inline]
+    fn takes_runs(&self, tag: u8) -> bool {
+        match tag {
+            tag::DATA_ROW => self.conversation.results.skips_rows(),
+            tag::COPY_DATA => true,
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn run(&mut self, tag: u8, messages: u64, bytes: u64) {
+        let Conversation {
+            ledger, results, ..
+        } = &mut *self.conversation;
+        ledger.reply(self.at, bytes);
+        if tag == tag::DATA_ROW {
+            ledger.rows_came(messages);
+            results.skipped(messages);
+        }
+    }
 }
 
 impl<S: Sink> Backend<'_, S> {

@@ -133,6 +133,16 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
         }
     }
 
+    #[inline]
+    fn takes_runs(&self, tag: u8) -> bool {
+        tag == tag::COPY_DATA
+    }
+
+    #[inline]
+    fn run(&mut self, _: u8, _: u64, bytes: u64) {
+        self.conversation.ledger.fed(bytes);
+    }
+
     fn piece(&mut self, header: Header, piece: &[u8], rest: Rest) {
         let carrier = match header.tag {
             tag::QUERY => Carrier::Query,

@@ -106,7 +106,12 @@ impl Ledger {
 
     #[inline]
     pub(super) fn row(&mut self) {
-        self.current.rows += 1;
+        self.rows_came(1);
+    }
+
+    #[inline]
+    pub(super) fn rows_came(&mut self, rows: u64) {
+        self.current.rows += rows;
     }
 
     /// CopyData of the client.

@@ -95,6 +95,24 @@ impl Results {
         }
     }
 
+    /// Whether nothing is wanted of the rows that follow.
+    #[inline]
+    pub(super) fn skips_rows(&self) -> bool {
+        match &self.state {
+            State::Closed => false,
+            State::Open(open) => open.rows >= open.rows_max || open.columns.keys.is_empty(),
+            _ => true,
+        }
+    }
+
+    /// So many rows of which nothing was wanted.
+    #[inline]
+    pub(super) fn skipped(&mut self, rows: u64) {
+        if let State::Open(open) = &mut self.state {
+            open.rows_total += rows;
+        }
+    }
+
     /// A part of a DataRow.
     #[inline]
     pub(super) fn piece(&mut self, key: ValueKey, piece: &[u8], rest: Rest) {

@@ -120,6 +120,13 @@ pub trait Receiver {
     fn prefix(&mut self, header: Header, prefix: &[u8]);
     /// The next piece of a streamed body; called at least once, with `Rest::Last` when nothing follows.
     fn piece(&mut self, header: Header, piece: &[u8], rest: Rest);
+    /// Whether further messages of this type may be told by their number, as long as they follow one another: asked
+    /// behind one of which nothing was wanted.
+    fn takes_runs(&self, _tag: u8) -> bool {
+        false
+    }
+    /// So many messages of a type followed one another, with so many bytes in all, headers included.
+    fn run(&mut self, _tag: u8, _messages: u64, _bytes: u64) {}
 }
 
 /// Whether a streamed body goes on behind a piece.
@@ -235,7 +242,13 @@ impl Walker {
         receiver: &mut impl Receiver,
     ) -> &'a [u8] {
         match receiver.begin(header) {
-            Want::Nothing => self.skip(header.body_bytes, rest),
+            Want::Nothing => {
+                let rest = self.skip(header.body_bytes, rest);
+                if rest.first() == Some(&header.tag) && receiver.takes_runs(header.tag) {
+                    return run(header.tag, rest, receiver);
+                }
+                rest
+            }
             Want::Prefix(most) => {
                 let want = u32::from(most).min(header.body_bytes);
                 match rest.get(..want as usize) {
@@ -322,6 +335,27 @@ impl Walker {
             }
         }
     }
+}
+
+/// Skips the whole messages of one type at the start of `input`; what is odd, or cut, is left.
+fn run<'a>(tag: u8, input: &'a [u8], receiver: &mut impl Receiver) -> &'a [u8] {
+    let mut rest = input;
+    let mut messages = 0;
+    while let Some(&[found, l0, l1, l2, l3]) = rest.first_chunk::<HEADER_BYTES>() {
+        let length = u32::from_be_bytes([l0, l1, l2, l3]);
+        if found != tag || !(4..=LENGTH_MAX).contains(&length) {
+            break;
+        }
+        let Some(behind) = rest.get(1 + length as usize..) else {
+            break;
+        };
+        rest = behind;
+        messages += 1;
+    }
+    if messages > 0 {
+        receiver.run(tag, messages, (input.len() - rest.len()) as u64);
+    }
+    rest
 }
 
 #[cfg(test)]
@@ -413,6 +447,39 @@ mod tests {
         assert!(!walker.at_boundary());
     }
 
+    /// Counts messages and bytes of each type that follow one another; takes runs of `D`, or none.
+    struct Counted {
+        runs: bool,
+        seen: Vec<(u8, u64, u64)>,
+    }
+
+    impl Counted {
+        fn count(&mut self, tag: u8, messages: u64, bytes: u64) {
+            match self.seen.last_mut() {
+                Some((last, all, all_bytes)) if *last == tag => {
+                    *all += messages;
+                    *all_bytes += bytes;
+                }
+                _ => self.seen.push((tag, messages, bytes)),
+            }
+        }
+    }
+
+    impl Receiver for Counted {
+        fn begin(&mut self, header: Header) -> Want {
+            self.count(header.tag, 1, header.message_bytes());
+            Want::Nothing
+        }
+        fn prefix(&mut self, _: Header, _: &[u8]) {}
+        fn piece(&mut self, _: Header, _: &[u8], _: Rest) {}
+        fn takes_runs(&self, tag: u8) -> bool {
+            self.runs && tag == b'D'
+        }
+        fn run(&mut self, tag: u8, messages: u64, bytes: u64) {
+            self.count(tag, messages, bytes);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_split_gives_the_same_messages(
@@ -432,6 +499,30 @@ mod tests {
             }
             prop_assert!(walker.at_boundary());
             prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn a_run_is_as_many_messages_told_one_by_one(
+            messages in prop::collection::vec((prop::sample::select(&b"DDDDX"[..]), prop::collection::vec(any::<u8>(), 0..9)), 0..40),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+            tail in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let mut stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
+            stream.extend(&tail);
+            let mut at: Vec<usize> = cuts.iter().map(|i| i.index(stream.len() + 1)).collect();
+            at.extend([0, stream.len()]);
+            at.sort_unstable();
+            let count = |runs: bool| {
+                let mut counted = Counted { runs, seen: Vec::new() };
+                let mut walker = Walker::default();
+                let walked: Vec<_> = at
+                    .windows(2)
+                    .map(|pair| walker.walk(&stream[pair[0]..pair[1]], &mut counted))
+                    .take_while(Result::is_ok)
+                    .collect();
+                (walked.len(), counted.seen)
+            };
+            prop_assert_eq!(count(true), count(false));
         }
 
         #[test]
