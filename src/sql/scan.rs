@@ -18,7 +18,7 @@ use super::{Dialect, Fingerprint, NameHash, Verb};
 /// Reads SQL text, cut anywhere, and says what each statement is.
 ///
 /// Its buffers are reused from statement to statement; it holds a few KiB, and at most about 90 KiB however long the
-/// text is.
+/// text is. One that is given whole texts ([`Scanner::scan`]) remembers those that come again, in 512 KiB at most.
 ///
 /// ```
 /// use pgprism::sql::{Scanner, Verb};
