@@ -93,6 +93,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
+    ("mio", &["src/proxy/reactor.rs", "src/proxy/direct.rs"]),
     ("rustls", &["src/proxy"]),
     ("tokio_rustls", &["src/proxy"]),
     (

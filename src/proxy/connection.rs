@@ -1,35 +1,33 @@
 //! One client connection from its first byte to its last.
 //!
-//! [`serve`] is the story: the greeting, a seat, the upstream, the session, its end.
+//! [`serve`] is the story up to the session: the greeting, a seat, the upstream, the login. The [`super::reactor`] relays
+//! the session, and what is left to do when it stops is done here again, from [`take_back`] on.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cancel::{self, KnownKey};
+use super::cancel;
 use super::drain::{self, Drained};
 use super::greeting::{self, Greeting, GreetingError, Refused};
-use super::login::{LoginEnd, Watch};
-use super::relay::{End, Meter, Relay, Side};
+use super::login::Watch;
+use super::reactor::{Left, Parting};
+use super::relay::{End, Relay, Side};
 use super::seats::{Full, Seat};
+use super::session::{Facts, Place, Session, Until};
 use super::socket::Socket;
 use super::sweep::Overdue;
 use super::upstream::{self, ConnectError, Road};
-use super::worker::{Accepted, Presence, Sleeper, Worker};
+use super::worker::{Accepted, Worker};
 use super::{Target, TlsMode, UpstreamGauge};
-use crate::clock::Clock;
-use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
-};
-use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
+use crate::event::{self, ConnectionState, ConnectionStatus, Rest, SessionStart, Tap as _, Taps};
+use crate::registry::{self, Connection, ConnectionError, Unobserved};
 use crate::wire::sasl::MechanismFilter;
 use crate::wire::startup::{SqlState, StartupMessage, error_response};
 
@@ -47,30 +45,59 @@ const APART: Duration = Duration::from_millis(20);
 /// How long a client that was told why it is closed has to read it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Serves one client. An idle session's part of this future is a [`Session`] and little else: what only the beginning
-/// and the end need is boxed and given back.
-pub(super) async fn serve<T: Taps + 'static>(accepted: Accepted, worker: Rc<Worker<T>>) {
+/// Serves one client up to the end of its login, and gives it to the worker's reactor then. What only the beginning
+/// needs is boxed and given back.
+pub(super) async fn serve<T>(accepted: Accepted, worker: Rc<Worker<T>>)
+where
+    T: Taps + 'static,
+    T::Tap: Send,
+{
     let Some(mut session) = Box::pin(begin(accepted, &worker)).await else {
         return;
     };
-    if session.watch.follows_login()
-        && let Some(end) = Box::pin(log_in(&mut session)).await
+    if session.follows_login()
+        && let Some(end) = log_in(&mut session, &worker.place).await
     {
-        return Box::pin(end_session(session, end)).await;
+        return end_session(session, end, &worker.place).await;
     }
-    let end = match session.relay_until(Until::Drain).await {
-        Some(end) => SessionEnd::Relay(end),
-        None => match session.overdue() {
-            Some(overdue) => SessionEnd::Overdue(overdue),
-            None => Box::pin(drain_session(&mut session)).await,
-        },
+    if worker.draining.get().is_some() {
+        return close(session, Parting::Drain, &worker).await;
+    }
+    match session.leave_runtime() {
+        Ok(()) => worker.reactor.carry(session),
+        Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
+    }
+}
+
+/// Closes a session that the reactor gave back.
+pub(super) async fn take_back<T>(left: Left<T::Tap>, worker: Rc<Worker<T>>)
+where
+    T: Taps + 'static,
+    T::Tap: Send,
+{
+    let Left {
+        mut session,
+        parting,
+    } = left;
+    match session.enter_runtime() {
+        Ok(()) => close(session, parting, &worker).await,
+        Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
+    }
+}
+
+/// From why a session stopped being relayed to its end.
+async fn close<T: Taps>(mut session: Box<Session<T::Tap>>, parting: Parting, worker: &Worker<T>) {
+    let end = match parting {
+        Parting::Ended(end) => SessionEnd::Relay(end),
+        Parting::Overdue(overdue) => SessionEnd::Overdue(overdue),
+        Parting::Drain => drain_session(&mut session, worker).await,
     };
-    Box::pin(end_session(session, end)).await;
+    end_session(session, end, &worker.place).await;
 }
 
 /// From the first byte to two connected sockets; `None` when it did not come to a session.
-async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Session<T>> {
-    let shared = Arc::clone(&worker.shared);
+async fn begin<T: Taps>(accepted: Accepted, worker: &Worker<T>) -> Option<Box<Session<T::Tap>>> {
+    let shared = Arc::clone(&worker.place.shared);
     let route = Arc::clone(shared.route(accepted.route));
     let tunables = shared.tunables.load_full();
     let target = route.target.load_full();
@@ -199,32 +226,30 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Rc<Worker<T>>) -> Option<Se
             }))
         }
     };
-    Some(Session {
+    let facts = Facts {
+        id,
+        route: accepted.route,
+        accepted_at: accepted.at,
+        login_deadline,
+        login_limit: tunables.timeouts.login,
+        road,
+        key: None,
+        _registered: registered,
+        _gauge: gauge,
+        _seat: seat,
+    };
+    let watch = if follows_login {
+        Watch::login(tap, &shared)
+    } else {
+        Watch::nothing(&shared)
+    };
+    Some(Box::new(Session {
         relay: Relay::new(client, upstream),
-        watch: if follows_login {
-            Watch::login(tap, &shared)
-        } else {
-            Watch::nothing(&shared)
-        },
-        meter: SessionMeter {
-            figures: Arc::clone(&route.figures),
-            worker: Rc::clone(worker),
-        },
-        sleeper: None,
-        facts: Box::new(Facts {
-            id,
-            route: accepted.route,
-            accepted_at: accepted.at,
-            login_deadline,
-            login_limit: tunables.timeouts.login,
-            road,
-            key: None,
-            _registered: registered,
-            _gauge: gauge,
-            _seat: seat,
-        }),
+        watch,
+        figures: Arc::clone(&route.figures),
+        facts,
         presence: accepted.presence,
-    })
+    }))
 }
 
 /// Passes the StartupMessage on.
@@ -292,19 +317,19 @@ async fn accept_greeting(
 }
 
 /// Relays until the login has ended; `Some` when the session has ended with it.
-async fn log_in<T: Taps>(session: &mut Session<T>) -> Option<SessionEnd> {
+async fn log_in<Tap: event::Tap>(session: &mut Session<Tap>, place: &Place) -> Option<SessionEnd> {
     let deadline = session.facts.login_deadline;
-    match timeout_at(deadline, session.relay_until(Until::Login)).await {
+    match timeout_at(deadline, session.relay_until(Until::Login, place)).await {
         Ok(end) => end.map(SessionEnd::Relay),
         Err(_) => Some(SessionEnd::LoginTimeout),
     }
 }
 
-async fn drain_session<T: Taps>(session: &mut Session<T>) -> SessionEnd {
-    let Some(plan) = session.meter.worker.draining.get() else {
+async fn drain_session<T: Taps>(session: &mut Session<T::Tap>, worker: &Worker<T>) -> SessionEnd {
+    let Some(plan) = worker.draining.get() else {
         return SessionEnd::Closed;
     };
-    match drain::wait(session, plan).await {
+    match drain::wait(session, plan, &worker.place).await {
         Drained::Ended(end) => SessionEnd::Relay(end),
         Drained::Tell => SessionEnd::Drained,
         Drained::Close => SessionEnd::Closed,
@@ -325,33 +350,26 @@ enum SessionEnd {
 }
 
 /// Closes both sockets as the end demands, and tells the client why where it fits.
-async fn end_session<T: Taps>(mut session: Session<T>, end: SessionEnd) {
-    let figures = Arc::clone(&session.meter.figures);
+async fn end_session<Tap: event::Tap>(
+    mut session: Box<Session<Tap>>,
+    end: SessionEnd,
+    place: &Place,
+) {
+    let figures = Arc::clone(&session.figures);
     let may_tell = session.can_be_told();
     // What ended it was said and may still be unread: a reset would take that away.
     let has_its_end = session.relay.client_is_finished()
         || (session.relay.client_is_open() && session.rest() == Rest::Over);
-    let now = session.clock().now();
-    session.watch.closed(now);
-    if let SessionEnd::Relay(
-        End::Lost {
-            side: Side::Upstream,
-            ..
-        }
-        | End::Finished {
-            first: Side::Upstream,
-        },
-    ) = end
-    {
-        let shared = &session.meter.worker.shared;
-        shared.route(session.facts.route).suspect.notify_one();
+    session.watch.closed(place.shared.clock.now());
+    if let SessionEnd::Relay(end) = &end {
+        session.suspect_upstream(end, &place.shared);
     }
     let Session {
         relay,
         facts,
         presence,
         ..
-    } = session;
+    } = *session;
     let Relay {
         client, upstream, ..
     } = relay;
@@ -426,174 +444,4 @@ async fn say_goodbye(mut client: Socket, response: &[u8]) {
     };
     // Neither a client that is gone already nor one that does not read changes anything.
     let _ = timeout(GOODBYE_LIMIT, goodbye).await;
-}
-
-/// Two connected sockets and everything that is known about them.
-#[derive(Debug)]
-pub(super) struct Session<T: Taps> {
-    pub(super) relay: Relay<Socket, Socket>,
-    watch: Watch<T::Tap>,
-    meter: SessionMeter<T>,
-    sleeper: Option<Sleeper<T>>,
-    facts: Box<Facts>,
-    /// Last: the client's socket is counted for as long as it is open.
-    presence: Presence,
-}
-
-/// What the relaying itself does not need.
-#[derive(Debug)]
-struct Facts {
-    id: SessionId,
-    route: usize,
-    accepted_at: Moment,
-    login_deadline: Instant,
-    login_limit: Duration,
-    road: Road,
-    key: Option<Rc<KnownKey>>,
-    _registered: Registered,
-    _gauge: UpstreamGauge,
-    _seat: Seat,
-}
-
-/// What [`Session::relay_until`] waits for, besides the session's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
-    /// The login has ended.
-    Login,
-    /// The proxy drains, or the session has stayed too long: see [`Session::overdue`].
-    Drain,
-    /// No request is running.
-    Rest,
-    /// Nothing else.
-    Ended,
-}
-
-impl<T: Taps> Session<T> {
-    /// Relays until the session has ended (`Some`) or what is waited for has come (`None`). May be dropped at any
-    /// time and called again.
-    pub(super) async fn relay_until(&mut self, until: Until) -> Option<End> {
-        poll_fn(|cx| {
-            let polled = self.relay.poll(cx, &mut self.watch, &self.meter);
-            if self.watch.follows_login() {
-                self.note_login();
-            }
-            if let Poll::Ready(end) = polled {
-                return Poll::Ready(Some(end));
-            }
-            let has_come = match until {
-                Until::Login => !self.watch.follows_login(),
-                Until::Drain => {
-                    self.meter.worker.draining.get().is_some() || self.overdue().is_some()
-                }
-                Until::Rest => matches!(self.rest(), Rest::Idle | Rest::InTransaction),
-                Until::Ended => false,
-            };
-            if has_come {
-                return Poll::Ready(None);
-            }
-            if until == Until::Drain && self.sleeper.is_none() {
-                self.sleeper = Some(self.meter.worker.sleep(cx.waker().clone()));
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it.
-    fn overdue(&self) -> Option<Overdue> {
-        let sweep = self.meter.worker.sweep.get();
-        if !sweep.is_on() {
-            return None;
-        }
-        let overdue = sweep.overdue(self.facts.accepted_at, self.relay.last_read_at())?;
-        (self.rest() == Rest::Idle).then_some(overdue)
-    }
-
-    /// What the session is in the middle of, the bytes that wait in the relay included.
-    pub(super) fn rest(&self) -> Rest {
-        match self.watch.rest() {
-            Rest::Idle | Rest::InTransaction | Rest::BetweenMessages
-                if self.relay.holds_bytes() =>
-            {
-                Rest::InMessage
-            }
-            rest => rest,
-        }
-    }
-
-    /// Whether an ErrorResponse of our own fits now.
-    fn can_be_told(&self) -> bool {
-        self.relay.client_is_open()
-            && match self.watch.rest() {
-                Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => true,
-                Rest::InMessage | Rest::Over | Rest::Unknown => false,
-            }
-    }
-
-    pub(super) fn clock(&self) -> Clock {
-        self.meter.worker.shared.clock
-    }
-
-    pub(super) fn known_key(&self) -> Option<Rc<KnownKey>> {
-        self.facts.key.clone()
-    }
-
-    fn note_login(&mut self) {
-        let Some((ended, key)) = self.watch.take_ended_login() else {
-            return;
-        };
-        self.facts.key = key.map(|key| {
-            Rc::new(KnownKey::register(
-                Arc::clone(&self.meter.worker.shared),
-                self.facts.route,
-                self.facts.id,
-                key,
-                self.facts.road.clone(),
-            ))
-        });
-        match ended {
-            LoginEnd::Complete(at) => {
-                let duration = at.since(self.facts.accepted_at);
-                self.meter.figures.connect_duration.record(duration);
-            }
-            LoginEnd::Refused => self
-                .meter
-                .figures
-                .count_error(ConnectionError::LoginRefused),
-            LoginEnd::NotFollowed => {}
-        }
-    }
-}
-
-/// Counts what a session's relay moves, in its listener's figures of this worker.
-#[derive(Debug)]
-struct SessionMeter<T> {
-    figures: Arc<registry::Listener>,
-    worker: Rc<Worker<T>>,
-}
-
-impl<T> Meter for SessionMeter<T> {
-    fn now(&self) -> Moment {
-        self.worker.shared.clock.now()
-    }
-
-    fn wrote(&self, direction: Direction, bytes: usize) {
-        self.figures
-            .shard(self.worker.index)
-            .add_relayed_bytes(direction, bytes as u64);
-    }
-
-    fn forwarded(&self, direction: Direction, read_at: Moment, at: Option<Moment>) {
-        let (at, weight) = match at {
-            // It had to wait: the time is known, and such waits are too rare to be left to chance.
-            Some(at) => (at, 1),
-            None => match self.worker.sample(direction) {
-                Some(weight) => (self.now(), weight),
-                None => return,
-            },
-        };
-        self.figures
-            .shard(self.worker.index)
-            .add_latency(direction, at.since(read_at), weight);
-    }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Session, Until};
 use super::relay::End;
+use super::session::{Place, Session, Until};
 use super::{Shared, cancel};
-use crate::event::{Moment, Rest, Taps};
+use crate::event::{Moment, Rest, Tap};
 
 /// How long a cancelled query has to end before its session is ended without it.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
@@ -55,38 +55,38 @@ pub(super) enum Drained {
 ///
 /// Idle is counted from the drain's begin or from the session's last byte, whichever is later, so that a web request
 /// is not ended between two of its queries.
-pub(super) async fn wait<T: Taps>(session: &mut Session<T>, plan: Plan) -> Drained {
+pub(super) async fn wait<T: Tap>(session: &mut Session<T>, plan: Plan, place: &Place) -> Drained {
     loop {
         let idle_since = session.relay.last_read_at().max(plan.began_at);
-        let idle = Duration::from_nanos(session.clock().now().since(idle_since));
+        let idle = Duration::from_nanos(place.shared.clock.now().since(idle_since));
         let is_idle = session.rest() == Rest::Idle;
         if is_idle && idle >= plan.idle_grace {
             return Drained::Tell;
         }
         let left = plan.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return at_deadline(session).await;
+            return at_deadline(session, place).await;
         }
         let next_look = plan
             .idle_grace
             .saturating_sub(idle)
             .max(LOOK_AGAIN_MIN)
             .min(left);
-        if let Ok(Some(end)) = timeout(next_look, session.relay_until(Until::Ended)).await {
+        if let Ok(Some(end)) = timeout(next_look, session.relay_until(Until::Ended, place)).await {
             return Drained::Ended(end);
         }
     }
 }
 
-async fn at_deadline<T: Taps>(session: &mut Session<T>) -> Drained {
+async fn at_deadline<T: Tap>(session: &mut Session<T>, place: &Place) -> Drained {
     if let Rest::Idle | Rest::InTransaction = session.rest() {
         return Drained::Tell;
     }
-    if let Some(key) = session.known_key() {
+    if let Some(key) = session.facts.key.clone() {
         // The answer to the cancelled query comes through the relay, which must go on meanwhile.
         let cancelled =
             tokio::task::spawn_local(async move { cancel::send(&key, CANCEL_LIMIT).await });
-        let ended = timeout(CANCEL_LIMIT, session.relay_until(Until::Rest)).await;
+        let ended = timeout(CANCEL_LIMIT, session.relay_until(Until::Rest, place)).await;
         cancelled.abort();
         if let Ok(Some(end)) = ended {
             return Drained::Ended(end);

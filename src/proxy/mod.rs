@@ -1,7 +1,8 @@
 //! Listener, connection, relay, TLS, cancel, drain: moves the bytes and knows nothing of what they mean.
 //!
-//! *Architecture invariants:* a connection belongs to one worker (a thread with its own runtime) for its life, and one
-//! task polls both of its directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
+//! *Architecture invariants:* a connection belongs to one worker for its life: a thread with a runtime for its beginning
+//! and its end, and one without ([`reactor`]) for the session between them, where one step moves both of its
+//! directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
 //! observation does, the bytes go on. Start reading in [`connection`].
 
 #![cfg_attr(
@@ -17,15 +18,18 @@
 
 mod cancel;
 mod connection;
+mod direct;
 mod drain;
 mod greeting;
 mod listener;
 mod login;
 mod probe;
+mod reactor;
 pub mod relay;
 mod route;
 mod seats;
 mod secured;
+mod session;
 mod socket;
 mod sweep;
 pub mod tls;
@@ -279,6 +283,7 @@ impl Proxy {
     ) -> Result<Proxy, StartError>
     where
         T: Taps + Send + 'static,
+        T::Tap: Send,
     {
         let proxy = Proxy::prepare(settings, registry, clock, taps)?;
         proxy.open();
@@ -295,6 +300,7 @@ impl Proxy {
     ) -> Result<Proxy, StartError>
     where
         T: Taps + Send + 'static,
+        T::Tap: Send,
     {
         if taps.is_empty() {
             return Err(StartError::NoWorkers);
@@ -312,7 +318,7 @@ impl Proxy {
             let figures = registry.add_listener(
                 Arc::clone(&listener.name),
                 address.to_string().into(),
-                taps.len(),
+                worker::shards_of(taps.len()),
             );
             figures.observe.store(listener.observe, Relaxed);
             figures.set_upstream_address(listener.upstream.to_string().into());
@@ -351,16 +357,13 @@ impl Proxy {
             .unwrap_or_else(PoisonError::into_inner);
         let mut doors = Vec::new();
         for (index, taps) in taps.into_iter().enumerate() {
-            let (door, thread) = worker::start(
-                index,
-                Arc::clone(&shared),
-                taps,
-                proxy.stage.subscribe(),
-                Running::begin(&running_count),
-            )
-            .map_err(StartError::Worker)?;
+            let (door, its_threads) =
+                worker::start(index, &shared, taps, proxy.stage.subscribe(), || {
+                    Running::begin(&running_count)
+                })
+                .map_err(StartError::Worker)?;
             doors.push(door);
-            threads.push(thread);
+            threads.extend(its_threads);
         }
         let acceptor = listener::start(
             sockets,

@@ -23,7 +23,7 @@ pub const READ_BYTES_MAX: usize = 64 * 1024;
 const READS_IN_A_ROW_MAX: u32 = 4;
 
 thread_local! {
-    /// Borrowed only inside [`Relay::poll`], which does not give the thread to another task meanwhile.
+    /// Borrowed only inside [`Relay::step`], which does not give the thread to another task meanwhile.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice());
 }
 
@@ -76,6 +76,17 @@ pub enum End {
     },
 }
 
+/// What came of one step of a relay.
+#[derive(Debug)]
+pub enum Step {
+    /// Both directions wait for their sockets.
+    Waiting,
+    /// There is more to do, but others come first.
+    Yielded,
+    /// The connection is over.
+    Ended(End),
+}
+
 /// Both sockets of a connection and what waits between them.
 #[derive(Debug)]
 pub struct Relay<C, U> {
@@ -126,8 +137,8 @@ enum Pause {
     Failed(io::Error),
 }
 
-fn lost(side: Side, error: io::Error) -> Poll<End> {
-    Poll::Ready(End::Lost { side, error })
+fn lost(side: Side, error: io::Error) -> Step {
+    Step::Ended(End::Lost { side, error })
 }
 
 /// Stands in a relay that has ended.
@@ -148,13 +159,8 @@ impl<C: Leg, U: Leg> Relay<C, U> {
         }
     }
 
-    /// Moves what can be moved now. Ready when the connection is over; not to be polled again then.
-    pub fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        tap: &mut impl Tap,
-        meter: &impl Meter,
-    ) -> Poll<End> {
+    /// Moves what can be moved now; not to be called again once it has ended.
+    pub fn step(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap, meter: &impl Meter) -> Step {
         let (up, down) = SCRATCH.with_borrow_mut(|scratch| {
             let mut turn = Turn {
                 cx: &mut *cx,
@@ -178,8 +184,19 @@ impl<C: Leg, U: Leg> Relay<C, U> {
             );
             (up, down)
         });
+        if let (Pause::Waiting, Pause::Waiting, Phase::Open, Phase::Open) =
+            (&up, &down, &self.to_upstream.phase, &self.to_client.phase)
+        {
+            return Step::Waiting;
+        }
+        self.unusual(up, down)
+    }
+
+    /// What follows of a step after which not both directions simply wait.
+    fn unusual(&mut self, up: Pause, down: Pause) -> Step {
         let up_rests = matches!(up, Pause::Waiting) && !self.to_upstream.holds_bytes();
         let down_rests = matches!(down, Pause::Waiting) && !self.to_client.holds_bytes();
+        let yielded = matches!(up, Pause::Yielded) || matches!(down, Pause::Yielded);
         if let Pause::Failed(error) = up {
             return lost(Side::Client, error);
         }
@@ -189,7 +206,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
         match (&mut self.to_upstream.phase, &mut self.to_client.phase) {
             (Phase::Finished, Phase::Finished) => {
                 let first = self.first_fin.unwrap_or(Side::Client);
-                return Poll::Ready(End::Finished { first });
+                return Step::Ended(End::Finished { first });
             }
             (Phase::Broken(error), _) if down_rests => {
                 return lost(Side::Upstream, std::mem::replace(error, ended()));
@@ -199,10 +216,27 @@ impl<C: Leg, U: Leg> Relay<C, U> {
             }
             _ => {}
         }
-        if matches!(up, Pause::Yielded) || matches!(down, Pause::Yielded) {
-            cx.waker().wake_by_ref();
+        match yielded {
+            true => Step::Yielded,
+            false => Step::Waiting,
         }
-        Poll::Pending
+    }
+
+    /// [`Relay::step`] for a task, which is woken when there is more to do. Ready when the connection is over.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        tap: &mut impl Tap,
+        meter: &impl Meter,
+    ) -> Poll<End> {
+        match self.step(cx, tap, meter) {
+            Step::Waiting => Poll::Pending,
+            Step::Yielded => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Step::Ended(end) => Poll::Ready(end),
+        }
     }
 
     /// Whether bytes wait for their sink, in either direction.
@@ -232,7 +266,7 @@ impl Flow {
     }
 }
 
-/// One call of [`Relay::poll`].
+/// One call of [`Relay::step`].
 struct Turn<'a, 'b, T, M> {
     cx: &'a mut Context<'b>,
     tap: &'a mut T,

@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use super::direct::{Direct, Unpolled};
 use super::relay::Leg;
 use super::secured::Secured;
 use crate::wire::sasl::MechanismFilter;
@@ -28,6 +29,10 @@ pub(super) struct Socket {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Outside of any runtime: a reactor says when it is ready.
+    Direct(Direct),
+    /// On its way from the one to the other, or lost on it.
+    Nowhere,
     /// Boxed: a plaintext session does not pay for it.
     Tls(Box<Secured>),
 }
@@ -84,7 +89,7 @@ impl Socket {
     pub(super) fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
         match &self.stream {
             Stream::Tls(secured) => secured.peer_certificate(),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere => None,
         }
     }
 
@@ -103,30 +108,80 @@ impl Socket {
                 let count = stream.peek(&mut byte).await?;
                 Ok((count > 0).then_some(byte[0]))
             }
-            Stream::Unix(_) | Stream::Tls(_) => Ok(None),
+            Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere | Stream::Tls(_) => Ok(None),
         }
     }
 
     /// Whether bytes have arrived that were not read; they stay where they are.
     pub(super) fn has_unread_bytes(&self) -> bool {
-        matches!(self.as_raw().peek(&mut [MaybeUninit::uninit()]), Ok(1..))
+        self.as_raw()
+            .is_some_and(|socket| matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(1..)))
+    }
+
+    /// Takes it out of the runtime that made it: from now on a reactor has to be told of it.
+    pub(super) fn leave_runtime(&mut self) -> io::Result<()> {
+        let direct = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
+            Stream::Tcp(stream) => Direct::tcp(stream.into_std()?),
+            Stream::Unix(stream) => Direct::unix(stream.into_std()?),
+            Stream::Tls(mut secured) => {
+                let left = secured.socket_mut().leave_runtime();
+                self.stream = Stream::Tls(secured);
+                return left;
+            }
+            other @ (Stream::Direct(_) | Stream::Nowhere) => {
+                self.stream = other;
+                return Ok(());
+            }
+        };
+        self.unread = false;
+        self.stream = Stream::Direct(direct);
+        Ok(())
+    }
+
+    /// Brings it into the present runtime.
+    pub(super) fn enter_runtime(&mut self) -> io::Result<()> {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
+            Stream::Direct(direct) => match direct.into_std() {
+                Unpolled::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+                Unpolled::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            },
+            Stream::Tls(mut secured) => {
+                let entered = secured.socket_mut().enter_runtime();
+                self.stream = Stream::Tls(secured);
+                return entered;
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// The socket that a reactor polls, where it has left its runtime.
+    pub(super) fn direct_mut(&mut self) -> Option<&mut Direct> {
+        match &mut self.stream {
+            Stream::Direct(direct) => Some(direct),
+            Stream::Tls(secured) => secured.socket_mut().direct_mut(),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Nowhere => None,
+        }
     }
 
     /// Closes so that the peer sees a reset, as its own peer was reset.
     pub(super) fn reset(self) {
-        match self.stream {
-            // An error says that the socket is dead already.
-            Stream::Tcp(_) => drop(self.as_raw().set_linger(Some(Duration::ZERO))),
-            Stream::Unix(_) => {}
-            Stream::Tls(secured) => secured.into_socket().reset(),
+        if let Stream::Tls(secured) = self.stream {
+            return secured.into_socket().reset();
+        }
+        if let Some(socket) = self.as_raw() {
+            // An error says that the socket is dead already, or a Unix one, which knows no reset.
+            let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 
-    fn as_raw(&self) -> SockRef<'_> {
+    fn as_raw(&self) -> Option<SockRef<'_>> {
         match &self.stream {
-            Stream::Tcp(stream) => SockRef::from(stream),
-            Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Tcp(stream) => Some(SockRef::from(stream)),
+            Stream::Unix(stream) => Some(SockRef::from(stream)),
+            Stream::Direct(direct) => Some(direct.as_raw()),
             Stream::Tls(secured) => secured.socket().as_raw(),
+            Stream::Nowhere => None,
         }
     }
 }
@@ -138,6 +193,8 @@ impl Leg for Socket {
             Stream::Unix(stream) => stream.poll_read_ready(cx),
             // The reads of TLS go through that socket, which knows what it has not read.
             Stream::Tls(secured) => return secured.socket_mut().poll_reset(cx),
+            Stream::Direct(direct) => return direct.poll_reset(),
+            Stream::Nowhere => return Poll::Ready(nowhere()),
         };
         if let Err(error) = ready!(is_readable) {
             return Poll::Ready(error);
@@ -151,7 +208,7 @@ impl Leg for Socket {
                 stream.take_error(),
                 stream.try_io(Interest::READABLE, would_block),
             ),
-            Stream::Tls(_) => return Poll::Pending,
+            Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => return Poll::Pending,
         };
         if let Ok(Some(error)) | Err(error) = error {
             return Poll::Ready(error);
@@ -163,10 +220,14 @@ impl Leg for Socket {
         let _ = match &self.stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
-            Stream::Tls(_) => return Poll::Pending,
+            Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => return Poll::Pending,
         };
         Poll::Pending
     }
+}
+
+fn nowhere() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 fn would_block() -> io::Result<()> {
@@ -179,10 +240,15 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.unread {
+        if let Stream::Direct(direct) = &mut self.stream {
+            return direct.poll_read(buffer);
+        }
+        if self.unread
+            && let Some(socket) = self.as_raw()
+        {
             let unfilled = buffer.initialize_unfilled();
             let wanted = unfilled.len();
-            match (&*self.as_raw()).read(unfilled) {
+            match (&*socket).read(unfilled) {
                 Ok(count) => {
                     self.unread = count == wanted;
                     buffer.advance(count);
@@ -196,6 +262,8 @@ impl AsyncRead for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_read(cx, buffer),
+            Stream::Direct(direct) => direct.poll_read(buffer),
+            Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
 }
@@ -210,6 +278,8 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write(cx, bytes),
+            Stream::Direct(direct) => direct.poll_write(|socket| socket.send(bytes), bytes.len()),
+            Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
 
@@ -223,6 +293,11 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write_vectored(cx, slices),
+            Stream::Direct(direct) => {
+                let bytes = slices.iter().map(|slice| slice.len()).sum();
+                direct.poll_write(|socket| socket.send_vectored(slices), bytes)
+            }
+            Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
 
@@ -233,7 +308,9 @@ impl AsyncWrite for Socket {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             // What they took is with the kernel.
-            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere => {
+                Poll::Ready(Ok(()))
+            }
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_flush(cx),
         }
     }
@@ -243,6 +320,8 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_shutdown(cx),
+            Stream::Direct(direct) => Poll::Ready(direct.shutdown_write()),
+            Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! One thread with its own runtime, and the connections that belong to it for their life.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,92 +14,42 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::reactor::{Handle, Left};
+use super::session::Place;
 use super::sweep::{self, Sweep};
-use super::{Running, Shared, Stage, connection, drain};
-use crate::event::{Direction, Moment, Taps};
+use super::{Running, Shared, Stage, connection, drain, reactor};
+use crate::event::{Moment, Taps};
 use crate::registry;
 
 /// What a worker's connections share. Never leaves its thread.
 #[derive(Debug)]
-pub(super) struct Worker<T> {
-    pub(super) index: usize,
-    pub(super) shared: Arc<Shared>,
+pub(super) struct Worker<T: Taps> {
+    pub(super) place: Place,
     pub(super) taps: T,
     /// Set once the proxy drains.
     pub(super) draining: Cell<Option<drain::Plan>>,
-    /// What sessions compare their age and idleness with.
-    pub(super) sweep: Cell<Sweep>,
-    /// Wakes each relaying connection when the drain begins, and when it shall look whether its time is up.
-    sleepers: RefCell<HashMap<u64, Waker>>,
-    sleeper_id_last: Cell<u64>,
-    /// Forwarded reads of each direction: one in [`LATENCY_SAMPLE`] is timed to its end.
-    reads: [Cell<u64>; 2],
+    /// Where sessions go once they have logged in.
+    pub(super) reactor: Handle<T::Tap>,
 }
 
-/// One forwarded read in this many is timed to its end: a second look at the clock for each would be a twentieth of
-/// what a read costs us.
-const LATENCY_SAMPLE: u64 = 8;
-
-impl<T> Worker<T> {
-    /// Whether this read of `direction` is one that is timed, and how many reads it stands for.
-    pub(super) fn sample(&self, direction: Direction) -> Option<u64> {
-        let [up, down] = &self.reads;
-        let reads = match direction {
-            Direction::ClientToUpstream => up,
-            Direction::UpstreamToClient => down,
-        };
-        let count = reads.get();
-        reads.set(count.wrapping_add(1));
-        count
-            .is_multiple_of(LATENCY_SAMPLE)
-            .then_some(LATENCY_SAMPLE)
-    }
-
-    /// Lets the drain and the sweeps wake whoever this waker belongs to, until the returned guard is dropped.
-    pub(super) fn sleep(self: &Rc<Self>, waker: Waker) -> Sleeper<T> {
-        let id = self.sleeper_id_last.get() + 1;
-        self.sleeper_id_last.set(id);
-        self.sleepers.borrow_mut().insert(id, waker);
-        Sleeper {
-            worker: Rc::clone(self),
-            id,
-        }
-    }
-
+impl<T: Taps> Worker<T> {
     fn begin_drain(&self) -> drain::Plan {
-        let plan = drain::Plan::begin(&self.shared);
+        let plan = drain::Plan::begin(&self.place.shared);
         self.draining.set(Some(plan));
-        self.wake_sleepers();
+        self.reactor.drain();
         plan
     }
 
-    fn wake_sleepers(&self) {
-        for waker in self.sleepers.borrow().values() {
-            waker.wake_by_ref();
-        }
-    }
-
     /// Lets every session see whether its time is up; returns when to do so again.
-    fn sweep(&self) -> Instant {
-        let sweep = Sweep::now(&self.shared);
-        self.sweep.set(sweep);
-        if sweep.is_on() {
-            self.wake_sleepers();
+    fn sweep(&self, last: &mut Sweep) -> Instant {
+        let shared = &self.place.shared;
+        let sweep = Sweep::now(shared);
+        // Once more when the last limit was taken away.
+        if sweep.is_on() || last.is_on() {
+            self.reactor.sweep(sweep);
         }
-        sweep::next(&self.shared.tunables.load().timeouts)
-    }
-}
-
-/// Keeps a waker among those that the drain wakes.
-#[derive(Debug)]
-pub(super) struct Sleeper<T> {
-    worker: Rc<Worker<T>>,
-    id: u64,
-}
-
-impl<T> Drop for Sleeper<T> {
-    fn drop(&mut self) {
-        self.worker.sleepers.borrow_mut().remove(&self.id);
+        *last = sweep;
+        sweep::next(&shared.tunables.load().timeouts)
     }
 }
 
@@ -171,56 +119,78 @@ impl Door {
     }
 }
 
-/// Starts the worker `index` on a thread of its own.
-pub(super) fn start<T: Taps + Send + 'static>(
+/// Starts the worker `index` and its reactor, on threads of their own.
+pub(super) fn start<T>(
     index: usize,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     taps: T,
     stage: watch::Receiver<Stage>,
-    running: Running,
-) -> io::Result<(Door, JoinHandle<()>)> {
+    running: impl Fn() -> Running,
+) -> io::Result<(Door, [JoinHandle<()>; 2])>
+where
+    T: Taps + Send + 'static,
+    T::Tap: Send,
+{
     let (queue, inbox) = mpsc::unbounded_channel();
     let door = Door {
         queue,
         connections: Arc::default(),
     };
+    // Each of the two threads counts in a shard of its own.
+    let (reactor, left, relaying) =
+        reactor::start(index, Arc::clone(shared), 2 * index, running())?;
+    let place = Place::new(Arc::clone(shared), 2 * index + 1);
     let thread = run_on_thread(
         format!("pgprism-worker-{index}"),
-        running,
+        running(),
         move || async move {
             let worker = Rc::new(Worker {
-                index,
-                shared,
+                place,
                 taps,
                 draining: Cell::new(None),
-                sweep: Cell::default(),
-                sleepers: RefCell::default(),
-                sleeper_id_last: Cell::new(0),
-                reads: Default::default(),
+                reactor,
             });
-            run(&worker, inbox, stage).await;
+            run(&worker, inbox, left, stage).await;
         },
     )?;
-    Ok((door, thread))
+    Ok((door, [thread, relaying]))
+}
+
+/// Shards of a listener's figures that so many workers need.
+pub(super) fn shards_of(workers: usize) -> usize {
+    2 * workers
 }
 
 /// Serves what comes through the door until the acceptor is gone and the last connection has ended.
-async fn run<T: Taps + 'static>(
+async fn run<T>(
     worker: &Rc<Worker<T>>,
     mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    mut left: mpsc::UnboundedReceiver<Left<T::Tap>>,
     mut stage: watch::Receiver<Stage>,
-) {
+) where
+    T: Taps + 'static,
+    T::Tap: Send,
+{
     let mut connections = JoinSet::new();
     let mut is_open = true;
+    let mut is_relaying = true;
     let mut last_call = None;
-    let mut next_sweep = worker.sweep();
-    while is_open || !connections.is_empty() {
+    let mut last_sweep = Sweep::default();
+    let mut next_sweep = worker.sweep(&mut last_sweep);
+    // Once the proxy drains, what has logged in before has left the reactor, and nothing goes there any more.
+    while is_open || is_relaying || !connections.is_empty() {
         tokio::select! {
             accepted = inbox.recv(), if is_open => match accepted {
                 Some(accepted) => {
                     connections.spawn_local(connection::serve(accepted, Rc::clone(worker)));
                 }
                 None => is_open = false,
+            },
+            session = left.recv(), if is_relaying => match session {
+                Some(session) => {
+                    connections.spawn_local(connection::take_back(session, Rc::clone(worker)));
+                }
+                None => is_relaying = false,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             changed = stage.changed() => {
@@ -230,7 +200,7 @@ async fn run<T: Taps + 'static>(
                     (Ok(()), Stage::Ending) | (Err(_), _) => break,
                 }
             }
-            () = sleep_until(next_sweep) => next_sweep = worker.sweep(),
+            () = sleep_until(next_sweep) => next_sweep = worker.sweep(&mut last_sweep),
             // What a drain could not end gently, a connection stuck in its startup phase for one, it ends so.
             () = until(last_call), if last_call.is_some() => break,
         }

@@ -1,0 +1,254 @@
+//! A client and its upstream, connected, wherever their bytes are moved: by a task of the worker while somebody logs in
+//! or is sent away, by the reactor in between.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cancel::KnownKey;
+use super::login::{LoginEnd, Watch};
+use super::relay::{End, Meter, Relay, Side, Step};
+use super::seats::Seat;
+use super::socket::Socket;
+use super::sweep::{Overdue, Sweep};
+use super::upstream::Road;
+use super::worker::Presence;
+use super::{Shared, UpstreamGauge};
+use crate::event::{Direction, Moment, Rest, SessionId, Tap};
+use crate::registry::{self, ConnectionError, Registered};
+
+/// Two connected sockets and everything that is known about them.
+#[derive(Debug)]
+pub(super) struct Session<T: Tap> {
+    pub(super) relay: Relay<Socket, Socket>,
+    pub(super) watch: Watch<T>,
+    pub(super) figures: Arc<registry::Listener>,
+    pub(super) facts: Facts,
+    /// Last: the client's socket is counted for as long as it is open.
+    pub(super) presence: Presence,
+}
+
+/// What the relaying itself does not need.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) id: SessionId,
+    pub(super) route: usize,
+    pub(super) accepted_at: Moment,
+    pub(super) login_deadline: Instant,
+    pub(super) login_limit: Duration,
+    pub(super) road: Road,
+    pub(super) key: Option<Arc<KnownKey>>,
+    pub(super) _registered: Registered,
+    pub(super) _gauge: UpstreamGauge,
+    pub(super) _seat: Seat,
+}
+
+/// What [`Session::relay_until`] waits for, besides the session's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The login has ended.
+    Login,
+    /// No request is running.
+    Rest,
+    /// Nothing else.
+    Ended,
+}
+
+impl<T: Tap> Session<T> {
+    /// Moves what can be moved now.
+    #[inline]
+    pub(super) fn step(&mut self, cx: &mut Context<'_>, place: &Place) -> Step {
+        let meter = SessionMeter {
+            figures: &self.figures,
+            place,
+        };
+        let step = self.relay.step(cx, &mut self.watch, &meter);
+        if self.watch.follows_login() {
+            self.note_login(place);
+        }
+        step
+    }
+
+    /// Relays until the session has ended (`Some`) or what is waited for has come (`None`). May be dropped at any
+    /// time and called again.
+    pub(super) async fn relay_until(&mut self, until: Until, place: &Place) -> Option<End> {
+        poll_fn(|cx| {
+            match self.step(cx, place) {
+                Step::Ended(end) => return Poll::Ready(Some(end)),
+                Step::Yielded => cx.waker().wake_by_ref(),
+                Step::Waiting => {}
+            }
+            let has_come = match until {
+                Until::Login => !self.watch.follows_login(),
+                Until::Rest => matches!(self.rest(), Rest::Idle | Rest::InTransaction),
+                Until::Ended => false,
+            };
+            match has_come {
+                true => Poll::Ready(None),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    pub(super) fn follows_login(&self) -> bool {
+        self.watch.follows_login()
+    }
+
+    /// Takes both legs out of the worker's runtime.
+    pub(super) fn leave_runtime(&mut self) -> io::Result<()> {
+        self.relay.client.leave_runtime()?;
+        self.relay.upstream.leave_runtime()
+    }
+
+    /// Brings both legs back into the worker's runtime.
+    pub(super) fn enter_runtime(&mut self) -> io::Result<()> {
+        self.relay.client.enter_runtime()?;
+        self.relay.upstream.enter_runtime()
+    }
+
+    /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it.
+    pub(super) fn overdue(&self, sweep: &Sweep) -> Option<Overdue> {
+        if !sweep.is_on() {
+            return None;
+        }
+        let overdue = sweep.overdue(self.facts.accepted_at, self.relay.last_read_at())?;
+        (self.rest() == Rest::Idle).then_some(overdue)
+    }
+
+    /// What the session is in the middle of, the bytes that wait in the relay included.
+    pub(super) fn rest(&self) -> Rest {
+        match self.watch.rest() {
+            Rest::Idle | Rest::InTransaction | Rest::BetweenMessages
+                if self.relay.holds_bytes() =>
+            {
+                Rest::InMessage
+            }
+            rest => rest,
+        }
+    }
+
+    /// Whether an ErrorResponse of our own fits now.
+    pub(super) fn can_be_told(&self) -> bool {
+        self.relay.client_is_open()
+            && match self.watch.rest() {
+                Rest::Idle | Rest::InTransaction | Rest::BetweenMessages => true,
+                Rest::InMessage | Rest::Over | Rest::Unknown => false,
+            }
+    }
+
+    /// Where the upstream went first, it may be gone for all.
+    pub(super) fn suspect_upstream(&self, end: &End, shared: &Shared) {
+        match end {
+            End::Lost {
+                side: Side::Upstream,
+                ..
+            }
+            | End::Finished {
+                first: Side::Upstream,
+            } => shared.route(self.facts.route).suspect.notify_one(),
+            End::Lost { .. } | End::Finished { .. } => {}
+        }
+    }
+
+    fn note_login(&mut self, place: &Place) {
+        let Some((ended, key)) = self.watch.take_ended_login() else {
+            return;
+        };
+        self.facts.key = key.map(|key| {
+            Arc::new(KnownKey::register(
+                Arc::clone(&place.shared),
+                self.facts.route,
+                self.facts.id,
+                key,
+                self.facts.road.clone(),
+            ))
+        });
+        match ended {
+            LoginEnd::Complete(at) => {
+                let duration = at.since(self.facts.accepted_at);
+                self.figures.connect_duration.record(duration);
+            }
+            LoginEnd::Refused => self.figures.count_error(ConnectionError::LoginRefused),
+            LoginEnd::NotFollowed => {}
+        }
+    }
+}
+
+/// A thread that relays: what its sessions share.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) shared: Arc<Shared>,
+    /// Which shard of the listeners' figures is this thread's alone.
+    shard: usize,
+    /// Forwarded reads of each direction: one in [`LATENCY_SAMPLE`] is timed to its end.
+    reads: [Cell<u64>; 2],
+}
+
+/// One forwarded read in this many is timed to its end: a second look at the clock for each would be a twentieth of
+/// what a read costs us.
+const LATENCY_SAMPLE: u64 = 8;
+
+impl Place {
+    pub(super) fn new(shared: Arc<Shared>, shard: usize) -> Place {
+        Place {
+            shared,
+            shard,
+            reads: Default::default(),
+        }
+    }
+
+    /// Whether this read of `direction` is one that is timed, and how many reads it stands for.
+    fn sample(&self, direction: Direction) -> Option<u64> {
+        let [up, down] = &self.reads;
+        let reads = match direction {
+            Direction::ClientToUpstream => up,
+            Direction::UpstreamToClient => down,
+        };
+        let count = reads.get();
+        reads.set(count.wrapping_add(1));
+        count
+            .is_multiple_of(LATENCY_SAMPLE)
+            .then_some(LATENCY_SAMPLE)
+    }
+}
+
+/// Counts what a session's relay moves, in its listener's figures of this thread.
+struct SessionMeter<'a> {
+    figures: &'a registry::Listener,
+    place: &'a Place,
+}
+
+impl Meter for SessionMeter<'_> {
+    #[inline]
+    fn now(&self) -> Moment {
+        self.place.shared.clock.now()
+    }
+
+    #[inline]
+    fn wrote(&self, direction: Direction, bytes: usize) {
+        self.figures
+            .shard(self.place.shard)
+            .add_relayed_bytes(direction, bytes as u64);
+    }
+
+    #[inline]
+    fn forwarded(&self, direction: Direction, read_at: Moment, at: Option<Moment>) {
+        let (at, weight) = match at {
+            // It had to wait: the time is known, and such waits are too rare to be left to chance.
+            Some(at) => (at, 1),
+            None => match self.place.sample(direction) {
+                Some(weight) => (self.now(), weight),
+                None => return,
+            },
+        };
+        self.figures
+            .shard(self.place.shard)
+            .add_latency(direction, at.since(read_at), weight);
+    }
+}
