@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  client ═══► listener ─► connection ─► relay ════════════════════════════════════► upstream
-//!  (Django)                               ║  one task polls both directions; it writes first and looks afterwards
+//!  (Django)                               ║  one step moves both directions; it writes first and looks afterwards
 //!                                         ╚═ Tap (bytes, time) ═► observer: wire ─► session ─► sql
 //!                                                                     │                 │
 //!                                 exact deltas, at the worker         │ small events into a bounded ring

@@ -102,7 +102,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("listenfd", &["src/app/sockets.rs"]),
     ("sd_notify", &["src/app"]),
-    ("rustix", &["src/app"]),
+    ("rustix", &["src/app", "src/proxy/direct.rs"]),
 ];
 
 /// Lines of a file in `src`, tests in files of their own included.

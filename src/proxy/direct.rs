@@ -1,6 +1,6 @@
 //! A socket outside of any runtime: it remembers what its reactor was told of it, and wakes nobody.
 
-use std::io::{self, Read};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,8 @@ use std::task::Poll;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::{SockRef, Socket};
 use tokio::io::ReadBuf;
 
@@ -133,6 +135,11 @@ impl Direct {
     }
 
     #[inline]
+    pub(super) fn is_drained(&self) -> bool {
+        self.readable == Readable::No
+    }
+
+    #[inline]
     pub(super) fn poll_read(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.readable == Readable::No {
             return Poll::Pending;
@@ -140,37 +147,59 @@ impl Direct {
         let unfilled = buffer.initialize_unfilled();
         let wanted = unfilled.len();
         loop {
-            match self.socket.read(unfilled) {
-                Ok(count) => {
+            match rustix::net::recv(&self.socket, &mut *unfilled, RecvFlags::empty()) {
+                Ok((count, _)) => {
                     if count < wanted {
                         self.drained();
                     }
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Errno::WOULDBLOCK) => {
                     self.readable = Readable::No;
                     return Poll::Pending;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }
 
     /// What there was has been read. A FIN behind it was told already, and is not told again.
+    #[inline]
     fn drained(&mut self) {
         if self.readable == Readable::Yes {
             self.readable = Readable::No;
         }
     }
 
+    #[inline]
+    pub(super) fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(bytes.len(), |socket| {
+            rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)
+        })
+    }
+
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(slices.iter().map(|slice| slice.len()).sum(), |socket| {
+            rustix::net::sendmsg(
+                socket,
+                slices,
+                &mut SendAncillaryBuffer::default(),
+                SendFlags::NOSIGNAL,
+            )
+        })
+    }
+
     /// Writes by `send`, which was asked to write so many `bytes`.
     #[inline]
-    pub(super) fn poll_write(
+    fn write(
         &mut self,
-        send: impl Fn(&Socket) -> io::Result<usize>,
         bytes: usize,
+        mut send: impl FnMut(&Socket) -> Result<usize, Errno>,
     ) -> Poll<io::Result<usize>> {
         if self.room != Room::Yes {
             return Poll::Pending;
@@ -183,12 +212,12 @@ impl Direct {
                     }
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Errno::WOULDBLOCK) => {
                     self.room = Room::Refused;
                     return Poll::Pending;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Moves the bytes of one connection, both ways, in one task.
+//! Moves the bytes of one connection, both ways, one step at a time.
 //!
 //! *Architecture invariants:* an idle relay holds no buffer: it reads into its thread's one scratch buffer and keeps
 //! only what the sink refuses, at most as much as one read. A direction whose sink refuses does not read, so
@@ -33,6 +33,9 @@ thread_local! {
 /// short write likewise. Tokio's sockets do both, which saves the system calls that would only say EAGAIN.
 /// What it took to write may wait inside of it until `poll_flush` is ready.
 pub trait Leg: AsyncRead + AsyncWrite + Unpin {
+    /// Whether it is known, without asking anybody, that a read gives nothing now, and that somebody will tell when
+    /// that changes.
+    fn is_drained(&self) -> bool;
     /// While nothing is read from it: whether the peer has reset the connection.
     ///
     /// Otherwise a client that sends much and is then reset would keep its upstream busy for as long as that
@@ -161,6 +164,11 @@ impl<C: Leg, U: Leg> Relay<C, U> {
 
     /// Moves what can be moved now; not to be called again once it has ended.
     pub fn step(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap, meter: &impl Meter) -> Step {
+        let up_rests = self.to_upstream.is_plain() && self.client.is_drained();
+        let down_rests = self.to_client.is_plain() && self.upstream.is_drained();
+        if up_rests && down_rests {
+            return Step::Waiting;
+        }
         let (up, down) = SCRATCH.with_borrow_mut(|scratch| {
             let mut turn = Turn {
                 cx: &mut *cx,
@@ -170,18 +178,24 @@ impl<C: Leg, U: Leg> Relay<C, U> {
                 last_read_at: &mut self.last_read_at,
                 first_fin: &mut self.first_fin,
             };
-            let up = turn.pump(
-                Direction::ClientToUpstream,
-                &mut self.client,
-                &mut self.upstream,
-                &mut self.to_upstream,
-            );
-            let down = turn.pump(
-                Direction::UpstreamToClient,
-                &mut self.upstream,
-                &mut self.client,
-                &mut self.to_client,
-            );
+            let up = match up_rests {
+                true => Pause::Waiting,
+                false => turn.pump(
+                    Direction::ClientToUpstream,
+                    &mut self.client,
+                    &mut self.upstream,
+                    &mut self.to_upstream,
+                ),
+            };
+            let down = match down_rests {
+                true => Pause::Waiting,
+                false => turn.pump(
+                    Direction::UpstreamToClient,
+                    &mut self.upstream,
+                    &mut self.client,
+                    &mut self.to_client,
+                ),
+            };
             (up, down)
         });
         if let (Pause::Waiting, Pause::Waiting, Phase::Open, Phase::Open) =
@@ -193,6 +207,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
     }
 
     /// What follows of a step after which not both directions simply wait.
+    #[cold]
     fn unusual(&mut self, up: Pause, down: Pause) -> Step {
         let up_rests = matches!(up, Pause::Waiting) && !self.to_upstream.holds_bytes();
         let down_rests = matches!(down, Pause::Waiting) && !self.to_client.holds_bytes();
@@ -261,6 +276,13 @@ impl<C: Leg, U: Leg> Relay<C, U> {
 }
 
 impl Flow {
+    /// Nothing waits, nothing ends: what there is to do comes from the source.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        matches!(self.phase, Phase::Open) && !self.holds_bytes()
+    }
+
+    #[inline]
     fn holds_bytes(&self) -> bool {
         !self.spill.is_empty() || self.is_unflushed
     }
@@ -318,6 +340,8 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
                 flow.phase = Phase::Finishing;
             } else if !self.forward(direction, count, read_at, sink, flow) {
                 return self.wait_for_sink(source, flow);
+            } else if source.is_drained() {
+                return Pause::Waiting;
             }
         }
         Pause::Yielded

@@ -187,6 +187,15 @@ impl Socket {
 }
 
 impl Leg for Socket {
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match &self.stream {
+            Stream::Direct(direct) => direct.is_drained(),
+            // Those are asked, so that they know whom to wake.
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Tls(_) | Stream::Nowhere => false,
+        }
+    }
+
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let is_readable = match &mut self.stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
@@ -278,7 +287,7 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write(cx, bytes),
-            Stream::Direct(direct) => direct.poll_write(|socket| socket.send(bytes), bytes.len()),
+            Stream::Direct(direct) => direct.poll_write(bytes),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
@@ -293,10 +302,7 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write_vectored(cx, slices),
-            Stream::Direct(direct) => {
-                let bytes = slices.iter().map(|slice| slice.len()).sum();
-                direct.poll_write(|socket| socket.send_vectored(slices), bytes)
-            }
+            Stream::Direct(direct) => direct.poll_write_vectored(slices),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }

@@ -121,6 +121,10 @@ impl AsyncWrite for Scripted {
 }
 
 impl Leg for Scripted {
+    fn is_drained(&self) -> bool {
+        false
+    }
+
     fn poll_reset(&mut self, _: &mut Context<'_>) -> Poll<io::Error> {
         Poll::Pending
     }

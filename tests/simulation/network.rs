@@ -653,6 +653,10 @@ impl AsyncWrite for Socket {
 }
 
 impl Leg for Socket {
+    fn is_drained(&self) -> bool {
+        false
+    }
+
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.network
             .borrow_mut()
