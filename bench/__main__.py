@@ -1,7 +1,7 @@
 """What the proxy costs, paired with HAProxy, PgBouncer and a bare relay in one run.
 
-Each cell plays one load through every contender, in another order each round, so that what else the machine does falls on
-all alike. Printed are medians over the rounds and ratios within a round, with the least and the greatest of them. A
+Each cell plays one load through every contender, in another order each round, so that what else the machine does falls
+on all alike. Printed are medians over the rounds and ratios within a round, with the least and the greatest of them. A
 pgprism that did not count what it was asked is no measurement.
 
     make bench                                              four cells with 8 clients, under 5 minutes
@@ -22,14 +22,13 @@ import sys
 import time
 from pathlib import Path
 
-from support import tools
 from support.greeter import raise_descriptor_limit
 from support.postgres import Postgres
 
 from . import PROJECT, page, report
 from .cells import CELLS, QUICK, Cell, Unknown, choose
-from .contenders import CONTENDERS, NoMeasurement
-from .deadline import DeadlinePassed, deadline
+from .contenders import CONTENDERS
+from .deadline import deadline
 from .machine import commit, machine, versions
 from .results import CellResult, Results, read
 from .stage import Progress, Stage, server
@@ -54,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the order of turns")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single round, written after each cell")
     parser.add_argument("--write", action="store_true", help="JSON into docs/performance/, tables and plots into docs")
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with that JSON: its cells are not played again")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with that JSON, without the cells it has")
     parser.add_argument("--list", action="store_true", help="the cells and contenders that there are")
     parser.add_argument("--render", action="store_true", help="measure nothing: tables and plots again")
     given = parser.parse_args()
@@ -145,9 +144,8 @@ def main() -> int:
                 continue
             try:
                 result = _play(cell, stage)
-            except (NoMeasurement, DeadlinePassed, tools.Missing, AssertionError, RuntimeError, OSError, EOFError) as error:
-                # The others are worth having; whatever the cell started has ended with it.
-                failures.append(f"{cell.name}: {error}")
+            except Exception as error:  # the other cells are worth having; what this one started has ended with it
+                failures.append(f"{cell.name}: {type(error).__name__}: {error}")
                 progress.say(f"{cell.name}: FAILED: {error}")
                 continue
             results.cells[cell.name] = result

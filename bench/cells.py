@@ -45,7 +45,8 @@ def _traffic(name: str, group: str, what: str, load: Load, unit: str = "query", 
 
 
 def _unix(name: str, what: str, load: Load) -> Cell:
-    return Cell(f"unix-{name}", "unix", f"{what}; upstream is PostgreSQL's Unix socket", "query", partial(paired.unix, load=load))
+    what = f"{what}; upstream is PostgreSQL's Unix socket"
+    return Cell(f"unix-{name}", "unix", what, "query", partial(paired.unix, load=load))
 
 
 def _idle(name: str, what: str, count: int, *, real: bool, distinct: bool = False) -> Cell:
@@ -59,6 +60,7 @@ def _all() -> list[Cell]:
         for clients in CLIENTS
     ]
     a_django = "psycopg 3, 4 threads: transactions of 50 small selects, each with literals of its own"
+    a_churn = "pgbench -S -C -c 8: each query on a new connection, SCRAM"
     return [
         *cells,
         _traffic("tpcb", "queries", "pgbench -b tpcb-like -c 8: transactions of 7 statements", TPCB),
@@ -68,7 +70,7 @@ def _all() -> list[Cell]:
         _traffic("rows-large", "bulk", "200 rows of 1 MB a result", streams.rows_large, "GB"),
         _traffic("copy-out", "bulk", "COPY TO STDOUT, 2 million lines of 100 bytes", streams.copy_out, "GB"),
         _traffic("copy-in", "bulk", "COPY FROM STDIN, 200 MB of lines of 100 bytes", streams.copy_in, "GB"),
-        _traffic("churn", "connections", "pgbench -S -C -c 8: each query on a new connection, SCRAM", CHURN, "connection", "app"),
+        _traffic("churn", "connections", a_churn, CHURN, "connection", "app"),
         *(_unix(mode, f"pgbench -S -M {mode} -c 8", select(mode)) for mode in MODES),
         _unix("django", a_django, django),
         _idle("idle-1000", "1,000 idle connections, each with a real backend", 1000, real=True),

@@ -41,7 +41,6 @@ class Contender:
     process: Child | None = None
     proxy: Pgprism | None = None
     config: str = ""
-    version: str = ""
     # Until the next scrape, in time that is measured.
     _scrape_in_s: float = 1.0
     _counted: float = field(default=0.0)
@@ -107,7 +106,7 @@ def _with_rival(name: str, upstream: Upstream, address: Address, stack: contextl
         rival = _floor(upstream)
     stack.callback(rival.stop)
     rival.start()
-    return Contender(name, address.at(rival.endpoint), rival.process, config=_config(rival.folder), version=rival.version)
+    return Contender(name, address.at(rival.endpoint), rival.process, config=_config(rival.folder))
 
 
 def _floor(upstream: Upstream) -> Rival:
@@ -132,9 +131,7 @@ def _with_pgprism(name: str, upstream: Upstream, address: Address, stack: contex
     )
     proxy = Pgprism(where, slow_log={"threshold": "100ms"}, **more)
     stack.callback(proxy.abandon)
-    return Contender(
-        name, address.at(proxy.endpoint), proxy.process, proxy, _config(proxy.folder), pgprism_version()
-    )
+    return Contender(name, address.at(proxy.endpoint), proxy.process, proxy, _config(proxy.folder))
 
 
 @functools.cache

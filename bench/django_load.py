@@ -1,4 +1,4 @@
-"""Django's way of asking, for a number of seconds: psycopg 3, values bound by the client, small selects with wide texts.
+"""Django's way of asking, for some seconds: psycopg 3, values bound by the client, small selects with wide texts.
 
     python bench/django_load.py CONNINFO SECONDS THREADS
 

@@ -32,7 +32,8 @@ def play(stage: Stage, result: CellResult) -> None:
             figures = measure(one, load, seconds)
             dropped, before = one.dropped() - before, one.dropped()
             result.runs.append(Run(PGPRISM, number, figures | {"dropped": dropped}))
-            said = f"{what}: {figures['rate']:,.0f} queries a second for {figures['seconds']:.0f} s, {dropped:.0f} events dropped"
+            said = f"{what}: {figures['rate']:,.0f} queries a second for {figures['seconds']:.0f} s"
+            said += f", {dropped:.0f} events dropped"
             if load.rate is not None and figures["rate"] < load.rate * REACHED:
                 said += ", on a machine that does not reach the rate"
             result.remarks.append(said)

@@ -38,7 +38,7 @@ class Spread:
 
     def text(self, digits: int = 2) -> str:
         middle = f"{self.median:,.{digits}f}"
-        return middle if self.count < 2 else f"{middle} ({self.least:,.{digits}f}–{self.greatest:,.{digits}f})"
+        return middle if self.count < 2 else f"{middle} ({self.least:,.{digits}f}..{self.greatest:,.{digits}f})"
 
 
 def spread(values: Sequence[float]) -> Spread | None:

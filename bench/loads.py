@@ -1,4 +1,4 @@
-"""What is asked of a contender: each load takes an address and a time, and tells what was asked and how long it took."""
+"""What is asked of a contender: a load takes an address and a time, and tells what was asked and how long it took."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def _quantiles(folder: Path) -> dict[str, float]:
         took += [int(line.split(" ", 3)[2]) for line in log.read_text().splitlines()]
         log.unlink()
     took.sort()
-    return {f"p{part}_us": float(took[min(len(took) - 1, len(took) * part // 100)]) for part in QUANTILES} if took else {}
+    if not took:
+        return {}
+    return {f"p{part}_us": float(took[min(len(took) - 1, len(took) * part // 100)]) for part in QUANTILES}
 
 
 def select(mode: str, clients: int = 8, rate: int | None = None) -> Pgbench:

@@ -53,9 +53,9 @@ def _origin(group: str, found: Sequence[Found], folder: str) -> str:
         machine = results.machine
         names = ", ".join(one.name for one in cells)
         lines.append(
-            f"`{results.command}` on {results.begun[:10]} at commit {results.commit} ([every round]({folder}{path.name})): "
-            f"{names}; {', '.join(shapes)} a contender. {versions}; {machine['cpu']}, {machine['cores']} cores, "
-            f"Linux {machine['kernel']}.\n"
+            f"`{results.command}` on {results.begun[:10]} at commit {results.commit} "
+            f"([every round]({folder}{path.name})): {names}; {', '.join(shapes)} a contender. "
+            f"{versions}; {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}.\n"
         )
     return "\n".join(lines)
 
@@ -79,7 +79,10 @@ def _summary(found: Sequence[Found], drawn: Sequence[Path]) -> str:
 
 
 def _tables(found: Sequence[Found]) -> str:
-    parts = ["# Performance: all tables\n\nWritten by `scripts/bench --write`; what they mean: [performance.md](../performance.md).\n"]
+    parts = [
+        "# Performance: all tables\n\nWritten by `scripts/bench --write`. "
+        "What they mean: [performance.md](../performance.md).\n"
+    ]
     for group, title in GROUPS.items():
         for cells in _by_unit(group, found).values():
             parts.append(f"## {title}\n\n{_origin(group, found, '')}")

@@ -16,15 +16,21 @@ WARM_UP_S = 1.0
 
 
 def play(
-    stage: Stage, result: CellResult, load: Load, *, user: str = "raw", leaves_out: tuple[str, ...] = (), unix: bool = False
+    stage: Stage,
+    result: CellResult,
+    load: Load,
+    *,
+    user: str = "raw",
+    leaves_out: tuple[str, ...] = (),
+    unix: bool = False,
 ) -> None:
     """All rounds of one load."""
     upstream = UnixSocket(stage.server.socket_folder, stage.server.port) if unix else stage.server.address.endpoint
     names = [one for one in stage.contenders if one not in leaves_out]
     with started(names, upstream, stage.address(user)) as found:
         by_name = {one.name: one for one in found}
-        if not unix:
-            stage.configs |= {one.name: one.config for one in found if one.config}
+        differs = f", {result.name}" if unix or user != "raw" else ""
+        stage.configs |= {one.name + differs: one.config for one in found if one.config}
         for one in found:
             stage.progress.now(f"{result.name}: {one.name} warms up")
             calls = _count_syscalls(one, load)

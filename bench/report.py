@@ -24,10 +24,13 @@ class Table:
 
     def terminal(self) -> str:
         widths = [max(len(row[at]) for row in [self.head, *self.rows]) for at in range(len(self.head))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-            for row in [self.head, *self.rows]
-        )
+
+        def line(row: list[str]) -> str:
+            words = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+            figures = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+            return "  ".join([*words, *figures]).rstrip()
+
+        return "\n".join(line(row) for row in [self.head, *self.rows])
 
     def markdown(self) -> str:
         rule = ["---", "---", *["---:"] * (len(self.head) - 2)]
@@ -54,8 +57,8 @@ def _unit_of(cells: Sequence[CellResult]) -> str:
 def costs(cells: Sequence[CellResult]) -> Table:
     """What each proxy itself uses for a unit of work."""
     unit = UNITS[_unit_of(cells)]
-    head = ["cell", "proxy", f"CPU {unit.cpu} a {unit.name}", *RIVALS.values(), "of it system", "switches", "of them forced",
-            "system calls", "RSS MiB"]  # fmt: skip
+    head = ["cell", "proxy", f"CPU {unit.cpu} a {unit.name}", *RIVALS.values(), "of it system"]
+    head += ["switches", "of them forced", "system calls", "RSS MiB"]
     rows = []
     for cell in cells:
         for name in cell.contenders:
@@ -127,7 +130,10 @@ def memory(cells: Sequence[CellResult]) -> Table:
         [
             cell.name,
             name,
-            *(_number(_times(median(cell, name, one), 1 / 1024), 2) for one in ("pss_each", "rss_each", "anonymous_each")),
+            *(
+                _number(_times(median(cell, name, one), 1 / 1024), 2)
+                for one in ("pss_each", "rss_each", "anonymous_each")
+            ),
             "" if name == "haproxy" else _spread(ratio(cell, name, "haproxy", "anonymous_each")),
             _number(_times(median(cell, name, "rss"), 1 / 2**20)),
         ]
@@ -186,7 +192,8 @@ def tables(group: str, cells: Sequence[CellResult]) -> list[Table]:
 def heading(results: Results) -> str:
     """Machine, versions and contenders."""
     lines = [", ".join(f"{name} {value}" for name, value in results.machine.items())]
-    lines.append(", ".join(f"{name} {value}" for name, value in results.versions.items()) + f"; commit {results.commit}")
+    versions = ", ".join(f"{name} {value}" for name, value in results.versions.items())
+    lines.append(f"{versions}; commit {results.commit}")
     lines += [f"  {name:20} {CONTENDERS.get(name, '')}" for name in results.contenders]
     return "\n".join(lines)
 
@@ -194,7 +201,7 @@ def heading(results: Results) -> str:
 def terminal(cell: CellResult) -> str:
     """One cell, as soon as it is done."""
     known = CELLS[cell.name]
-    lines = [f"\n{cell.name}: {known.what}; medians of {cell.rounds} rounds of {cell.seconds:g} s (least–greatest)"]
+    lines = [f"\n{cell.name}: {known.what}; medians of {cell.rounds} rounds of {cell.seconds:g} s (least..greatest)"]
     if known.group == "drops":
         return "\n".join([*lines, *(f"  {one}" for one in cell.remarks)])
     lines += [f"  {one}" for one in cell.remarks]

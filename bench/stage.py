@@ -36,7 +36,8 @@ class Progress:
             print(f"\r\033[K{self._seconds()}  {what}", end="", file=sys.stderr, flush=True)
 
     def say(self, what: str) -> None:
-        print(f"{chr(13) + chr(27) + '[K' if self._is_terminal else ''}{self._seconds()}  {what}", file=sys.stderr, flush=True)
+        begin = "\r\033[K" if self._is_terminal else ""
+        print(f"{begin}{self._seconds()}  {what}", file=sys.stderr, flush=True)
 
 
 @dataclass
