@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .contenders import CONTENDERS
 from .results import CellResult
 
 
@@ -43,6 +44,12 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread | None:
     return Spread(statistics.median(values), min(values), max(values), len(values)) if values else None
+
+
+def contenders(cell: CellResult) -> list[str]:
+    """Those who took part, in the order of the tables, not in that of their turns."""
+    took_part = {one.contender for one in cell.runs}
+    return [name for name in CONTENDERS if name in took_part]
 
 
 def median(cell: CellResult, contender: str, figure: str, at: int | None = None) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from .contenders import CONTENDERS
-from .figures import median
+from .figures import contenders, median
 from .results import CellResult
 
 _WIDTH, _HEIGHT = 640, 360
@@ -62,7 +62,7 @@ def write(cells: Sequence[CellResult], folder: Path) -> list[Path]:
 
 def _lines(cell: CellResult, plot: Plot) -> dict[str, Line]:
     found: dict[str, Line] = {}
-    for name in cell.contenders:
+    for name in contenders(cell):
         for at in sorted({one.at for one in cell.runs if one.contender == name and one.at is not None}):
             value = median(cell, name, plot.figure, at)
             if value is not None:

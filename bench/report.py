@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .cells import CELLS
 from .contenders import CONTENDERS, DIRECT, PGPRISM, UNOBSERVED, WITHOUT_FLOW
-from .figures import UNITS, Spread, added, median, ratio
+from .figures import UNITS, Spread, added, contenders, median, ratio
 from .loads import QUANTILES
 from .results import CellResult, Results
 
@@ -61,7 +61,7 @@ def costs(cells: Sequence[CellResult]) -> Table:
     head += ["switches", "of them forced", "system calls", "RSS MiB"]
     rows = []
     for cell in cells:
-        for name in cell.contenders:
+        for name in contenders(cell):
             if name == DIRECT:
                 continue
             voluntary, involuntary = median(cell, name, "voluntary"), median(cell, name, "involuntary")
@@ -90,7 +90,7 @@ def times(cells: Sequence[CellResult]) -> Table:
         head += [f"p{part} to HAProxy" for part in QUANTILES]
     rows = []
     for cell in cells:
-        for name in cell.contenders:
+        for name in contenders(cell):
             row = [cell.name, name, _number(_times(median(cell, name, "rate"), unit.rate_factor), 0)]
             row += ["" if name == of else _spread(ratio(cell, name, of, "rate")) for of in RIVALS]
             if has_latency:
@@ -110,7 +110,7 @@ def summary(cells: Sequence[CellResult]) -> Table:
     head += [f"added p{part} us" for part in QUANTILES]
     rows = []
     for cell in cells:
-        if PGPRISM not in cell.contenders:
+        if PGPRISM not in contenders(cell):
             continue
         row = [cell.name, CELLS[cell.name].what if cell.name in CELLS else ""]
         row.append(_number(_times(median(cell, PGPRISM, "cpu_us"), unit.cpu_factor), 2))
@@ -138,7 +138,7 @@ def memory(cells: Sequence[CellResult]) -> Table:
             _number(_times(median(cell, name, "rss"), 1 / 2**20)),
         ]
         for cell in cells
-        for name in cell.contenders
+        for name in contenders(cell)
     ]
     return Table(head, rows)
 
@@ -158,7 +158,7 @@ def growth(cells: Sequence[CellResult]) -> Table:
             _number(_times(median(cell, name, "scrape_bytes", at), 1 / 1024)),
         ]
         for cell in cells
-        for name in cell.contenders
+        for name in contenders(cell)
         for at in dict.fromkeys(one.at for one in cell.runs if one.contender == name and one.at is not None)
     ]
     return _without_empty(Table(head, rows))
@@ -206,7 +206,7 @@ def terminal(cell: CellResult) -> str:
         return "\n".join([*lines, *(f"  {one}" for one in cell.remarks)])
     lines += [f"  {one}" for one in cell.remarks]
     found = tables(known.group, [cell])
-    if known.group in TRAFFIC and PGPRISM in cell.contenders:
+    if known.group in TRAFFIC and PGPRISM in contenders(cell):
         found.append(_additions(cell))
     return "\n".join([*lines, *(one.terminal() for one in found if one.rows)])
 

@@ -36,10 +36,6 @@ class CellResult:
     failures: list[str] = field(default_factory=list)
     took_s: float = 0.0
 
-    @property
-    def contenders(self) -> list[str]:
-        return list(dict.fromkeys(one.contender for one in self.runs))
-
     def of(self, contender: str, figure: str, at: int | None = None) -> dict[int, float]:
         """That figure by round; rounds without it are missing."""
         return {
