@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from support import tools
 from support.postgres import PASSWORD, Address
 from support.processes import Child, free_port, run, scratch_folder
-from support.proxy import Options, Pgprism
+from support.proxy import Pgprism
 from support.rivals import Rival, UnixSocket, Upstream, haproxy, pgbouncer
 
 from . import PROJECT
@@ -116,12 +117,12 @@ def _floor(upstream: Upstream) -> Rival:
     if not program.is_file():
         raise tools.Missing(f"{program} does not exist: scripts/bench builds it")
     port = free_port()
-    argv = [program, f"127.0.0.1:{port}", f"{upstream[0]}:{upstream[1]}"]
+    argv: list[str | Path] = [program, f"127.0.0.1:{port}", f"{upstream[0]}:{upstream[1]}"]
     return Rival("floor", "0.1.0", ("127.0.0.1", port), argv, scratch_folder("floor"), signal.SIGTERM)
 
 
 def _with_pgprism(name: str, upstream: Upstream, address: Address, stack: contextlib.ExitStack) -> Contender:
-    more: dict[str, Options] = {}
+    more: dict[str, Any] = {}
     if name == WITHOUT_FLOW:
         more["units"] = {"value_flow": False}
     elif name == UNOBSERVED:

@@ -34,7 +34,7 @@ _ACCOUNT = f'SELECT {_COLUMNS} FROM "pgbench_accounts" WHERE "pgbench_accounts".
 def transaction(cursor: psycopg.Cursor, start: int, took: list[float]) -> None:
     """One request; leaves the time of each statement that it sent, BEGIN and COMMIT among them."""
 
-    def ask(text: str, value: int | None = None) -> list[tuple]:
+    def ask(text: str, value: int | None = None) -> list[tuple[int, ...]]:
         began = time.perf_counter()
         cursor.execute(text, None if value is None else [value])
         rows = cursor.fetchall() if value is not None else []

@@ -26,8 +26,8 @@ def play(stage: Stage, result: CellResult) -> None:
     )
     with started([PGPRISM], stage.server.address.endpoint, stage.address()) as (one,):
         before = 0.0
-        for number, (what, load, seconds) in enumerate(loads, start=1):
-            seconds = stage.seconds if stage.is_short else seconds
+        for number, (what, load, its_seconds) in enumerate(loads, start=1):
+            seconds = stage.seconds if stage.is_short else its_seconds
             stage.progress.now(f"{result.name}: {what} for {seconds:.0f} s")
             figures = measure(one, load, seconds)
             dropped, before = one.dropped() - before, one.dropped()

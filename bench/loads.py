@@ -105,7 +105,7 @@ CHURN = Pgbench(("-S", "-C", "-M", "simple"))
 def django(address: Address, seconds: float) -> Done:
     """Statements as Django writes them: `django_load.py`."""
     script = PROJECT / "bench" / "django_load.py"
-    argv = [
+    argv: list[str | Path] = [
         sys.executable,
         script,
         address.conninfo(sslmode="disable", gssencmode="disable"),

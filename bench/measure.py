@@ -120,6 +120,7 @@ def syscalls(pid: int) -> Iterator[list[int]]:
         return
     folder = scratch_folder("syscalls")
     answer = folder / "count"
+    argv: list[str | Path]
     if tool == "perf":
         argv = ["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(pid), "-o", answer]
     else:

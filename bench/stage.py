@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from support import tools
 from support.postgres import Address, Postgres
@@ -16,7 +17,7 @@ from support.processes import run
 from .streams import COPIED_TABLE
 
 # Room for 128 clients with a server connection each that PgBouncer keeps, twice.
-SERVER_SETTINGS = {"max_connections": "400", "shared_buffers": "256MB"}
+SERVER_SETTINGS: dict[str, Any] = {"max_connections": "400", "shared_buffers": "256MB"}
 DATABASE = "bench"
 
 
