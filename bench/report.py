@@ -201,7 +201,8 @@ def heading(results: Results) -> str:
 def terminal(cell: CellResult) -> str:
     """One cell, as soon as it is done."""
     known = CELLS[cell.name]
-    lines = [f"\n{cell.name}: {known.what}; medians of {cell.rounds} rounds of {cell.seconds:g} s (least..greatest)"]
+    rounds = f"medians of {cell.rounds} rounds" if cell.rounds > 1 else "one round"
+    lines = [f"\n{cell.name}: {known.what}; {rounds} of {cell.seconds:g} s (least..greatest)"]
     if known.group == "drops":
         return "\n".join([*lines, *(f"  {one}" for one in cell.remarks)])
     lines += [f"  {one}" for one in cell.remarks]
