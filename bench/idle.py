@@ -16,7 +16,7 @@ from .measure import memory
 from .results import CellResult, Run
 from .stage import Stage
 
-# What is allocated once for all is there after so many.
+# What is allocated once for all is there after so many; they are not in the figures of each.
 WARM = 50
 # A backend of PostgreSQL has so much of its own, and more is no use here.
 BACKEND_BYTES = 5 << 20
@@ -91,13 +91,14 @@ def _turn(name: str, address: Address, count: int, distinct: bool) -> dict[str, 
         assert one.process is not None
         crowd.grow(WARM, distinct)
         before = memory(one.process.pid)
-        crowd.grow(WARM + count, distinct)
+        crowd.grow(count, distinct)
         one.check_counted(len(crowd))
         after = memory(one.process.pid)
+    more = count - WARM
     return {
-        "rss_each": (after.rss - before.rss) / count,
-        "pss_each": (after.pss - before.pss) / count,
-        "anonymous_each": (after.anonymous - before.anonymous) / count,
+        "rss_each": (after.rss - before.rss) / more,
+        "pss_each": (after.pss - before.pss) / more,
+        "anonymous_each": (after.anonymous - before.anonymous) / more,
         "rss": after.rss,
         "pss": after.pss,
     }
