@@ -92,9 +92,12 @@ class Contender:
         if not least <= counted <= most:
             raise NoMeasurement(f"{self.name} counted {counted:.0f} of {queries} queries: this is no measurement")
 
-    def dropped(self) -> float:
-        """Events that a pgprism's detectors never saw."""
-        return 0.0 if self.proxy is None else self.proxy.metrics().total("pgprism_events_dropped_total")
+    def dropped(self) -> dict[str, int]:
+        """Events that a pgprism's detectors never saw, by reason."""
+        if self.proxy is None:
+            return {}
+        found = self.proxy.metrics().series("pgprism_events_dropped_total")
+        return {one.label("reason"): int(one.value) for one in found if one.value}
 
 
 def _with_rival(name: str, upstream: Upstream, address: Address, stack: contextlib.ExitStack) -> Contender:

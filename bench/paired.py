@@ -44,8 +44,8 @@ def play(
                 figures = measure(by_name[name], load, result.seconds)
                 result.runs.append(Run(name, number, figures))
         for one in found:
-            if one.dropped():
-                result.remarks.append(f"{one.name} dropped {one.dropped():.0f} events")
+            if dropped := one.dropped():
+                result.remarks.append(f"{one.name} dropped events: {dropped}")
 
 
 def _count_syscalls(one: Contender, load: Load) -> float | None:

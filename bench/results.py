@@ -76,7 +76,8 @@ def _pretty(value: dict[str, Any]) -> str:
     def hide(one: Any) -> Any:
         if isinstance(one, dict):
             if one.keys() >= {"contender", "figures"}:
-                runs.append(json.dumps(one))
+                figures = {name: _rounded(figure) for name, figure in one["figures"].items()}
+                runs.append(json.dumps(one | {"figures": figures}))
                 return f"@{len(runs) - 1}@"
             return {key: hide(part) for key, part in one.items()}
         return [hide(part) for part in one] if isinstance(one, list) else one
@@ -85,6 +86,11 @@ def _pretty(value: dict[str, Any]) -> str:
     for number, run in enumerate(runs):
         text = text.replace(f'"@{number}@"', run, 1)
     return text + "\n"
+
+
+def _rounded(figure: float) -> float:
+    """Six digits: more than any of them is worth."""
+    return figure if isinstance(figure, int) else float(f"{figure:.6g}")
 
 
 def read(path: Path) -> Results:
