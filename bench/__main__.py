@@ -156,7 +156,7 @@ def main() -> int:
             if path:
                 results.write(path)
     if path:
-        print(f"every round is in {path}")
+        print(f"every round is in {os.path.relpath(path)}")
     if given.write and results.cells:
         page.write()
     for failure in failures:
