@@ -61,7 +61,7 @@ def _origin(group: str, found: Sequence[Found], folder: str) -> str:
 
 
 def _summary(found: Sequence[Found], drawn: Sequence[Path]) -> str:
-    parts = []
+    parts = ["All contenders, with switches, system calls and memory: [all tables](performance/tables.md).\n"]
     for group, title in GROUPS.items():
         units = _by_unit(group, found)
         if not units:
