@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo lint test check acceptance chaos soak python eval bench bench-check fuzz
+.PHONY: help setup demo lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,11 +19,13 @@ check: lint fuzz ## lint, then each fuzz target for FUZZ_SECONDS (30) seconds
 
 lint: ## formatting, lints and documentation, warnings denied
 	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path bench/floor/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 test: setup ## what continuous integration runs: check formatting and lints, unit tests, end-to-end smoke tests
 	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path bench/floor/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
 	cargo build --locked --bin pgprism
@@ -53,8 +55,14 @@ python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 eval: ## labelled scenarios through the proxy, scored: EVAL_CONFIGS="5.2-psycopg 4.2" narrows, EVAL_ARGS="--seed 7"
 	@scripts/eval $(EVAL_ARGS)
 
-bench: setup ## what the proxy costs, paired with HAProxy and PgBouncer in the same run
-	@scripts/bench
+bench: ## what the proxy costs, paired with HAProxy, PgBouncer and a bare relay in the same run: under 5 minutes, once built
+	@scripts/bench $(BENCH_ARGS)
+
+bench-full: ## every cell, into docs/performance/ and docs/performance.md; BENCH_ARGS="--cells bulk,churn" plays a part
+	@scripts/bench --full --write $(BENCH_ARGS)
+
+bench-plots: ## the tables and plots of docs/performance again, from its JSON files
+	@scripts/bench --render
 
 bench-check: ## instructions of the workers for each query, by callgrind: fails where they are 3 % above the bound
 	@scripts/setup valgrind

@@ -9,7 +9,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,21 @@ from .processes import Account, Child, free_port, run, scratch_folder, unprivile
 from .waiting import wait_until
 
 Endpoint = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class UnixSocket:
+    """An upstream that is reached by PostgreSQL's socket for that port in a folder."""
+
+    folder: Path
+    port: int
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f".s.PGSQL.{self.port}"
+
+
+Upstream = Endpoint | UnixSocket
 
 
 @dataclass
@@ -77,9 +92,11 @@ class Rival:
         self.stop()
 
 
-def haproxy(upstream: Endpoint, connections_max: int = 8000) -> Rival:
-    """TCP mode: it relays and looks at nothing."""
+def haproxy(upstream: Upstream, connections_max: int = 8000) -> Rival:
+    """TCP mode, two threads, no splicing: it relays and looks at nothing."""
     folder, port = scratch_folder("haproxy"), free_port()
+    is_unix = isinstance(upstream, UnixSocket)
+    server = f"unix@{upstream.path}" if is_unix else f"{upstream[0]}:{upstream[1]} tcp-ut 3s"
     config = folder / "haproxy.cfg"
     config.write_text(
         f"""
@@ -94,7 +111,7 @@ defaults
     timeout server 1h
 listen postgres
     bind 127.0.0.1:{port} tcp-ut 3s
-    server one {upstream[0]}:{upstream[1]} tcp-ut 3s
+    server one {server}
 """
     )
     program = tools.program("haproxy")
@@ -103,22 +120,32 @@ listen postgres
     return Rival("haproxy", version, ("127.0.0.1", port), argv, folder, signal.SIGUSR1)
 
 
-def pgbouncer(upstream: Endpoint, users: Sequence[str] = ("raw",), log: Path | None = None) -> Rival:
-    """Session pooling: one server connection for each client connection, as the others have."""
+def pgbouncer(
+    upstream: Upstream,
+    users: Sequence[str] = ("raw",),
+    log: Path | None = None,
+    passwords: Mapping[str, str] | None = None,
+) -> Rival:
+    """Session pooling: one server connection for each client connection, as the others have.
+
+    With `passwords` those users log in by SCRAM, on both legs; without, everybody is let in.
+    """
     account = unprivileged_account()
     folder, port = scratch_folder("pgbouncer", account), free_port()
     config = folder / "pgbouncer.ini"
-    (folder / "users.txt").write_text("".join(f'"{user}" ""\n' for user in users))
+    known = {user: "" for user in users} if passwords is None else passwords
+    (folder / "users.txt").write_text("".join(f'"{user}" "{password}"\n' for user, password in known.items()))
+    host, its_port = (upstream.folder, upstream.port) if isinstance(upstream, UnixSocket) else upstream
     config.write_text(
         f"""
 [databases]
-* = host={upstream[0]} port={upstream[1]}
+* = host={host} port={its_port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 listen_backlog = 4096
 unix_socket_dir =
-auth_type = trust
+auth_type = {"trust" if passwords is None else "scram-sha-256"}
 auth_file = {folder}/users.txt
 pool_mode = session
 default_pool_size = 6000

@@ -1,0 +1,96 @@
+"""How cost grows: with connections of which most are idle, and with fingerprints."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from support.greeter import Greeter
+from support.postgres import Address
+from support.wire import RawClient, query
+
+from .contenders import DIRECT, PGPRISMS, Contender, NoMeasurement, started
+from .idle import Crowd
+from .loads import Pgbench
+from .paired import WARM_UP_S, measure
+from .results import CellResult, Run
+from .stage import Stage
+
+CONNECTIONS = (1, 10, 100, 1000, 5000)
+FINGERPRINTS = (10, 100, 1000, 10_000)
+# Of the connections, those that ask; together at a rate that leaves the machine time.
+ASKING = 4
+RATE = 2000
+ROUNDS_MAX = 3
+_SCRAPES = 5
+# Questions on their way at a time while shapes are made known.
+_WINDOW = 100
+
+
+def _scrape(one: Contender) -> dict[str, float]:
+    """How long `/metrics` takes and how long it is; nothing for those that have none."""
+    if one.proxy is None:
+        return {}
+    took, size = [], 0
+    for _ in range(_SCRAPES):
+        began = time.monotonic()
+        size = len(one.proxy.get("/metrics"))
+        took.append(time.monotonic() - began)
+    return {"scrape_ms": statistics.median(took) * 1000, "scrape_bytes": size}
+
+
+def connections(stage: Stage, result: CellResult) -> None:
+    """A fixed load by a few, and more and more others that are idle."""
+    result.rounds = min(result.rounds, ROUNDS_MAX)
+    result.remarks.append(
+        f"{RATE:,} queries a second by at most {ASKING} of the connections; upstream is a fake server that completes "
+        "logins and answers with one row"
+    )
+    names = [one for one in stage.contenders if one != DIRECT]
+    with Greeter() as greeter:
+        address = Address(*greeter.endpoint, user="raw")
+        for number in range(1, result.rounds + 1):
+            for name in stage.shuffled(names):
+                with started([name], greeter.endpoint, address) as (one,), Crowd(one.address) as crowd:
+                    for at in CONNECTIONS:
+                        stage.progress.now(f"{result.name}: round {number} of {result.rounds}, {name}, {at}")
+                        asking, known = min(at, ASKING), len(crowd)
+                        crowd.grow(at - asking)
+                        one.check_counted(len(crowd) - known)
+                        load = Pgbench(("-M", "simple"), clients=asking, script="SELECT 1;\n", rate=RATE)
+                        figures = measure(one, load, result.seconds) | _scrape(one)
+                        result.runs.append(Run(name, number, figures, at))
+
+
+def fingerprints(stage: Stage, result: CellResult) -> None:
+    """A load of ever more shapes, each known before it is measured."""
+    result.rounds = min(result.rounds, ROUNDS_MAX)
+    names = [one for one in stage.contenders if one in PGPRISMS]
+    address = stage.address()
+    for number in range(1, result.rounds + 1):
+        for name in stage.shuffled(names):
+            with started([name], stage.server.address.endpoint, address) as (one,):
+                known = 0
+                for at in FINGERPRINTS:
+                    stage.progress.now(f"{result.name}: round {number} of {result.rounds}, {name}, {at}")
+                    _make_known(one, known, at)
+                    known = at
+                    script = f"\\set n random(1, {at})\nSELECT 1 AS c:n;\n"
+                    load = Pgbench(("-M", "simple"), script=script)
+                    one.check_counted(load(one.address, WARM_UP_S).queries)
+                    figures = measure(one, load, result.seconds) | _scrape(one)
+                    result.runs.append(Run(name, number, figures, at))
+
+
+def _make_known(one: Contender, known: int, wanted: int) -> None:
+    with RawClient(one.address.endpoint, database=one.address.database) as client:
+        for first in range(known + 1, wanted + 1, _WINDOW):
+            numbers = range(first, min(first + _WINDOW, wanted + 1))
+            client.send(b"".join(query(f"SELECT 1 AS c{number}") for number in numbers))
+            for _ in numbers:
+                client.ready()
+    one.check_counted(wanted - known)
+    if one.proxy is not None and one.observes:
+        found = one.proxy.metrics().total("pgprism_fingerprints")
+        if found < wanted:
+            raise NoMeasurement(f"{one.name} knows {found:.0f} of {wanted} fingerprints")
