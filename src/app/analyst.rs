@@ -21,7 +21,7 @@ use crate::fault::{self, Fault, Faults};
 const NICE: i32 = 10;
 
 /// Events that are taken at a go, some dozens of microseconds: a query that waits for the core waits no longer. The
-/// kernel would let it wait for a slice of this thread's, which takes it longer than the query.
+/// kernel may let it wait for the rest of this thread's slice, which can be longer than the query.
 const BITE: usize = 32;
 
 /// A ring that is fuller than one part of so many is emptied without letting others go first: on a machine without a
