@@ -1,7 +1,7 @@
 //! Where others read what the analysis knows, each at its own pace.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -16,10 +16,12 @@ pub(super) const FEED_EVENTS_MAX: usize = 1024;
 /// Findings that may be muted; beyond, those go that nobody finds any more.
 const MUTED_MAX: usize = 10_000;
 
-/// The latest events, for any number of readers, each at its own pace.
+/// What the analysis knows, and the latest events while somebody watches; for any number of readers.
 #[derive(Debug, Default)]
 pub struct Feed {
     recent: Mutex<Recent>,
+    /// Those who watch.
+    watchers: AtomicUsize,
     snapshot: ArcSwap<Snapshot>,
     /// What somebody does not want to hear of; never held while anything is worked out.
     muted: Mutex<Muted>,
@@ -37,14 +39,75 @@ struct Recent {
     events: VecDeque<QueryEvent>,
     /// Events published since the start: the number that the next one gets.
     published: u64,
+    /// From here on somebody watched.
+    watched_from: u64,
 }
 
-/// What a reader of the [`Feed`] gets.
+/// Events on their way to the [`Feed`].
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    /// Since the last tick, newest last; only so many as the feed would keep.
+    events: VecDeque<QueryEvent>,
+    observed: u64,
+    /// As in [`Recent`].
+    watched_from: u64,
+}
+
+impl Fresh {
+    /// An event that nobody watches; events are only copied for those who do.
+    #[inline]
+    pub(super) fn pass(&mut self) {
+        self.observed += 1;
+        self.watched_from = self.observed;
+        if !self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+    }
+
+    /// An event for those who watch.
+    #[cold]
+    pub(super) fn keep(&mut self, event: QueryEvent) {
+        self.observed += 1;
+        if self.events.len() == FEED_EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Events since the start.
+    pub(super) fn observed(&self) -> u64 {
+        self.observed
+    }
+}
+
+/// Somebody who watches the events of a [`Feed`], from when they came.
+#[derive(Debug)]
+pub struct Watcher {
+    feed: Arc<Feed>,
+    next: u64,
+}
+
+impl Watcher {
+    /// At most `max` of the next events.
+    pub fn read(&mut self, max: usize) -> FeedPart {
+        let part = self.feed.read(self.next, max);
+        self.next = part.next;
+        part
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.feed.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a [`Watcher`] gets.
 #[derive(Debug)]
 pub struct FeedPart {
     /// Events in the order they were observed.
     pub events: Vec<QueryEvent>,
-    /// Where to go on from.
+    /// The number of the event behind them, counted since the start.
     pub next: u64,
     /// Events that were gone already.
     pub missed: u64,
@@ -125,16 +188,33 @@ impl Feed {
             .rcu(|snapshot| snapshot.with_status(finding, status));
     }
 
-    /// Events observed since the start: a reader that begins here gets only new ones.
+    /// Events observed since the start.
     pub fn position(&self) -> u64 {
         self.lock().published
     }
 
-    /// At most `max` events from number `from` on.
-    pub fn read(&self, from: u64, max: usize) -> FeedPart {
+    /// Begins to watch: events that come from now on are kept, until all who watch have read them or were too slow.
+    pub fn watch(self: &Arc<Self>) -> Watcher {
         let recent = self.lock();
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watcher {
+            next: recent.published,
+            feed: Arc::clone(self),
+        }
+    }
+
+    /// Whether somebody does.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    fn read(&self, from: u64, max: usize) -> FeedPart {
+        let recent = self.lock();
+        // What came before anybody watched was not missed.
+        let from = from.max(recent.watched_from).min(recent.published);
         let oldest = recent.published - recent.events.len() as u64;
-        let start = from.clamp(oldest, recent.published);
+        let start = from.max(oldest);
         let events: Vec<QueryEvent> = recent
             .events
             .iter()
@@ -149,13 +229,17 @@ impl Feed {
         }
     }
 
-    pub(super) fn publish(&self, fresh: &mut VecDeque<QueryEvent>, published: u64) {
+    pub(super) fn publish(&self, fresh: &mut Fresh) {
         let mut recent = self.lock();
-        let surplus = (recent.events.len() + fresh.len()).saturating_sub(FEED_EVENTS_MAX);
+        if fresh.watched_from > recent.published {
+            recent.events = VecDeque::new();
+        }
+        let surplus = (recent.events.len() + fresh.events.len()).saturating_sub(FEED_EVENTS_MAX);
         let gone = surplus.min(recent.events.len());
         recent.events.drain(..gone);
-        recent.events.append(fresh);
-        recent.published = published;
+        recent.events.append(&mut fresh.events);
+        recent.published = fresh.observed;
+        recent.watched_from = fresh.watched_from;
     }
 
     fn muting(&self) -> MutexGuard<'_, Muted> {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::event::Moment;
 use crate::unit::{UnitId, UnitRecord};
 
@@ -15,9 +17,13 @@ const MANY_QUERIES: u64 = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct Growing {
-    open: HashMap<UnitId, Looked>,
-    /// Those that got statements since they were looked at.
-    grown: BTreeSet<UnitId>,
+    open: HashMap<UnitId, Looked, RandomState>,
+    /// Those that got statements since the last tick.
+    touched: Vec<UnitId>,
+    /// The last of them: most statements go where the one before them went.
+    last: Option<UnitId>,
+    /// Those that grew since they were looked at, by when they were.
+    grown: BTreeSet<(Moment, UnitId)>,
 }
 
 #[derive(Debug)]
@@ -25,44 +31,86 @@ struct Looked {
     queries: u64,
     at: Moment,
     record: Option<Arc<UnitRecord>>,
+    growth: Growth,
+}
+
+/// Whether a unit got something since it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    None,
+    /// In this tick.
+    Fresh,
+    /// Also before.
+    Known,
 }
 
 impl Growing {
     /// A unit got a statement or rows.
+    #[inline]
     pub(super) fn touched(&mut self, unit: UnitId, now: Moment) {
-        self.grown.insert(unit);
-        self.open.entry(unit).or_insert(Looked {
+        if self.last != Some(unit) {
+            self.touch(unit, now);
+        }
+    }
+
+    fn touch(&mut self, unit: UnitId, now: Moment) {
+        self.last = Some(unit);
+        let looked = self.open.entry(unit).or_insert(Looked {
             queries: 0,
             at: now,
             record: None,
+            growth: Growth::None,
         });
+        if looked.growth != Growth::Fresh {
+            looked.growth = Growth::Fresh;
+            self.touched.push(unit);
+            self.grown.insert((looked.at, unit));
+        }
     }
 
     pub(super) fn ended(&mut self, unit: UnitId) {
-        self.open.remove(&unit);
-        self.grown.remove(&unit);
+        self.last = self.last.filter(|last| *last != unit);
+        if let Some(looked) = self.open.remove(&unit) {
+            self.grown.remove(&(looked.at, unit));
+        }
     }
 
-    /// Those that may be worth a look.
-    pub(super) fn grown(&self) -> Vec<UnitId> {
-        self.grown.iter().copied().collect()
-    }
-
-    /// Whether a unit of so many statements is to be looked at now.
-    pub(super) fn is_due(&self, unit: UnitId, queries: u64, now: Moment) -> bool {
-        self.open.get(&unit).is_some_and(|looked| {
-            let by_half = queries.saturating_sub(looked.queries) > looked.queries / 2;
-            now.since(looked.at) >= LOOK_NS || (queries >= MANY_QUERIES && by_half)
-        })
+    /// Those that it is time to look at, oldest first; `queries` tells how many statements an open one has.
+    pub(super) fn due(
+        &mut self,
+        now: Moment,
+        queries: impl Fn(UnitId) -> Option<u64>,
+    ) -> Vec<UnitId> {
+        self.last = None;
+        let is_old = |(at, _): &&(Moment, UnitId)| now.since(*at) >= LOOK_NS;
+        let mut due: Vec<UnitId> = self
+            .grown
+            .iter()
+            .take_while(is_old)
+            .map(|(_, unit)| *unit)
+            .collect();
+        for unit in std::mem::take(&mut self.touched) {
+            let Some(looked) = self.open.get_mut(&unit) else {
+                continue;
+            };
+            looked.growth = Growth::Known;
+            if queries(unit).is_some_and(|queries| looked.is_larger(queries)) {
+                due.push(unit);
+            }
+        }
+        due.sort_unstable();
+        due.dedup();
+        due
     }
 
     /// It was looked at.
     pub(super) fn looked(&mut self, unit: UnitId, record: UnitRecord, now: Moment) {
-        self.grown.remove(&unit);
         if let Some(looked) = self.open.get_mut(&unit) {
+            self.grown.remove(&(looked.at, unit));
             looked.queries = record.queries;
             looked.at = now;
             looked.record = Some(Arc::new(record));
+            looked.growth = Growth::None;
         }
     }
 
@@ -76,5 +124,12 @@ impl Growing {
         records.sort_by_key(|record| record.id);
         records.truncate(max);
         records
+    }
+}
+
+impl Looked {
+    /// Whether a unit of so many statements is looked at although it is no second since.
+    fn is_larger(&self, queries: u64) -> bool {
+        queries >= MANY_QUERIES && queries.saturating_sub(self.queries) > self.queries / 2
     }
 }

@@ -33,14 +33,29 @@ impl Guarded {
         }
     }
 
-    /// [`Analysis::observe`]; while the analysis rests, the event is dropped and counted.
-    pub fn observe(&mut self, observed: Observed) {
+    /// [`Analysis::observe_all`], up to `max` events; how many were taken. A panic costs the one that was in hand, and
+    /// the others wait for the next time. While the analysis rests, events are dropped and counted.
+    pub fn observe_all(
+        &mut self,
+        now: Moment,
+        max: usize,
+        mut next: impl FnMut() -> Option<Observed>,
+    ) -> usize {
+        let mut count = 0;
+        let next = || {
+            let observed = (count < max).then(&mut next).flatten();
+            count += usize::from(observed.is_some());
+            observed
+        };
         if self.rests() {
-            self.store.health().event_dropped("analysis_rests");
-            return;
+            let dropped = std::iter::from_fn(next).count();
+            for _ in 0..dropped {
+                self.store.health().event_dropped("analysis_rests");
+            }
+        } else {
+            self.guarded(now, |analysis| analysis.observe_all(now, next));
         }
-        let at = self.analysis.now;
-        self.guarded(at, |analysis| analysis.observe(observed));
+        count
     }
 
     /// [`Analysis::tick`], unless it rests.

@@ -19,7 +19,6 @@ mod snapshot;
 mod tests;
 mod waiting;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +29,13 @@ use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
 use crate::unit::{self, Unit, Units};
 
-pub use feed::{Feed, FeedPart};
+pub use feed::{Feed, FeedPart, Watcher};
 pub use guard::Guarded;
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
 
-use feed::FEED_EVENTS_MAX;
+use feed::Fresh;
 use found::{Found, Haste};
 use growing::Growing;
 use kept::Kept;
@@ -88,10 +87,8 @@ pub struct Analysis {
     /// How many of the store's shapes were handed to the parser.
     shapes_parsed: usize,
     feed: Arc<Feed>,
-    /// Events since the last tick, newest last; only so many as the feed would keep.
-    fresh: VecDeque<QueryEvent>,
-    observed: u64,
-    /// The last tick.
+    fresh: Fresh,
+    /// The last tick, or the begin of this one.
     now: Moment,
     waiting: Waiting,
     units: Units<Loops>,
@@ -143,8 +140,7 @@ impl Analysis {
             parser: FactsWorker::start(PARSER_QUEUE_MAX)?,
             shapes_parsed: 0,
             feed: Arc::default(),
-            fresh: VecDeque::new(),
-            observed: 0,
+            fresh: Fresh::default(),
             now: Moment::default(),
             waiting: Waiting::default(),
             units: Units::new(open),
@@ -163,28 +159,51 @@ impl Analysis {
         })
     }
 
-    /// Takes what happened next on some session.
-    pub fn observe(&mut self, mut observed: Observed) {
-        if let Observed::Query(event) = &mut observed {
-            // The values are for the detectors alone.
-            let flow = event.flow.take();
-            let shown = event.clone();
-            event.flow = flow;
-            self.observed += 1;
-            if self.fresh.len() == FEED_EVENTS_MAX {
-                self.fresh.pop_front();
-            }
-            self.fresh.push_back(shown);
+    /// Takes what happened next on some session: at once where the facts of its shape are known, and nothing waits.
+    pub fn observe(&mut self, observed: Observed) {
+        self.take_ignore_rules();
+        self.observe_next(observed);
+    }
+
+    /// The same for all events that come, at the time of a tick.
+    pub fn observe_all(&mut self, now: Moment, mut next: impl FnMut() -> Option<Observed>) {
+        self.now = now;
+        self.take_ignore_rules();
+        while let Some(observed) = next() {
+            self.observe_next(observed);
         }
-        self.waiting.push(observed, self.now);
+    }
+
+    #[inline]
+    fn observe_next(&mut self, mut observed: Observed) {
+        if let Observed::Query(event) = &mut observed {
+            if self.feed.is_watched() {
+                // The values are for the detectors alone.
+                let flow = event.flow.take();
+                self.fresh.keep(event.clone());
+                event.flow = flow;
+            } else {
+                self.fresh.pass();
+            }
+        }
+        if self.waiting.lets_pass(&observed) {
+            self.take(&observed);
+        } else {
+            self.waiting.push(observed, self.now);
+        }
+    }
+
+    /// What ends from now on is judged by them.
+    fn take_ignore_rules(&mut self) {
+        if let Some(rules) = self.feed.take_ignore_rules() {
+            self.results.detector.set_ignore_rules(rules);
+        }
     }
 
     /// Has new shapes parsed, takes the events whose facts are known, and publishes what came of them.
     pub fn tick(&mut self, now: Moment) {
         self.now = now;
-        if let Some(rules) = self.feed.take_ignore_rules() {
-            self.results.detector.set_ignore_rules(rules);
-        }
+        self.take_ignore_rules();
         self.parse_new_shapes();
         while let Some(Next { event, facts }) = self.waiting.next(now) {
             if facts == Facts::Late {
@@ -196,8 +215,10 @@ impl Analysis {
         let seen = self.waiting.since().map_or(now, |since| since.min(now));
         let results = &mut self.results;
         self.units.tick(seen, &mut |unit| results.ended(unit));
-        for id in results.growing.grown() {
-            if let Some(unit) = self.units.get_mut(id) {
+        let units = &mut self.units;
+        let queries = |id| units.get(id).map(Unit::queries);
+        for id in results.growing.due(now, queries) {
+            if let Some(unit) = units.get_mut(id) {
                 results.look(unit, now);
             }
         }
@@ -231,7 +252,9 @@ impl Analysis {
                 let joined = self
                     .units
                     .query(event, continues, &mut |unit| ended.push(unit));
-                ended.into_iter().for_each(|unit| results.ended(unit));
+                if !ended.is_empty() {
+                    ended.into_iter().for_each(|unit| results.ended(unit));
+                }
                 if let Some((unit, joined)) = joined {
                     results.statements += u64::from(!joined.housekeeping);
                     results.growing.touched(unit.id(), self.now);
@@ -270,7 +293,7 @@ impl Analysis {
     }
 
     fn publish(&mut self, now: Moment) {
-        self.feed.publish(&mut self.fresh, self.observed);
+        self.feed.publish(&mut self.fresh);
         self.hang();
         let results = &mut self.results;
         let muted = self.feed.muted();
@@ -310,7 +333,7 @@ impl Analysis {
 
     /// The fault: once it has had events, it stands still.
     fn hang(&mut self) {
-        if self.observed > 0
+        if self.fresh.observed() > 0
             && let Some(hang) = self.hang.take()
         {
             std::thread::sleep(hang);
@@ -331,11 +354,8 @@ impl Results {
         self.units += 1;
     }
 
-    /// A unit goes on: it is judged and shown as it is by now, if it is time for that.
+    /// A unit goes on: it is judged and shown as it is by now.
     fn look(&mut self, unit: &mut Unit<Loops>, now: Moment) {
-        if !self.growing.is_due(unit.id(), unit.queries(), now) {
-            return;
-        }
         let findings = self.detector.grown(unit);
         let mut record = unit.record();
         record.findings = findings;

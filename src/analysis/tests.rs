@@ -50,24 +50,63 @@ fn a_reader_gets_each_event_once_and_is_told_what_it_missed() {
     )
     .unwrap();
     let feed = analysis.feed();
+    let mut watcher = feed.watch();
     (0..5).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
-    assert_eq!(feed.read(0, 9).next, 0, "events come with the tick");
+    assert_eq!(watcher.read(9).next, 0, "events come with the tick");
     analysis.tick(Moment(0));
-    let first = feed.read(0, 3);
+    let first = watcher.read(3);
     assert_eq!(
         (sequences(&first), first.next, first.missed),
         (vec![0, 1, 2], 3, 0)
     );
-    let second = feed.read(first.next, 9);
+    let second = watcher.read(9);
     assert_eq!((sequences(&second), second.next), (vec![3, 4], 5));
 
-    let many = FEED_EVENTS_MAX as u64 + 10;
+    let many = super::feed::FEED_EVENTS_MAX as u64 + 10;
     (5..5 + many).for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
     analysis.tick(Moment(0));
-    let part = feed.read(second.next, 2);
+    let part = watcher.read(2);
     assert_eq!((sequences(&part), part.missed), (vec![15, 16], 10));
     assert_eq!(feed.position(), 5 + many);
-    assert_eq!(feed.read(feed.position(), 9).events.len(), 0);
+    assert_eq!(feed.watch().read(9).events.len(), 0);
+}
+
+#[test]
+fn who_begins_to_watch_gets_what_comes_from_then_on_and_has_missed_nothing() {
+    let mut analysis = Analysis::new(
+        Store::new(&StoreSettings::default()),
+        Arc::default(),
+        Settings::default(),
+    )
+    .unwrap();
+    let feed = analysis.feed();
+    let observe = |analysis: &mut Analysis, sequences: std::ops::Range<u64>| {
+        sequences.for_each(|sequence| analysis.observe(Observed::Query(event(sequence))));
+    };
+    observe(&mut analysis, 0..3);
+    let mut first = feed.watch();
+    observe(&mut analysis, 3..5);
+    analysis.tick(Moment(0));
+    let mut second = feed.watch();
+    assert_eq!(sequences(&second.read(9)), [0; 0]);
+    let mut observe = |sequences| {
+        observe(&mut analysis, sequences);
+        analysis.tick(Moment(0));
+    };
+    observe(5..7);
+    let part = first.read(9);
+    assert_eq!((sequences(&part), part.missed), (vec![3, 4, 5, 6], 0));
+    drop(first);
+    observe(7..8);
+    let part = second.read(9);
+    assert_eq!((sequences(&part), part.missed), (vec![5, 6, 7], 0));
+    drop(second);
+    observe(8..10);
+    let mut third = feed.watch();
+    observe(10..11);
+    let part = third.read(9);
+    assert_eq!((sequences(&part), part.missed), (vec![10], 0));
+    assert_eq!(part.next, 11);
 }
 
 #[test]
@@ -451,8 +490,12 @@ fn an_analysis_that_always_stumbles_rests() {
     let store = Arc::clone(&run.store);
     let mut guarded = Guarded::new(run.analysis);
     let mut now = run.now;
+    let observe = |guarded: &mut Guarded, now| {
+        let mut events = vec![Observed::Query(event(0)); 1];
+        guarded.observe_all(Moment(now), 64, || events.pop());
+    };
     for _ in 0..20 {
-        guarded.observe(Observed::Query(event(0)));
+        observe(&mut guarded, now);
         now += 2 * SECOND;
         guarded.tick(Moment(now));
         now += 2 * SECOND;
@@ -464,7 +507,7 @@ fn an_analysis_that_always_stumbles_rests() {
     );
     bad.store(false, std::sync::atomic::Ordering::Relaxed);
     guarded.tick(Moment(now + 3_600 * SECOND));
-    guarded.observe(Observed::Query(event(0)));
+    observe(&mut guarded, now + 3_600 * SECOND);
     guarded.tick(Moment(now + 3_601 * SECOND));
     assert_eq!(dropped(&store)[1], ("analysis_rests", 4));
     assert!(guarded.feed().snapshot().statements > 0);

@@ -33,6 +33,12 @@ pub(super) enum Facts {
 }
 
 impl Waiting {
+    /// Whether an event need not wait: nothing else does, and what its shape touches is known.
+    #[inline]
+    pub(super) fn lets_pass(&self, event: &Observed) -> bool {
+        self.events.is_empty() && is_known(event)
+    }
+
     pub(super) fn push(&mut self, event: Observed, at: Moment) {
         self.events.push_back((event, at));
     }
@@ -40,7 +46,7 @@ impl Waiting {
     /// The next event in order, unless it has to wait.
     pub(super) fn next(&mut self, now: Moment) -> Option<Next> {
         let (event, since) = self.events.front()?;
-        let known = shape(event).is_none_or(|shape| shape.facts.get().is_some());
+        let known = is_known(event);
         let full = self.events.len() > EVENTS_MAX;
         if !known && !full && now.since(*since) < WAIT_MAX_NS {
             return None;
@@ -60,6 +66,13 @@ impl Waiting {
     }
 }
 
+/// Whether what an event's shape touches is known, as far as it ever will be.
+#[inline]
+fn is_known(event: &Observed) -> bool {
+    shape(event).is_none_or(|shape| shape.facts.get().is_some())
+}
+
+#[inline]
 fn shape(event: &Observed) -> Option<&Shape> {
     match event {
         Observed::Query(event) => event.shape.as_deref(),

@@ -20,6 +20,14 @@ use crate::fault::{self, Fault, Faults};
 /// How much less urgent than traffic this thread is, in nice levels; figures come before findings.
 const NICE: i32 = 10;
 
+/// Events that are taken at a go, some dozens of microseconds: a query that waits for the core waits no longer. The
+/// kernel may let it wait for the rest of this thread's slice, which can be longer than the query.
+const BITE: usize = 32;
+
+/// A ring that is fuller than one part of so many is emptied without letting others go first: on a machine without a
+/// free core that may take long, and what finds no place is lost.
+const IN_HASTE_FROM: usize = 4;
+
 /// How soon it is started again, the first time and at most, nanoseconds: each time it waits twice as long.
 const AGAIN_MIN_NS: u64 = 1_000_000_000;
 const AGAIN_MAX_NS: u64 = 60_000_000_000;
@@ -193,16 +201,27 @@ impl Seat {
 
     fn round(&mut self) {
         let now = self.clock.now();
-        let mut taken: u64 = 0;
+        let mut taken = 0;
         for ring in 0..self.rings.len() {
             let Some(ring) = self.rings.get(ring).map(Arc::clone) else {
                 continue;
             };
             // At most one ringful: a worker that fills it as fast as it is emptied does not hold the others up.
-            for _ in 0..ring.capacity() {
-                let Some(event) = ring.pop() else { break };
-                self.timed(|analysis| analysis.observe(event));
-                taken += 1;
+            let mut left = ring.capacity();
+            while left > 0 {
+                let mut bite = 0;
+                self.timed(|analysis| {
+                    bite = analysis.observe_all(now, left.min(BITE), || ring.pop());
+                });
+                taken += bite;
+                left -= bite;
+                if bite == 0 {
+                    break;
+                }
+                if ring.len() <= ring.capacity() / IN_HASTE_FROM {
+                    // Whoever waits for this core goes first: traffic, mostly.
+                    std::thread::yield_now();
+                }
             }
         }
         self.timed(|analysis| analysis.tick(now));

@@ -1,18 +1,16 @@
 //! All statements of one shape in one unit: what repeats, and along which columns its values run.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-use foldhash::fast::RandomState;
 
 use super::knowledge::Named;
 use super::source::Source;
 use super::strays::Stray;
-use super::track::{History, Past, SlotValues, Step, Track};
-use crate::event::{Constant, ConstantCount, Moment, QueryEvent, RowColumns, Shape};
+use super::track::{History, Past, Step, Track};
+use crate::event::{Constant, ConstantCount, Flow, Moment, QueryEvent, RowColumns, Shape};
 use crate::sql::facts::{Facts, Operand};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, Verb};
+use crate::unit::{Hashes, Known};
 
 /// Compared columns of one shape that are followed; Django's look-ups have one or two.
 const SLOTS_MAX: usize = 6;
@@ -121,14 +119,17 @@ pub(super) struct Group {
     /// Members when a source was last looked for.
     searched_at: u64,
     /// How often each set of values came, and after which write.
-    values: HashMap<u64, Repeats, RandomState>,
+    values: Hashes<Repeats>,
     /// Those of the first member: most shapes come once a unit, and need no map.
     first_values: Option<(u64, Repeats)>,
     /// Members that repeated an earlier one's values without a write between.
     pub repeated: u64,
     /// The most members that had the same values.
     pub repeated_most: u64,
-    slot_values: Vec<HashSet<ValueHash, RandomState>>,
+    /// The different values of each slot, by their bits.
+    slot_values: Vec<Hashes<ValueHash>>,
+    /// Bytes that it holds, estimated.
+    held_bytes: usize,
     pub columns: Option<Arc<RowColumns>>,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
@@ -139,6 +140,9 @@ struct Repeats {
     count: u64,
     writes: u64,
 }
+
+/// What one of them takes: a map keeps a quarter of its places free, and doubles.
+const REPEATS_BYTES: usize = 2 * size_of::<Option<(u64, Repeats)>>();
 
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +165,8 @@ impl Group {
             fingerprint: event.fingerprint,
             shape: event.shape.clone(),
             verb: event.verb,
-            slot_values: vec![HashSet::default(); slots.len()],
+            slot_values: vec![Hashes::default(); slots.len()],
+            held_bytes: 0,
             slots,
             count: 0,
             failed: 0,
@@ -183,7 +188,7 @@ impl Group {
             tracks: Vec::new(),
             strays: Vec::new(),
             searched_at: 0,
-            values: HashMap::default(),
+            values: Hashes::default(),
             first_values: None,
             repeated: 0,
             repeated_most: 0,
@@ -196,8 +201,21 @@ impl Group {
         self.shape.as_deref().and_then(|shape| shape.facts())
     }
 
-    /// Takes one more statement of the shape.
-    pub(super) fn add(&mut self, event: &QueryEvent, member: Member) {
+    /// Takes one more statement of the shape; bytes that it holds more than before.
+    pub(super) fn add(&mut self, event: &QueryEvent, member: Member) -> usize {
+        let before = self.held_bytes;
+        if self.count == 0 {
+            self.held_bytes = size_of::<Group>() + self.slots.len() * size_of::<Slot>();
+        }
+        self.count(event, member);
+        if let Some(flow) = event.flow.as_deref() {
+            self.note_flow(flow, event.requested_at, member);
+        }
+        self.held_bytes - before
+    }
+
+    #[inline]
+    fn count(&mut self, event: &QueryEvent, member: Member) {
         if self.count > 0 {
             let last = self.last_tallies;
             let now = member.tallies;
@@ -224,9 +242,9 @@ impl Group {
         if let (None, Some(tags)) = (&self.callsite, &event.tags) {
             self.callsite = tags.value("callsite").map(Arc::from);
         }
-        let Some(flow) = event.flow.as_deref() else {
-            return;
-        };
+    }
+
+    fn note_flow(&mut self, flow: &Flow, requested_at: Moment, member: Member) {
         if let Some(result) = &flow.result {
             self.columns
                 .get_or_insert_with(|| Arc::clone(&result.columns));
@@ -234,26 +252,33 @@ impl Group {
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
         self.several += u64::from(flow.constants.iter().any(is_several));
         self.note_values(flow.values, member.writes);
-        let values: SlotValues = self
-            .slots
-            .iter()
-            .map(|slot| value(&flow.constants, slot))
-            .collect();
+        // Those of the first member are in the history: most shapes come once a unit.
         if let Some(first) = self.history.iter().next() {
-            for (slot, seen) in self.slot_values.iter_mut().enumerate() {
-                if seen.is_empty() {
-                    seen.extend(first.values.get(slot).copied().flatten());
+            for (place, slot) in self.slots.iter().enumerate() {
+                let Some(seen) = self.slot_values.get_mut(place) else {
+                    break;
+                };
+                if seen.len() >= VALUES_MAX {
+                    continue;
                 }
-                if seen.len() < VALUES_MAX {
-                    seen.extend(values.get(slot).copied().flatten());
+                let before = first.values.get(place).copied().flatten();
+                let before = before.filter(|_| seen.is_empty());
+                for value in before.into_iter().chain(value(&flow.constants, slot)) {
+                    if seen.entry(value.bits(), value).1 == Known::Now {
+                        self.held_bytes += 2 * size_of::<Option<(u64, ValueHash)>>();
+                    }
                 }
             }
         }
-        self.history.push(Past {
-            index: member.index,
-            requested_at: event.requested_at,
-            values,
-        });
+        if !self.history.is_full() {
+            let values = self.slots.iter().map(|slot| value(&flow.constants, slot));
+            self.held_bytes += size_of::<Past>() + self.slots.len() * 8;
+            self.history.push(Past {
+                index: member.index,
+                requested_at,
+                values: values.collect(),
+            });
+        }
     }
 
     fn note_values(&mut self, values: u64, writes: u64) {
@@ -262,16 +287,19 @@ impl Group {
                 self.first_values = Some((values, Repeats { count: 1, writes }));
                 return;
             };
-            self.values.insert(first, repeats);
+            self.values.entry(first, repeats);
+            self.held_bytes += REPEATS_BYTES;
         }
-        if self.values.len() >= VALUES_MAX && !self.values.contains_key(&values) {
+        if self.values.len() >= VALUES_MAX && !self.values.contains(values) {
             return;
         }
-        let repeats = self
-            .values
-            .entry(values)
-            .or_insert(Repeats { count: 0, writes });
-        if repeats.count > 0 && repeats.writes == writes {
+        let (Some(repeats), known) = self.values.entry(values, Repeats { count: 0, writes }) else {
+            return;
+        };
+        if known == Known::Now {
+            self.held_bytes += REPEATS_BYTES;
+        }
+        if known == Known::Before && repeats.writes == writes {
             self.repeated += 1;
             repeats.count += 1;
         } else {
@@ -318,14 +346,7 @@ impl Group {
 
     /// Bytes that it holds, estimated.
     pub(super) fn held_bytes(&self) -> usize {
-        let members = self.history.len() * (size_of::<Past>() + self.slots.len() * 8);
-        let values: usize = self.slot_values.iter().map(|values| values.len()).sum();
-        // A map keeps an eighth of its places free, and doubles.
-        size_of::<Group>()
-            + members
-            + self.slots.len() * size_of::<Slot>()
-            + self.values.len() * 2 * size_of::<(u64, Repeats)>()
-            + values * 2 * size_of::<ValueHash>()
+        self.held_bytes
     }
 
     /// Members when a source was last looked for.
@@ -367,7 +388,7 @@ impl Group {
     /// Whether a slot's values hardly agree with a column's by chance.
     pub(super) fn is_distinctive(&self, slot: usize) -> bool {
         self.slot_values.get(slot).is_some_and(|values| {
-            !values.is_empty() && values.iter().all(|value| value.is_distinctive())
+            !values.is_empty() && values.iter().all(|(_, value)| value.is_distinctive())
         })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::names::{calling, callings, is_called, refers, unsuffixed};
+use super::rules;
 use crate::event::{QueryEvent, RowColumns};
 use crate::sql::Fingerprint;
 use crate::sql::facts::{Column, Facts, Output};
@@ -67,19 +68,21 @@ pub(super) struct Relation {
 #[derive(Debug, Default)]
 pub(super) struct Knowledge {
     /// Names of tables and of their columns, by database.
-    tables: HashMap<(Arc<str>, u32), Arc<str>>,
-    columns: HashMap<(Arc<str>, u32, i16), Arc<str>>,
+    tables: HashMap<(Arc<str>, u32), Arc<str>, RandomState>,
+    columns: HashMap<(Arc<str>, u32, i16), Arc<str>, RandomState>,
     /// The first column of a table that may be a key at all: its primary key in nearly every schema that Django made.
     /// What an abstract model adds in front (when a row was made, and when it was changed) is none.
-    first_columns: HashMap<Arc<str>, Arc<str>>,
+    first_columns: HashMap<Arc<str>, Arc<str>, RandomState>,
     /// All columns that a result had.
-    owned: HashSet<Named>,
+    owned: HashSet<Named, RandomState>,
     /// Pairs of columns that some statement joins, both ways round.
-    joined: HashSet<(Named, Named)>,
+    joined: HashSet<(Named, Named), RandomState>,
     /// Tables by what a foreign key's name would call them.
-    called: HashMap<String, Vec<Arc<str>>>,
-    tables_named: HashSet<Arc<str>>,
+    called: HashMap<String, Vec<Arc<str>>, RandomState>,
+    tables_named: HashSet<Arc<str>, RandomState>,
     learned: HashMap<Fingerprint, Learned, RandomState>,
+    /// The last shape of which all is learned: loops ask the same again.
+    last: Option<(Fingerprint, Reads)>,
 }
 
 /// How much a shape could teach.
@@ -87,19 +90,51 @@ pub(super) struct Knowledge {
 enum Learned {
     /// Its names; its result has not been described yet.
     Names,
-    All,
+    All(Reads),
+}
+
+/// What a shape reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Which tables and columns there are.
+    Catalogue,
+    /// Something else, as far as is known.
+    Other,
 }
 
 impl Knowledge {
-    /// Learns what a statement's facts and the description of its result tell.
-    pub(super) fn learn(&mut self, event: &QueryEvent) {
-        let known = self.learned.get(&event.fingerprint).copied();
-        if known == Some(Learned::All) || self.learned.len() >= ENTRIES_MAX {
-            return;
+    /// Learns what a statement's facts and the description of its result tell; what it reads.
+    #[inline]
+    pub(super) fn learn(&mut self, event: &QueryEvent) -> Reads {
+        if let Some((last, reads)) = self.last
+            && last == event.fingerprint
+        {
+            return reads;
         }
+        match self.learned.get(&event.fingerprint) {
+            Some(Learned::All(reads)) => {
+                self.last = Some((event.fingerprint, *reads));
+                *reads
+            }
+            known => {
+                let known = known.copied();
+                self.learn_more(event, known)
+            }
+        }
+    }
+
+    fn learn_more(&mut self, event: &QueryEvent, known: Option<Learned>) -> Reads {
         let Some(facts) = event.shape.as_deref().and_then(|shape| shape.facts()) else {
-            return;
+            return Reads::Other;
         };
+        let reads = if rules::reads_catalogue(facts) {
+            Reads::Catalogue
+        } else {
+            Reads::Other
+        };
+        if self.learned.len() >= ENTRIES_MAX {
+            return reads;
+        }
         if known.is_none() {
             self.learn_names(facts);
         }
@@ -108,11 +143,12 @@ impl Knowledge {
             self.learn_columns(&event.facts.database, facts, &result.columns);
         }
         let learned = if described.is_some() || facts.outputs.is_empty() {
-            Learned::All
+            Learned::All(reads)
         } else {
             Learned::Names
         };
         self.learned.insert(event.fingerprint, learned);
+        reads
     }
 
     fn learn_names(&mut self, facts: &Facts) {

@@ -66,6 +66,8 @@ pub struct Loops {
     /// Writes to each table so far.
     writes: HashMap<Box<str>, u64, RandomState>,
     last_group: Option<usize>,
+    /// The source of the last result.
+    last_source: Option<usize>,
     pub(super) statements: u64,
     /// The tags `route` and `controller` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
@@ -141,7 +143,12 @@ impl Loops {
             && matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
             && let Some(table) = &facts.main_table
         {
-            *self.writes.entry(table.as_str().into()).or_default() += 1;
+            match self.writes.get_mut(table.as_str()) {
+                Some(writes) => *writes += 1,
+                None => {
+                    self.writes.insert(table.as_str().into(), 1);
+                }
+            }
         }
         match (
             event.cursor,
@@ -263,6 +270,14 @@ impl Loops {
         }
     }
 
+    /// The group with which a shape goes on; loops ask the same again.
+    fn index_of(&self, fingerprint: Fingerprint) -> Option<usize> {
+        match self.last_group {
+            Some(last) if self.groups.get(last)?.fingerprint == fingerprint => Some(last),
+            _ => self.by_fingerprint.get(&fingerprint).copied(),
+        }
+    }
+
     fn member(
         &mut self,
         event: &QueryEvent,
@@ -272,8 +287,8 @@ impl Loops {
         bounds: Bounds,
         link: &mut dyn FnMut(u32, u32),
     ) -> Option<()> {
-        let index = match self.by_fingerprint.get(&event.fingerprint) {
-            Some(index) => *index,
+        let index = match self.index_of(event.fingerprint) {
+            Some(index) => index,
             None if self.groups.len() >= GROUPS_MAX || bounds.room == Room::Full => {
                 self.last_group = None;
                 self.cut |= bounds.room == Room::Full;
@@ -300,18 +315,15 @@ impl Loops {
             tallies: self.tallies,
             writes,
         };
-        match self.stray(index, event, member, knowledge, bounds.least, link) {
-            Taken::Waits | Taken::Settled => return None,
-            Taken::GoesOn => {}
+        let group = self.groups.get(index)?;
+        if !group.tracks.is_empty() || !group.strays.is_empty() {
+            match self.stray(index, event, member, knowledge, bounds.least, link) {
+                Taken::Waits | Taken::Settled => return None,
+                Taken::GoesOn => {}
+            }
         }
         let group = self.groups.get_mut(index)?;
-        let before = if group.count == 0 {
-            0
-        } else {
-            group.held_bytes()
-        };
-        group.add(event, member);
-        self.held_bytes += group.held_bytes().saturating_sub(before);
+        self.held_bytes += group.add(event, member);
         let found = group.follow(&self.sources, event);
         if group.wants_search(bounds.least) {
             self.find_source(index, knowledge, &event.facts.database, link);
@@ -403,11 +415,16 @@ impl Loops {
         shape: Option<&Arc<crate::event::Shape>>,
         result: &RowKeys,
     ) -> Option<usize> {
-        if let Some(index) = self.source_by_shape.get(&fingerprint) {
-            let source = self.sources.get(*index)?;
+        let last = self.last_source.filter(|last| {
+            let source = self.sources.get(*last);
+            source.is_some_and(|source| source.fingerprint == fingerprint)
+        });
+        if let Some(index) = last.or_else(|| self.source_by_shape.get(&fingerprint).copied()) {
+            self.last_source = Some(index);
+            let source = self.sources.get(index)?;
             let same =
                 Arc::ptr_eq(&source.columns, &result.columns) || source.columns == result.columns;
-            return same.then_some(*index);
+            return same.then_some(index);
         }
         if result.columns.keys.is_empty() || self.sources.len() >= GROUPS_MAX {
             return None;
@@ -434,11 +451,10 @@ impl Loops {
             self.cut = true;
             return;
         }
-        let (hashes, batches, held) = (source.hashes(), source.batch_count(), source.held_bytes());
-        source.add(result, at, place.index, place.transaction);
-        self.hashes += source.hashes() - hashes;
-        self.batches += source.batch_count() - batches;
-        self.held_bytes += source.held_bytes().saturating_sub(held);
+        let growth = source.add(result, at, place.index, place.transaction);
+        self.hashes += growth.hashes;
+        self.batches += growth.batches;
+        self.held_bytes += growth.bytes;
         while self.hashes > bounds.hashes_max || self.batches > BATCHES_MAX {
             if !self.forget_oldest() {
                 return;

@@ -144,8 +144,8 @@ impl Detector {
             unit.payload.housekeeping(event);
             return;
         }
-        self.knowledge.learn(event);
-        if self.tools.are_at_work(event) {
+        let reads = self.knowledge.learn(event);
+        if self.tools.are_at_work(event, reads) {
             unit.payload.work_of_tool();
         }
         let place = Place {
@@ -160,9 +160,9 @@ impl Detector {
         unit.payload
             .statement(event, place, &self.knowledge, bounds, link);
         self.charge(&mut unit.payload);
-        for (child, parent) in links {
-            if let Some(entry) = unit.timeline_mut().get_mut(child as usize) {
-                entry.parent = Some(parent);
+        for (child, parent) in &links {
+            if let Some(entry) = unit.timeline_mut().get_mut(*child as usize) {
+                entry.parent = Some(*parent);
             }
         }
     }

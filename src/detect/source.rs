@@ -14,6 +14,9 @@ use crate::sql::{Fingerprint, NameHash};
 /// Columns looked at of one shape, whatever the results carry.
 const COLUMNS_MAX: usize = 64;
 
+/// So many hashes are dropped one by one.
+const FEW_HASHES: usize = 8;
+
 /// From so many rows on a column that values are looked for in is worth an index.
 const INDEXED_FROM: usize = 64;
 
@@ -47,7 +50,16 @@ pub(super) struct Batch {
     pub transaction: Option<u32>,
 }
 
+/// What a source holds more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Growth {
+    pub hashes: usize,
+    pub batches: usize,
+    pub bytes: usize,
+}
+
 impl Batch {
+    #[inline]
     fn end(&self) -> u64 {
         self.first_row + u64::from(self.rows)
     }
@@ -82,11 +94,19 @@ impl Source {
         0..self.width().min(COLUMNS_MAX)
     }
 
-    pub(super) fn add(&mut self, keys: &RowKeys, at: Moment, index: u32, transaction: Option<u32>) {
+    /// Takes a result; what it holds more than before.
+    pub(super) fn add(
+        &mut self,
+        keys: &RowKeys,
+        at: Moment,
+        index: u32,
+        transaction: Option<u32>,
+    ) -> Growth {
         let width = self.width();
         if width == 0 || keys.rows == 0 {
-            return;
+            return Growth::default();
         }
+        let (hashes, bytes) = (self.hashes(), self.held_bytes());
         let first_row = self.end();
         self.batches.push_back(Batch {
             first_row,
@@ -95,10 +115,18 @@ impl Source {
             index,
             transaction,
         });
-        self.keys
-            .extend(keys.keys.iter().take(keys.rows as usize * width));
+        let taken = (keys.rows as usize * width).min(keys.keys.len());
+        match keys.keys.get(..taken).unwrap_or_default() {
+            [only] => self.keys.push_back(*only),
+            several => self.keys.extend(several),
+        }
         self.index_rows(first_row);
         self.begin_indexes();
+        Growth {
+            hashes: self.hashes() - hashes,
+            batches: 1,
+            bytes: self.held_bytes().saturating_sub(bytes),
+        }
     }
 
     /// A loop runs along this column: values will be looked for in it.
@@ -109,9 +137,13 @@ impl Source {
         }
     }
 
+    #[inline]
     fn begin_indexes(&mut self) {
+        if self.indexes.len() == self.followed.len() {
+            return;
+        }
         let is_long = self.keys.len() >= INDEXED_FROM * self.width();
-        if !is_long || self.indexes.len() == self.followed.len() {
+        if !is_long {
             return;
         }
         for key in &self.followed {
@@ -130,6 +162,9 @@ impl Source {
 
     /// Adds the rows from `first` on to the indexes.
     fn index_rows(&mut self, first: u64) {
+        if self.indexes.is_empty() {
+            return;
+        }
         let mut indexes = std::mem::take(&mut self.indexes);
         for index in &mut indexes {
             for row in first..self.end() {
@@ -144,6 +179,23 @@ impl Source {
     /// Forgets the oldest result; how many hashes that freed, or `None` when there is none.
     pub(super) fn forget_oldest(&mut self) -> Option<usize> {
         let batch = self.batches.pop_front()?;
+        if !self.indexes.is_empty() {
+            self.forget_rows(&batch);
+        }
+        let freed = (batch.rows as usize * self.width()).min(self.keys.len());
+        if freed <= FEW_HASHES {
+            (0..freed).for_each(|_| {
+                self.keys.pop_front();
+            });
+        } else {
+            self.keys.drain(..freed);
+        }
+        self.first_row = batch.end();
+        Some(freed)
+    }
+
+    /// Takes a result's rows out of the indexes.
+    fn forget_rows(&mut self, batch: &Batch) {
         let mut indexes = std::mem::take(&mut self.indexes);
         for index in &mut indexes {
             for row in batch.first_row..batch.end() {
@@ -153,30 +205,33 @@ impl Source {
             }
         }
         self.indexes = indexes;
-        let freed = (batch.rows as usize * self.width()).min(self.keys.len());
-        self.keys.drain(..freed);
-        self.first_row = batch.end();
-        Some(freed)
     }
 
+    #[inline]
     pub(super) fn oldest(&self) -> Option<Moment> {
         self.batches.front().map(|batch| batch.at)
     }
 
+    #[inline]
     pub(super) fn hashes(&self) -> usize {
         self.keys.len()
     }
 
-    pub(super) fn batch_count(&self) -> usize {
-        self.batches.len()
+    #[inline]
+    fn index_bytes(&self) -> usize {
+        if self.indexes.is_empty() {
+            return 0;
+        }
+        self.indexes.iter().map(Index::held_bytes).sum()
     }
 
     /// Bytes that it holds, estimated.
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Source>()
             + self.keys.capacity() * 8
             + self.batches.capacity() * size_of::<Batch>()
-            + self.indexes.iter().map(Index::held_bytes).sum::<usize>()
+            + self.index_bytes()
     }
 
     /// Rows that the largest of its results has.
@@ -189,17 +244,25 @@ impl Source {
     }
 
     /// The number behind the last row.
+    #[inline]
     pub(super) fn end(&self) -> u64 {
         self.batches.back().map_or(self.first_row, Batch::end)
     }
 
     /// The value of a row; `None` for NULL, and for a row that is gone or not there.
+    #[inline]
     pub(super) fn value(&self, key: usize, row: u64) -> Option<ValueHash> {
         let offset = usize::try_from(row.checked_sub(self.first_row)?).ok()?;
         *self.keys.get(offset.checked_mul(self.width())? + key)?
     }
 
     pub(super) fn batch_of(&self, row: u64) -> Option<&Batch> {
+        // Mostly the last one.
+        if let Some(last) = self.batches.back()
+            && last.first_row <= row
+        {
+            return (row < last.end()).then_some(last);
+        }
         let index = self.batches.partition_point(|batch| batch.end() <= row);
         self.batches
             .get(index)

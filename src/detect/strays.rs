@@ -111,7 +111,10 @@ impl Loops {
         let Loops {
             groups, sources, ..
         } = self;
-        let Some(group) = groups.get_mut(index) else {
+        let Some(group) = groups
+            .get_mut(index)
+            .filter(|group| !group.strays.is_empty())
+        else {
             return;
         };
         for stray in std::mem::take(&mut group.strays) {

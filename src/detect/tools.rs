@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rules;
+use super::knowledge::Reads;
 use crate::event::{Moment, QueryEvent, SessionId};
 use crate::sql::VerbClass;
 
@@ -31,12 +31,11 @@ impl Tools {
         self.seen.len()
     }
 
-    /// Takes a statement; whether it is a tool's.
-    pub(super) fn are_at_work(&mut self, event: &QueryEvent) -> bool {
+    /// Takes a statement, and what it reads; whether it is a tool's.
+    #[inline]
+    pub(super) fn are_at_work(&mut self, event: &QueryEvent, reads: Reads) -> bool {
         let session = event.facts.id;
-        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
-        let shows = event.verb.class() == VerbClass::Definition
-            || facts.is_some_and(rules::reads_catalogue);
+        let shows = event.verb.class() == VerbClass::Definition || reads == Reads::Catalogue;
         if shows {
             self.seen.insert(session, event.completed_at);
             if self.seen.len() > CONNECTIONS_MAX {
@@ -44,6 +43,9 @@ impl Tools {
                 self.seen.pop_first();
             }
             return true;
+        }
+        if self.seen.is_empty() {
+            return false;
         }
         self.seen
             .get(&session)

@@ -234,9 +234,14 @@ const HISTORY_MAX: usize = 48;
 impl History {
     /// Keeps the first ones.
     pub(super) fn push(&mut self, past: Past) {
-        if self.members.len() < HISTORY_MAX {
+        if !self.is_full() {
             self.members.push(past);
         }
+    }
+
+    /// Whether the first ones are there.
+    pub(super) fn is_full(&self) -> bool {
+        self.members.len() >= HISTORY_MAX
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Past> {

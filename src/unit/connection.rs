@@ -103,6 +103,7 @@ impl Connection {
     }
 
     /// The query with this number came. Whether all before it did.
+    #[inline]
     pub(super) fn follow(&mut self, sequence: u64) -> bool {
         let whole = self.had(sequence);
         self.next_sequence = sequence.saturating_add(1);
@@ -110,6 +111,7 @@ impl Connection {
     }
 
     /// Something else came, and `queries` queries before it. Whether they were all told.
+    #[inline]
     pub(super) fn had(&mut self, queries: u64) -> bool {
         let expected = std::mem::replace(&mut self.next_sequence, queries);
         self.from_start &= expected != 0 || queries == 0;
@@ -131,6 +133,7 @@ impl Connection {
     }
 
     /// Notes the application's time before a statement that lies outside a transaction.
+    #[inline]
     pub(super) fn note_gap(&mut self, gap_ns: u64, unit_gap_ns: u64) {
         if self.rhythm.stands_out(gap_ns, unit_gap_ns) {
             // A check that the request's first query did not follow at once belongs to something else.

@@ -6,7 +6,9 @@
 mod checks;
 mod class;
 mod connection;
+mod hashes;
 mod open;
+mod places;
 mod rhythm;
 mod role;
 mod units;
@@ -21,6 +23,7 @@ use crate::event::{Moment, Phases, SessionFacts, SessionId, Shape};
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
 
+pub use hashes::{Hashes, Known};
 pub use open::Unit;
 pub use units::Units;
 

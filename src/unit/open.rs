@@ -1,10 +1,8 @@
 //! A unit of work that is still going on.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
+use super::hashes::{Hashes, Known};
 use super::role::Use;
 use super::{Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState};
 use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, Shape};
@@ -81,6 +79,7 @@ pub(super) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
+    #[inline]
     pub(super) fn of_query(event: &'a QueryEvent, usage: Use, transaction: Option<u32>) -> Self {
         Arrival {
             facts: &event.facts,
@@ -187,8 +186,10 @@ pub struct Unit<P> {
     queries: u64,
     phases: Phases,
     timeline: Vec<TimelineEntry>,
-    shapes: HashSet<Fingerprint, RandomState>,
-    values: HashSet<u64, RandomState>,
+    /// The fingerprints of those in the timeline.
+    shapes: Hashes<()>,
+    /// All values of each statement as one hash.
+    values: Hashes<()>,
     duplicates: u64,
     transactions: Transactions,
     pub(super) session_lookups: u32,
@@ -235,8 +236,8 @@ impl<P: Default> Unit<P> {
             queries: 0,
             phases: Phases::default(),
             timeline: Vec::new(),
-            shapes: HashSet::default(),
-            values: HashSet::default(),
+            shapes: Hashes::default(),
+            values: Hashes::default(),
             duplicates: 0,
             transactions: Transactions::default(),
             session_lookups: 0,
@@ -441,6 +442,11 @@ impl<P> Unit<P> {
         };
         add(&mut self.phases, phases);
         if room == Room::Left {
+            // Loops ask the same again.
+            let last = self.timeline.last().map(|entry| entry.fingerprint);
+            if last != Some(arrival.fingerprint) {
+                self.shapes.insert(arrival.fingerprint.0);
+            }
             self.timeline.push(TimelineEntry {
                 requested_at: arrival.requested_at,
                 completed_at: arrival.completed_at,
@@ -452,7 +458,6 @@ impl<P> Unit<P> {
                 sqlstate: arrival.sqlstate,
                 parent: None,
             });
-            self.shapes.insert(arrival.fingerprint);
         }
         self.note_values(arrival.fingerprint, arrival.values, room);
         Joined {
@@ -531,8 +536,8 @@ impl<P> Unit<P> {
         let Some(values) = values else { return };
         let both = values ^ fingerprint.0.rotate_left(17);
         let seen = match room {
-            Room::Left => !self.values.insert(both),
-            Room::Full => self.values.contains(&both),
+            Room::Left => self.values.insert(both) == Known::Before,
+            Room::Full => self.values.contains(both),
         };
         self.duplicates += u64::from(seen);
     }

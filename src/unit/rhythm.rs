@@ -25,6 +25,7 @@ pub(super) struct Rhythm {
 
 impl Rhythm {
     /// A gap that separated nothing, and does not stand out.
+    #[inline]
     pub(super) fn note(&mut self, gap_ns: u64) {
         let gap_us = u32::try_from(gap_ns / 1_000).unwrap_or(u32::MAX);
         let next = usize::from(self.next);
@@ -36,6 +37,7 @@ impl Rhythm {
     }
 
     /// Whether a gap may separate two units.
+    #[inline]
     pub(super) fn stands_out(&self, gap_ns: u64, unit_gap_ns: u64) -> bool {
         gap_ns >= unit_gap_ns || (gap_ns >= PAUSE_MIN_NS && gap_ns >= self.outstanding_ns())
     }

@@ -1,6 +1,9 @@
 //! What a statement is to a unit of work: a query of the application, housekeeping, or a mark.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
 
 use crate::event::{Protocol, QueryEvent, Shape};
 use crate::sql::facts::{Facts, Operand, Predicate};
@@ -38,8 +41,20 @@ static BARE_SELECT: LazyLock<Option<Fingerprint>> = LazyLock::new(|| {
     scanned.first().map(|statement| statement.fingerprint)
 });
 
-impl Role {
-    pub(super) fn of(event: &QueryEvent) -> Role {
+/// Shapes whose role is remembered; that of further ones is worked out each time.
+const SHAPES_MAX: usize = 20_000;
+
+/// The roles of shapes, each worked out once: it takes many comparisons of names.
+#[derive(Debug, Default)]
+pub(super) struct Roles {
+    known: HashMap<Fingerprint, (Verb, Role), RandomState>,
+    /// The last of them: loops ask the same again.
+    last: Option<(Fingerprint, Verb, Role)>,
+}
+
+impl Roles {
+    #[inline]
+    pub(super) fn of(&mut self, event: &QueryEvent) -> Role {
         match event.verb.class() {
             VerbClass::Transaction | VerbClass::Setting | VerbClass::Cursor => Role::Housekeeping,
             VerbClass::Prepared if event.verb != Verb::Execute => Role::Housekeeping,
@@ -47,7 +62,7 @@ impl Role {
                 (Protocol::Simple, TransactionStatus::Idle) => Role::PoolCheck,
                 _ => Role::Housekeeping,
             },
-            VerbClass::Query => Role::of_data(event),
+            VerbClass::Query => self.of_data(event),
             VerbClass::Prepared
             | VerbClass::Definition
             | VerbClass::Maintenance
@@ -56,7 +71,8 @@ impl Role {
         }
     }
 
-    fn of_data(event: &QueryEvent) -> Role {
+    #[inline]
+    fn of_data(&mut self, event: &QueryEvent) -> Role {
         if event.verb == Verb::Select && Some(event.fingerprint) == *BARE_SELECT {
             let alone = event.protocol == Protocol::Simple
                 && event.transaction_before == TransactionStatus::Idle
@@ -67,14 +83,42 @@ impl Role {
                 Role::Housekeeping
             };
         }
-        Role::of_shape(event.verb, event.shape.as_deref())
+        self.of_shape(event.verb, event.shape.as_deref())
     }
 
     /// What the shape alone tells: enough for a cursor's query.
-    pub(super) fn of_shape(verb: Verb, shape: Option<&Shape>) -> Role {
+    #[inline]
+    pub(super) fn of_shape(&mut self, verb: Verb, shape: Option<&Shape>) -> Role {
         let Some(shape) = shape else {
             return Role::Query(Use::Work);
         };
+        let fingerprint = shape.fingerprint;
+        if let Some((last, of, role)) = self.last
+            && (last, of) == (fingerprint, verb)
+        {
+            return role;
+        }
+        match self.known.get(&fingerprint) {
+            Some((known, role)) if *known == verb => {
+                self.last = Some((fingerprint, verb, *role));
+                *role
+            }
+            _ => self.of_new_shape(verb, shape),
+        }
+    }
+
+    fn of_new_shape(&mut self, verb: Verb, shape: &Shape) -> Role {
+        let role = Role::of_shape(verb, shape);
+        // What its tables are may be known later; once it is, it stays.
+        if shape.facts().is_some() && self.known.len() < SHAPES_MAX {
+            self.known.insert(shape.fingerprint, (verb, role));
+        }
+        role
+    }
+}
+
+impl Role {
+    fn of_shape(verb: Verb, shape: &Shape) -> Role {
         if verb == Verb::Select && sets_config(&shape.text) {
             return Role::Housekeeping;
         }

@@ -7,8 +7,9 @@ use foldhash::fast::RandomState;
 use super::class::{Classes, Life, UNITS_OF_PERSISTENT};
 use super::connection::{Before, Connection, OpenCursor, Seen};
 use super::open::{Arrival, Check, ENTRY_BYTES, Mark, Room, TraceId, Unit};
+use super::places::Places;
 use super::rhythm::is_long;
-use super::role::Role;
+use super::role::{Role, Roles};
 use super::verdict::{Verdict, judge};
 use super::{Apart, Evidence, Joined, Pause, Settings, UnitId};
 use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, SessionId};
@@ -30,10 +31,10 @@ const SILENCE_NS: u64 = 3_600_000_000_000;
 #[derive(Debug)]
 pub struct Units<P> {
     settings: Settings,
-    open: HashMap<UnitId, Unit<P>, RandomState>,
-    /// Boxed: half of a map's places may be empty, and most connections rest.
-    connections: HashMap<SessionId, Box<Connection>, RandomState>,
+    open: Places<UnitId, Unit<P>>,
+    connections: Places<SessionId, Connection>,
     classes: Classes,
+    roles: Roles,
     traces: HashMap<TraceId, UnitId, RandomState>,
     next_id: u64,
     timeline_bytes: usize,
@@ -45,9 +46,10 @@ impl<P: Default> Units<P> {
     pub fn new(settings: Settings) -> Units<P> {
         Units {
             settings,
-            open: HashMap::default(),
-            connections: HashMap::default(),
+            open: Places::default(),
+            connections: Places::default(),
             classes: Classes::default(),
+            roles: Roles::default(),
             traces: HashMap::default(),
             next_id: 1,
             timeline_bytes: 0,
@@ -67,12 +69,17 @@ impl<P: Default> Units<P> {
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<(&mut Unit<P>, Joined)> {
         let session = event.facts.id;
-        self.admit(&event.facts, event.requested_at, ended);
         let unit_gap_ns = self.settings.unit_gap_ns;
-        let connection = self.connections.get_mut(&session)?;
+        let connection = match self.connections.get_mut(session) {
+            Some(connection) => connection,
+            None => {
+                self.admit(&event.facts, event.requested_at, ended);
+                self.connections.get_mut(session)?
+            }
+        };
         let whole = connection.follow(event.sequence);
         let current = connection.current;
-        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(&id)) {
+        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(id)) {
             unit.lost_something();
         }
         let cursor = event
@@ -92,7 +99,7 @@ impl<P: Default> Units<P> {
         if event.transaction_before == TransactionStatus::Idle {
             connection.note_gap(gap_ns, unit_gap_ns);
         }
-        let role = Role::of(event);
+        let role = self.roles.of(event);
         connection.ended_with(event.sqlstate);
         let usage = match role {
             Role::Query(usage) => usage,
@@ -110,7 +117,7 @@ impl<P: Default> Units<P> {
                 connection.completed(event.completed_at);
                 let between = connection.before != Before::default();
                 let unit = current.filter(|_| !between);
-                let unit = self.open.get_mut(&unit?)?;
+                let unit = self.get_mut(unit?)?;
                 let index = u32::try_from(unit.queries()).unwrap_or(u32::MAX);
                 let joined = Joined {
                     index,
@@ -124,7 +131,7 @@ impl<P: Default> Units<P> {
         let arrival = Arrival::of_query(event, usage, transaction);
         let continues = |unit: &Unit<P>, apart| continues(unit, event, apart);
         let (id, joined) = self.put(&arrival, gap_ns, continues, ended)?;
-        Some((self.open.get_mut(&id)?, joined))
+        Some((self.get_mut(id)?, joined))
     }
 
     /// Rows of a query that is not over: with the first of them it joins its unit. Returns that unit, while it is
@@ -137,10 +144,10 @@ impl<P: Default> Units<P> {
         let session = event.facts.id;
         self.admit(&event.facts, event.requested_at, ended);
         let unit_gap_ns = self.settings.unit_gap_ns;
-        let connection = self.connections.get_mut(&session)?;
+        let connection = self.connections.get_mut(session)?;
         let whole = connection.had(event.queries);
         let current = connection.current;
-        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(&id)) {
+        if !whole && let Some(unit) = current.and_then(|id| self.open.get_mut(id)) {
             unit.lost_something();
         }
         let known = connection
@@ -152,7 +159,7 @@ impl<P: Default> Units<P> {
             let unit = open.unit;
             connection.completed(event.completed_at);
             connection.last_query = Some((unit, event.completed_at));
-            let unit = self.open.get_mut(&unit)?;
+            let unit = self.get_mut(unit)?;
             unit.more_rows(event.completed_at);
             return Some(unit);
         }
@@ -162,15 +169,17 @@ impl<P: Default> Units<P> {
             connection.note_gap(gap_ns, unit_gap_ns);
         }
         let transaction = connection.transaction.filter(|_| in_transaction);
-        let Role::Query(usage) = Role::of_shape(crate::sql::Verb::Select, event.shape.as_deref())
-        else {
+        let role = self
+            .roles
+            .of_shape(crate::sql::Verb::Select, event.shape.as_deref());
+        let Role::Query(usage) = role else {
             connection.completed(event.completed_at);
             return None;
         };
         let arrival = Arrival::of_rows(event, usage, transaction);
         // It brings no values that could be compared with the rows of its unit.
         let (id, joined) = self.put(&arrival, gap_ns, |_, _| false, ended)?;
-        let connection = self.connections.get_mut(&session)?;
+        let connection = self.connections.get_mut(session)?;
         connection.open_cursor(OpenCursor {
             cursor: event.cursor,
             unit: id,
@@ -179,14 +188,14 @@ impl<P: Default> Units<P> {
             pause: joined.pause,
             at: event.completed_at,
         });
-        let unit = self.open.get_mut(&id)?;
+        let unit = self.get_mut(id)?;
         unit.open_cursor(session, event.cursor, joined.index);
         Some(unit)
     }
 
     /// A connection ended, and what was going on there with it.
     pub fn closed(&mut self, event: &ClosedEvent, ended: &mut dyn FnMut(Unit<P>)) {
-        let Some(mut connection) = self.connections.remove(&event.facts.id) else {
+        let Some(mut connection) = self.connections.remove(event.facts.id) else {
             return;
         };
         let class = self.classes.get(connection.class);
@@ -210,7 +219,7 @@ impl<P: Default> Units<P> {
             };
             self.classes.ended(connection.class, life);
         }
-        let Some(unit) = connection.current.and_then(|id| self.open.get_mut(&id)) else {
+        let Some(unit) = connection.current.and_then(|id| self.open.get_mut(id)) else {
             return;
         };
         if !connection.had(event.queries) {
@@ -232,7 +241,7 @@ impl<P: Default> Units<P> {
             .connections
             .iter()
             .filter(|(_, connection)| connection.gap_ns(now) >= SILENCE_NS)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         silent.sort_unstable();
         for id in silent {
@@ -249,7 +258,7 @@ impl<P: Default> Units<P> {
                 let unit = connection.current?;
                 let goes_on = connection.transaction.is_some()
                     || connection.loops_in(unit, now)
-                    || (connection.gap_ns(now) >= quiet_ns && running.0(*session));
+                    || (connection.gap_ns(now) >= quiet_ns && running.0(session));
                 goes_on.then_some(unit)
             })
             .collect();
@@ -267,7 +276,7 @@ impl<P: Default> Units<P> {
                 };
                 now.since(unit.ended_at()) >= limit && !busy.contains(&unit.id())
             })
-            .map(Unit::id)
+            .map(|unit| unit.id())
             .collect();
         // In the order in which they began, so that the same events always give the same findings.
         quiet.sort_unstable();
@@ -288,8 +297,13 @@ impl<P: Default> Units<P> {
     }
 
     /// One of them.
+    pub fn get(&self, id: UnitId) -> Option<&Unit<P>> {
+        self.open.get(id)
+    }
+
+    /// The same, to be changed.
     pub fn get_mut(&mut self, id: UnitId) -> Option<&mut Unit<P>> {
-        self.open.get_mut(&id)
+        self.open.get_mut(id)
     }
 
     /// How many units are open.
@@ -309,15 +323,14 @@ impl<P: Default> Units<P> {
 
     /// Has a place for the connection.
     fn admit(&mut self, facts: &SessionFacts, now: Moment, ended: &mut dyn FnMut(Unit<P>)) {
-        if self.connections.contains_key(&facts.id) {
+        if self.connections.get(facts.id).is_some() {
             return;
         }
         if self.connections.len() >= self.settings.open_max.max(1) {
             self.make_room(now, ended);
         }
         let class = self.classes.id(facts);
-        self.connections
-            .insert(facts.id, Box::new(Connection::new(class)));
+        self.connections.insert(facts.id, Connection::new(class));
     }
 
     /// Forgets the tenth of all connections that was silent longest.
@@ -325,7 +338,7 @@ impl<P: Default> Units<P> {
         let mut silent: Vec<(u64, SessionId)> = self
             .connections
             .iter()
-            .map(|(id, connection)| (connection.gap_ns(now), *id))
+            .map(|(id, connection)| (connection.gap_ns(now), id))
             .collect();
         let tenth = silent.len().div_ceil(10);
         silent.sort_unstable_by_key(|silent| std::cmp::Reverse(*silent));
@@ -335,7 +348,7 @@ impl<P: Default> Units<P> {
     }
 
     fn forget(&mut self, session: SessionId, ended: &mut dyn FnMut(Unit<P>)) {
-        if let Some(connection) = self.connections.remove(&session) {
+        if let Some(connection) = self.connections.remove(session) {
             if connection.units >= UNITS_OF_PERSISTENT {
                 let class = self.classes.get(connection.class);
                 class.persistent_open = class.persistent_open.saturating_sub(1);
@@ -353,15 +366,21 @@ impl<P: Default> Units<P> {
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<(UnitId, Joined)> {
         let session = arrival.facts.id;
-        let connection = self.connections.get_mut(&session)?;
-        let class = self.classes.get(connection.class);
+        let mut connection = self.connections.get_mut(session)?;
         let before = std::mem::take(&mut connection.before);
         if let Some(Seen::Check(check)) = before.check {
-            connection.hit(check, class);
+            connection.hit(check, self.classes.get(connection.class));
         }
-        let current = connection.current.and_then(|id| self.open.get(&id));
-        let verdict = match current {
-            Some(unit) => judge(unit, connection, class, arrival, before, continues),
+        let current = connection.current.and_then(|id| self.open.get_mut(id));
+        let verdict = match &current {
+            Some(unit) => judge(
+                unit,
+                connection,
+                &mut self.classes,
+                arrival,
+                before,
+                continues,
+            ),
             None => {
                 if before.paused && before.check.is_none() {
                     connection.miss();
@@ -375,13 +394,15 @@ impl<P: Default> Units<P> {
                 })
             }
         };
-        let (id, pause) = match verdict {
-            Verdict::Goes(pause) => (connection.current?, pause),
-            Verdict::Begins(mark) => (self.begin(mark, arrival, ended)?, Pause::None),
+        let (unit, pause) = match verdict {
+            Verdict::Goes(pause) => (current?, pause),
+            Verdict::Begins(mark) => {
+                let id = self.begin(mark, arrival, ended)?;
+                connection = self.connections.get_mut(session)?;
+                (self.open.get_mut(id)?, Pause::None)
+            }
         };
-        let connection = self.connections.get_mut(&session)?;
-        let class = self.classes.get(connection.class);
-        let unit = self.open.get_mut(&id)?;
+        let id = unit.id();
         connection.bridged += u32::from(pause == Pause::Soft);
         let lost = std::mem::take(&mut connection.lost);
         // Also inside a transaction a pause is none of the rhythm.
@@ -402,10 +423,11 @@ impl<P: Default> Units<P> {
             self.traces.insert(trace, id);
         }
         unit.held_by = match unit.begin {
-            Mark::Check(check) if connection.believed(class) == Some(check) => {
-                Some(check.evidence())
+            Mark::Check(check) => {
+                let believed = connection.believed(self.classes.get(connection.class));
+                (believed == Some(check)).then(|| check.evidence())
             }
-            Mark::Trace | Mark::Opened | Mark::Check(_) | Mark::SessionLookup | Mark::Pause => None,
+            Mark::Trace | Mark::Opened | Mark::SessionLookup | Mark::Pause => None,
         };
         let entries = unit.timeline().len();
         let fits = entries < self.settings.statements_max
@@ -433,11 +455,11 @@ impl<P: Default> Units<P> {
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<UnitId> {
         let session = arrival.facts.id;
-        let connection = self.connections.get_mut(&session)?;
+        let connection = self.connections.get_mut(session)?;
         let previous = connection.current.take();
         let class = self.classes.get(connection.class);
         let believed = connection.believed(class);
-        if let Some(unit) = previous.and_then(|id| self.open.get_mut(&id)) {
+        if let Some(unit) = previous.and_then(|id| self.open.get_mut(id)) {
             let marks_end = |check| mark == Mark::Check(check) && believed == Some(check);
             unit.held_by = match unit.begin {
                 // The first request of a connection is not checked for its health, but ends at the next one's.
@@ -453,19 +475,19 @@ impl<P: Default> Units<P> {
             .trace
             .and_then(|trace| self.traces.get(&trace).copied())
             .filter(|id| {
-                let unit = self.open.get(id);
+                let unit = self.open.get(*id);
                 unit.is_some_and(|unit| !unit.is_other_request(arrival.span))
             });
         let id = match joins {
             Some(id) => {
-                if let Some(unit) = self.open.get_mut(&id) {
+                if let Some(unit) = self.open.get_mut(id) {
                     unit.connections += 1;
                 }
                 id
             }
             None => self.new_unit(mark, arrival, ended),
         };
-        let connection = self.connections.get_mut(&session)?;
+        let connection = self.connections.get_mut(session)?;
         connection.current = Some(id);
         connection.units = connection.units.saturating_add(1);
         if connection.units == UNITS_OF_PERSISTENT {
@@ -482,7 +504,7 @@ impl<P: Default> Units<P> {
     ) -> UnitId {
         if self.open.len() >= self.settings.open_max.max(1) {
             let oldest = self.open.values().min_by_key(|unit| unit.ended_at());
-            if let Some(oldest) = oldest.map(Unit::id) {
+            if let Some(oldest) = oldest.map(|unit| unit.id()) {
                 self.end(oldest, ended);
             }
         }
@@ -497,7 +519,7 @@ impl<P: Default> Units<P> {
 
     /// A connection is not in the unit any more: that was its end, unless its trace may come back.
     fn leave(&mut self, unit: Option<UnitId>, ended: &mut dyn FnMut(Unit<P>)) {
-        let Some(unit) = unit.and_then(|id| self.open.get_mut(&id)) else {
+        let Some(unit) = unit.and_then(|id| self.open.get_mut(id)) else {
             return;
         };
         unit.connections = unit.connections.saturating_sub(1);
@@ -508,7 +530,7 @@ impl<P: Default> Units<P> {
     }
 
     fn end(&mut self, id: UnitId, ended: &mut dyn FnMut(Unit<P>)) {
-        let Some(unit) = self.open.remove(&id) else {
+        let Some(unit) = self.open.remove(id) else {
             return;
         };
         self.timeline_bytes = self.timeline_bytes.saturating_sub(unit.timeline_bytes());
@@ -526,7 +548,7 @@ impl<P: Default> Units<P> {
         event: &QueryEvent,
         open: OpenCursor,
     ) -> Option<(&mut Unit<P>, Joined)> {
-        let unit = self.open.get_mut(&open.unit)?;
+        let unit = self.get_mut(open.unit)?;
         unit.close_cursor(event, open.index);
         let joined = Joined {
             index: open.index,

@@ -1,6 +1,6 @@
 //! Whether a statement goes on with its connection's current unit, or begins another one.
 
-use super::class::Class;
+use super::class::Classes;
 use super::connection::{Before, Connection, Seen};
 use super::open::{Arrival, Mark, Unit};
 use super::role::Use;
@@ -23,7 +23,7 @@ const BRIDGED_MAX: u32 = 3;
 pub(super) fn judge<P>(
     unit: &Unit<P>,
     connection: &mut Connection,
-    class: &Class,
+    classes: &mut Classes,
     arrival: &Arrival<'_>,
     before: Before,
     continues: impl FnOnce(&Unit<P>, Apart) -> bool,
@@ -51,12 +51,13 @@ pub(super) fn judge<P>(
         None => {}
     }
     let again = arrival.usage == Use::SessionLookup && unit.session_lookups > 0;
-    if again && connection.believed(class).is_none() {
+    if again && connection.believed(classes.get(connection.class)).is_none() {
         return Verdict::Begins(Mark::SessionLookup);
     }
     if pause == Pause::None {
         return Verdict::Goes(Pause::None);
     }
+    let class = &*classes.get(connection.class);
     let alone = class.is_short_lived() && connection.from_start && connection.units == 1;
     let apart = if alone || connection.believed(class).is_some() {
         Apart::Marks

@@ -116,7 +116,8 @@ async fn feed(
     permit: OwnedSemaphorePermit,
 ) {
     let _permit = permit;
-    let mut position = admin.feed.position();
+    // Events are only kept for those who want them.
+    let mut watcher = kinds.contains(&Kind::Query).then(|| admin.feed.watch());
     let mut news = News::since(&admin.feed.snapshot());
     let mut ticks = tokio::time::interval(QUERIES_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -145,13 +146,12 @@ async fn feed(
                 }
             }
         }
-        if !kinds.contains(&Kind::Query) {
+        let Some(watcher) = &mut watcher else {
             continue;
-        }
-        let part = admin.feed.read(position, QUERIES_MAX);
+        };
+        let part = watcher.read(QUERIES_MAX);
         let first = part.next - part.events.len() as u64;
         let mut missed = part.missed;
-        position = part.next;
         for (number, query) in (first..).zip(part.events) {
             let finished = query_finished(&admin, &query, std::mem::take(&mut missed));
             let event = Event::default()

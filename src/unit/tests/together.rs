@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Observed;
+use crate::unit::role::{Role, Roles};
 
 /// What somebody does on a connection.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +95,7 @@ proptest! {
     fn every_query_is_in_one_unit(steps in steps()) {
         let line = line(1, &steps);
         let queries = line.events.iter().filter(|event| match event {
-            Observed::Query(event) => matches!(super::super::role::Role::of(event), super::super::role::Role::Query(_)),
+            Observed::Query(event) => matches!(Roles::default().of(event), Role::Query(_)),
             Observed::Rows(_) | Observed::Closed(_) => false,
         });
         let expected = queries.count() as u64;

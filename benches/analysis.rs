@@ -1,0 +1,275 @@
+//! What the analysis costs for each query, ticks included: `cargo bench --bench analysis`.
+//!
+//! Conversations go through the observer once, as the proxy would show them; what is measured is what the analysis'
+//! thread does with their events, 10,000 queries and twenty ticks a second. `-- LOAD QUERIES` measures one load once,
+//! for those who count instructions: all that counts is done in `analyse`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use pgprism::aggregate::{self, Store};
+use pgprism::analysis::{Analysis, Settings};
+use pgprism::event::{
+    ConnectionStatus, Direction, Moment, Observed, SessionId, SessionStart, Tap, Taps,
+};
+use pgprism::observer::{Observer, Shared};
+use pgprism::session;
+
+/// Between two queries: 10,000 a second.
+const QUERY_NS: u64 = 100_000;
+const TICK_NS: u64 = 50_000_000;
+
+/// Who asks, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// One statement after the other, as `pgbench -S` sends them over one connection.
+    Lone,
+    /// The same over sixteen connections in turn.
+    LoneOfSixteen,
+    /// Transactions of fifty selects, as bench/django_load.py sends them: a page, and a loop over its rows.
+    Pages,
+    /// The same, each over a connection of its own.
+    Requests,
+}
+
+const LOADS: [(&str, Load); 4] = [
+    ("lone", Load::Lone),
+    ("lone-16", Load::LoneOfSixteen),
+    ("pages", Load::Pages),
+    ("requests", Load::Requests),
+];
+
+const COLUMNS: [(&str, u32); 4] = [("aid", 23), ("bid", 23), ("abalance", 23), ("filler", 1042)];
+const BRANCH: [(&str, u32); 3] = [("bid", 23), ("bbalance", 23), ("filler", 1042)];
+const BALANCE: [(&str, u32); 1] = [("abalance", 23)];
+
+/// Rows of a page.
+const PAGE: u64 = 24;
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = body.len() as u32 + 4;
+    [&[tag][..], &length.to_be_bytes(), body].concat()
+}
+
+/// A RowDescription, rows with these numbers in their first columns, and the end of the query.
+fn result(table: u32, columns: &[(&str, u32)], rows: &[Vec<u64>], ready: u8) -> Vec<u8> {
+    let mut description = (columns.len() as u16).to_be_bytes().to_vec();
+    for (attribute, (name, type_oid)) in (1u16..).zip(columns) {
+        description.extend_from_slice(name.as_bytes());
+        description.push(0);
+        description.extend_from_slice(&table.to_be_bytes());
+        description.extend_from_slice(&attribute.to_be_bytes());
+        description.extend_from_slice(&type_oid.to_be_bytes());
+        description.extend_from_slice(&[0, 4, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+    }
+    let mut reply = message(b'T', &description);
+    for values in rows {
+        let mut row = (columns.len() as u16).to_be_bytes().to_vec();
+        for place in 0..columns.len() {
+            let value = values.get(place).map_or(String::new(), u64::to_string);
+            row.extend_from_slice(&(value.len() as u32).to_be_bytes());
+            row.extend_from_slice(value.as_bytes());
+        }
+        reply.extend(message(b'D', &row));
+    }
+    reply.extend(done(&format!("SELECT {}", rows.len()), ready));
+    reply
+}
+
+fn done(tag: &str, ready: u8) -> Vec<u8> {
+    let complete = message(b'C', format!("{tag}\0").as_bytes());
+    [complete, message(b'Z', &[ready])].concat()
+}
+
+/// Shows an observer what clients and servers say.
+struct Stage {
+    observer: Observer,
+    now: u64,
+    connections: u64,
+    queries: u64,
+}
+
+type Open = <Observer as Taps>::Tap;
+
+impl Stage {
+    fn connect(&mut self) -> Open {
+        self.connections += 1;
+        let mut tap = self.observer.open(SessionStart {
+            id: SessionId(self.connections),
+            listener: "default".into(),
+            client: "127.0.0.1".into(),
+            user: "shop".into(),
+            database: "shop".into(),
+            application: "".into(),
+            accepted_at: Moment(self.now),
+            opened_at: Moment(self.now),
+            status: Arc::new(ConnectionStatus::default()),
+            observe: Arc::new(AtomicBool::new(true)),
+        });
+        let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+        tap.relayed(Direction::UpstreamToClient, &login, Moment(self.now));
+        tap
+    }
+
+    fn ask(&mut self, tap: &mut Open, text: &str, reply: &[u8]) {
+        let query = message(b'Q', format!("{text}\0").as_bytes());
+        tap.relayed(Direction::ClientToUpstream, &query, Moment(self.now));
+        self.now += QUERY_NS / 2;
+        tap.relayed(Direction::UpstreamToClient, reply, Moment(self.now));
+        self.now += QUERY_NS / 2;
+        self.queries += 1;
+    }
+
+    fn lone(&mut self, tap: &mut Open) {
+        let aid = self.queries * 7_919 % 100_000;
+        let text = format!("SELECT abalance FROM pgbench_accounts WHERE aid = {aid};");
+        self.ask(tap, &text, &result(1, &BALANCE, &[vec![0]], b'I'));
+    }
+
+    fn page(&mut self, tap: &mut Open, start: u64) {
+        let columns: Vec<String> = COLUMNS
+            .iter()
+            .map(|(name, _)| format!("\"pgbench_accounts\".\"{name}\""))
+            .collect();
+        let select = format!("SELECT {} FROM \"pgbench_accounts\"", columns.join(", "));
+        let by_key =
+            |aid: u64| format!("{select} WHERE \"pgbench_accounts\".\"aid\" = {aid} LIMIT 21");
+        let account = |aid: u64| vec![aid, aid % 10 + 1, 0];
+        self.ask(tap, "BEGIN", &done("BEGIN", b'T'));
+        let rows: Vec<_> = (start + 1..=start + PAGE).map(account).collect();
+        let text = format!(
+            "{select} WHERE \"pgbench_accounts\".\"aid\" > {start} \
+             ORDER BY \"pgbench_accounts\".\"aid\" ASC LIMIT {PAGE}"
+        );
+        self.ask(tap, &text, &result(1, &COLUMNS, &rows, b'T'));
+        for row in &rows {
+            let (aid, bid) = (row[0], row[1]);
+            let text = format!(
+                "SELECT \"pgbench_branches\".\"bid\", \"pgbench_branches\".\"bbalance\", \
+                 \"pgbench_branches\".\"filler\" FROM \"pgbench_branches\" \
+                 WHERE \"pgbench_branches\".\"bid\" = {bid} LIMIT 21"
+            );
+            self.ask(tap, &text, &result(2, &BRANCH, &[vec![bid, 0]], b'T'));
+            self.ask(
+                tap,
+                &by_key(aid),
+                &result(1, &COLUMNS, &[account(aid)], b'T'),
+            );
+        }
+        let other = start + 100;
+        self.ask(
+            tap,
+            &by_key(other),
+            &result(1, &COLUMNS, &[account(other)], b'T'),
+        );
+        self.ask(tap, "COMMIT", &done("COMMIT", b'I'));
+    }
+
+    /// At least so many queries of a load.
+    fn play(&mut self, load: Load, queries: u64) {
+        let connections = match load {
+            Load::LoneOfSixteen => 16,
+            Load::Lone | Load::Pages | Load::Requests => 1,
+        };
+        let mut taps: Vec<Open> = (0..connections).map(|_| self.connect()).collect();
+        for round in 0.. {
+            if self.queries >= queries {
+                break;
+            }
+            for tap in &mut taps {
+                match load {
+                    Load::Lone | Load::LoneOfSixteen => self.lone(tap),
+                    Load::Pages => self.page(tap, round * 37 % 50_000),
+                    Load::Requests => {
+                        self.page(tap, round * 37 % 50_000);
+                        tap.closed(Moment(self.now));
+                        *tap = self.connect();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The events of a load, and an analysis that knows its shapes.
+fn prepare(load: Load, queries: u64) -> (Vec<Observed>, u64, Analysis) {
+    let store = Store::new(&aggregate::Settings::default());
+    let shared = Shared::new(
+        session::Settings::default(),
+        u64::MAX,
+        1 << 30,
+        1,
+        usize::MAX >> 1,
+    );
+    let mut stage = Stage {
+        observer: Observer::new(shared, &store, 2 * queries as usize + 1_000),
+        now: TICK_NS,
+        connections: 0,
+        queries: 0,
+    };
+    stage.play(load, queries);
+    let ring = stage.observer.ring();
+    let events: Vec<Observed> = std::iter::from_fn(|| ring.pop()).collect();
+    let mut analysis =
+        Analysis::new(Arc::clone(&store), Arc::default(), Settings::default()).expect("a thread");
+    let is_unknown = |shape: &Arc<pgprism::event::Shape>| shape.facts.get().is_none();
+    while store.shapes_from(0, 100).iter().any(is_unknown) {
+        analysis.tick(Moment(0));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (events, stage.queries, analysis)
+}
+
+fn happened(event: &Observed) -> u64 {
+    match event {
+        Observed::Query(event) => event.completed_at.0,
+        Observed::Rows(event) => event.completed_at.0,
+        Observed::Closed(event) => event.at.0,
+    }
+}
+
+/// As the analysis' thread does it.
+#[inline(never)]
+fn analyse(analysis: &mut Analysis, events: Vec<Observed>) {
+    let mut events = events.into_iter().peekable();
+    let mut tick = TICK_NS;
+    while events.peek().is_some() {
+        tick += TICK_NS;
+        analysis.observe_all(Moment(tick), || {
+            events.next_if(|event| happened(event) <= tick)
+        });
+        analysis.tick(Moment(tick));
+    }
+}
+
+/// Nanoseconds for each query.
+fn measure(load: Load, queries: u64) -> f64 {
+    let (events, queries, mut analysis) = prepare(load, queries);
+    let begun = Instant::now();
+    analyse(&mut analysis, events);
+    let took = begun.elapsed();
+    let snapshot = analysis.feed().snapshot();
+    assert!(snapshot.statements > queries / 2, "{snapshot:?}");
+    black_box(snapshot);
+    took.as_nanos() as f64 / queries as f64
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [wanted, queries] = arguments.as_slice()
+        && let Some((name, load)) = LOADS.iter().find(|(name, _)| name == wanted)
+    {
+        let ns = measure(*load, queries.parse().expect("a number"));
+        println!("{name}: {ns:.0} ns a query");
+        return;
+    }
+    for (name, load) in LOADS {
+        let best = (0..5)
+            .map(|_| measure(load, 40_000))
+            .fold(f64::INFINITY, f64::min);
+        println!("{name:<10} {best:>7.0} ns a query");
+    }
+}

@@ -1,0 +1,151 @@
+//! A map by numbers that are hashes already, for the many small ones of a unit: they are not hashed once more.
+
+/// Puts the bits of every number where the place is taken from: also numbers that differ only in a few.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Places of a map that has any.
+const PLACES_MIN: usize = 8;
+
+/// What is known of numbers that are hashes. Nothing is ever taken out.
+#[derive(Debug, Clone)]
+pub struct Hashes<V> {
+    /// As many as a power of two, a quarter of them free: a number is at its own place, or at the next free one.
+    places: Vec<Option<(u64, V)>>,
+    len: usize,
+}
+
+impl<V> Default for Hashes<V> {
+    fn default() -> Hashes<V> {
+        Hashes {
+            places: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<V: Copy> Hashes<V> {
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether it knows a number.
+    #[inline]
+    pub fn contains(&self, hash: u64) -> bool {
+        self.places
+            .get(self.place(hash))
+            .is_some_and(Option::is_some)
+    }
+
+    /// What it knows of a number, which is `new` from now on where it knew nothing; and whether it knew it.
+    #[inline]
+    pub fn entry(&mut self, hash: u64, new: V) -> (Option<&mut V>, Known) {
+        if (self.len + 1) * 4 > self.places.len() * 3 {
+            self.grow();
+        }
+        let place = self.place(hash);
+        let known = match self.places.get_mut(place) {
+            Some(Some(_)) => Known::Before,
+            Some(free) => {
+                *free = Some((hash, new));
+                self.len += 1;
+                Known::Now
+            }
+            None => Known::Now,
+        };
+        let value = self.places.get_mut(place).and_then(Option::as_mut);
+        (value.map(|(_, value)| value), known)
+    }
+
+    /// All numbers, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, V)> + '_ {
+        self.places.iter().copied().flatten()
+    }
+
+    /// Where a number is, or would be; behind the end while there is no place at all.
+    #[inline]
+    fn place(&self, hash: u64) -> usize {
+        let Some(last) = self.places.len().checked_sub(1) else {
+            return 0;
+        };
+        let mut place = (hash.wrapping_mul(SPREAD) >> 32) as usize & last;
+        // One in four is free: it comes to an end.
+        while let Some(Some((taken, _))) = self.places.get(place)
+            && *taken != hash
+        {
+            place = (place + 1) & last;
+        }
+        place
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let places = (self.places.len() * 2).max(PLACES_MIN);
+        let old = std::mem::replace(&mut self.places, vec![None; places]);
+        for (hash, value) in old.into_iter().flatten() {
+            let place = self.place(hash);
+            if let Some(free) = self.places.get_mut(place) {
+                *free = Some((hash, value));
+            }
+        }
+    }
+}
+
+impl Hashes<()> {
+    /// Adds a number; whether it was there.
+    #[inline]
+    pub fn insert(&mut self, hash: u64) -> Known {
+        self.entry(hash, ()).1
+    }
+}
+
+/// Whether a number was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It was.
+    Before,
+    /// It is from now on.
+    Now,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// It answers as the standard library's map does, whatever the numbers look like.
+        #[test]
+        fn it_is_a_map(numbers in prop::collection::vec(
+            prop_oneof![0u64..40, (0u64..40).prop_map(|n| n << 32), (0u64..40).prop_map(|n| n << 58), any::<u64>()],
+            0..300,
+        )) {
+            let mut hashes = Hashes::default();
+            let mut map = HashMap::new();
+            for (order, number) in numbers.iter().enumerate() {
+                prop_assert_eq!(hashes.contains(*number), map.contains_key(number));
+                let known = map.contains_key(number);
+                let expected = *map.entry(*number).or_insert(order);
+                let (value, was) = hashes.entry(*number, order);
+                prop_assert_eq!(value.copied(), Some(expected));
+                prop_assert_eq!(was == Known::Before, known);
+                prop_assert_eq!(hashes.len(), map.len());
+            }
+            let mut all: Vec<_> = hashes.iter().collect();
+            let mut expected: Vec<_> = map.into_iter().collect();
+            all.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(all, expected);
+        }
+    }
+}
