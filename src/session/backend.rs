@@ -329,7 +329,12 @@ impl<S: Sink> Backend<'_, S> {
     /// A RowDescription or ParameterDescription begins: how much of it is wanted.
     fn description(&mut self, header: Header) -> Want {
         let describing = match (header.tag, self.conversation.pipeline.front()) {
-            (tag::ROW_DESCRIPTION, _) => self.answers_describe(header.tag),
+            (tag::ROW_DESCRIPTION, _) => match self.answers_describe(header.tag) {
+                Describing::Prepared(prepared) if prepared.rows.get().is_some() => {
+                    Describing::Nothing
+                }
+                describing => describing,
+            },
             // The RowDescription that follows ends what it answers.
             (_, Some(What::Describe(Some(prepared)))) => Describing::Prepared(Arc::clone(prepared)),
             _ => Describing::Nothing,
@@ -420,7 +425,7 @@ impl<S: Sink> Backend<'_, S> {
         progress.cursor = Some(portal);
         let open = running_portal(pipeline, catalog, portal);
         if let Some(result) = results.take(self.sink) {
-            let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
+            let so_far = open.as_ref().and_then(|open| open.progress.as_deref());
             let part = Part {
                 asked: &asked,
                 cursor: portal,
@@ -487,7 +492,7 @@ impl<S: Sink> Backend<'_, S> {
         } = &mut *self.conversation;
         let mut progress =
             ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
-        ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
+        ledger.transaction_step(facts, asked.wording.verb, command.0, self.at, self.sink);
         if let Some(so_far) =
             portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
         {
@@ -538,8 +543,11 @@ impl<S: Sink> Backend<'_, S> {
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
             let ended = catalog.end_transaction(pipeline.group_answered());
-            for portal in ended.into_iter().chain(pipeline.end_transaction()) {
-                ledger.report_portal(facts, portal, self.sink);
+            let replaced = pipeline.end_transaction();
+            if !ended.is_empty() || !replaced.is_empty() {
+                for portal in ended.into_iter().chain(replaced) {
+                    ledger.report_portal(facts, portal, self.sink);
+                }
             }
             ledger.flush(facts, self.sink);
         }

@@ -245,6 +245,22 @@ impl ValueKey {
         }
     }
 
+    /// Of a text that is longer than any key, whole: the same as a [`ContentReader`] makes of it.
+    pub fn long_content(self, text: &[u8]) -> Content {
+        let several = match text {
+            [b'{', elements @ .., b'}'] => memchr::memchr(b',', elements).is_some(),
+            _ => false,
+        };
+        Content {
+            value: None,
+            count: match several {
+                true => ConstantCount::Several,
+                false => ConstantCount::One,
+            },
+            bits: self.bits(text),
+        }
+    }
+
     /// Of bytes of any length, as a difference only: no value.
     #[inline]
     pub fn bits(self, text: &[u8]) -> u64 {

@@ -190,6 +190,7 @@ impl Walker {
     ) -> Result<(), FrameError> {
         while !input.is_empty() {
             input = match self.state {
+                State::Header { have: 0, .. } => self.whole(input, receiver)?,
                 State::Header { have, bytes } => self.header(have, bytes, input, receiver)?,
                 State::Skip { left } => self.skip(left, input),
                 State::Prefix { header, want } => self.prefix(header, want, input, receiver),
@@ -199,7 +200,38 @@ impl Walker {
         Ok(())
     }
 
+    /// The usual case, between two messages: as long as they are whole in this read, nothing is remembered of them.
     #[inline]
+    fn whole<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> Result<&'a [u8], FrameError> {
+        while let Some(header) = read_header(input)? {
+            let (_, behind) = input.split_at(HEADER_BYTES);
+            let Some((body, rest)) = behind.split_at_checked(header.body_bytes as usize) else {
+                return Ok(self.begin(header, behind, receiver));
+            };
+            input = rest;
+            match receiver.begin(header) {
+                Want::Nothing => {
+                    if rest.first() == Some(&header.tag) && receiver.takes_runs(header.tag) {
+                        input = run(header.tag, rest, receiver);
+                    }
+                }
+                Want::Prefix(most) => {
+                    receiver.prefix(header, body.get(..usize::from(most)).unwrap_or(body));
+                }
+                Want::Stream => receiver.piece(header, body, Rest::Last),
+            }
+        }
+        if !input.is_empty() {
+            return self.header(0, [0; HEADER_BYTES], input, receiver);
+        }
+        Ok(input)
+    }
+
+    /// The bytes of a header that is not there at once.
     fn header<'a>(
         &mut self,
         have: u8,
@@ -207,12 +239,6 @@ impl Walker {
         input: &'a [u8],
         receiver: &mut impl Receiver,
     ) -> Result<&'a [u8], FrameError> {
-        if have == 0
-            && let Some(header) = read_header(input)?
-        {
-            let (_, body) = input.split_at(HEADER_BYTES);
-            return Ok(self.begin(header, body, receiver));
-        }
         let have = usize::from(have);
         let take = input.len().min(HEADER_BYTES - have);
         let (head, rest) = input.split_at(take);
@@ -234,7 +260,6 @@ impl Walker {
     }
 
     /// A header is complete; `rest` is what follows it in this read (perhaps nothing).
-    #[inline]
     fn begin<'a>(
         &mut self,
         header: Header,
@@ -242,13 +267,7 @@ impl Walker {
         receiver: &mut impl Receiver,
     ) -> &'a [u8] {
         match receiver.begin(header) {
-            Want::Nothing => {
-                let rest = self.skip(header.body_bytes, rest);
-                if rest.first() == Some(&header.tag) && receiver.takes_runs(header.tag) {
-                    return run(header.tag, rest, receiver);
-                }
-                rest
-            }
+            Want::Nothing => self.skip(header.body_bytes, rest),
             Want::Prefix(most) => {
                 let want = u32::from(most).min(header.body_bytes);
                 match rest.get(..want as usize) {
