@@ -99,12 +99,18 @@ impl<S: Sink> Receiver for Backend<'_, S> {
         let wanted = match header.tag {
             tag::COMMAND_COMPLETE => Want::Prefix(64),
             tag::ERROR_RESPONSE => Want::Prefix(512),
-            tag::PARSE_COMPLETE
-            | tag::BIND_COMPLETE
-            | tag::CLOSE_COMPLETE
-            | tag::NO_DATA
-            | tag::PORTAL_SUSPENDED
-            | tag::EMPTY_QUERY_RESPONSE => self.exactly(header, 0, Want::Nothing),
+            tag::PARSE_COMPLETE => return self.empty(header, Self::parse_complete),
+            tag::BIND_COMPLETE => return self.empty(header, Self::bind_complete),
+            tag::CLOSE_COMPLETE => return self.empty(header, Self::close_complete),
+            tag::PORTAL_SUSPENDED => return self.empty(header, Self::portal_suspended),
+            tag::NO_DATA => {
+                return self.empty(header, |it| {
+                    it.answers_describe(tag::NO_DATA);
+                });
+            }
+            tag::EMPTY_QUERY_RESPONSE => {
+                return self.empty(header, |it| it.command_complete(CommandTag(b"")));
+            }
             tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => {
                 self.attribute(header);
                 return self.description(header);
@@ -126,7 +132,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             }
         };
         self.attribute(header);
-        self.without_body(header.tag);
+        self.copying(header.tag);
         wanted
     }
 
@@ -196,6 +202,16 @@ impl<S: Sink> Backend<'_, S> {
         Want::Nothing
     }
 
+    /// A reply whose type says all.
+    #[inline]
+    fn empty(&mut self, header: Header, answer: impl FnOnce(&mut Self)) -> Want {
+        self.exactly(header, 0, Want::Nothing);
+        self.attribute(header);
+        answer(self);
+        Want::Nothing
+    }
+
+    #[inline]
     fn exactly(&mut self, header: Header, body_bytes: u32, want: Want) -> Want {
         if header.body_bytes != body_bytes {
             self.conversation
@@ -254,17 +270,10 @@ impl<S: Sink> Backend<'_, S> {
         }
     }
 
-    /// Replies whose type says all.
-    fn without_body(&mut self, tag: u8) {
+    /// Replies that say of a statement that it is a COPY.
+    #[inline]
+    fn copying(&mut self, tag: u8) {
         match tag {
-            tag::PARSE_COMPLETE => self.parse_complete(),
-            tag::BIND_COMPLETE => self.bind_complete(),
-            tag::CLOSE_COMPLETE => self.close_complete(),
-            tag::NO_DATA => {
-                self.answers_describe(tag);
-            }
-            tag::PORTAL_SUSPENDED => self.portal_suspended(),
-            tag::EMPTY_QUERY_RESPONSE => self.command_complete(CommandTag(b"")),
             tag::COPY_IN_RESPONSE => {
                 self.conversation.ledger.copies();
                 self.conversation.pipeline.copy_in_begins();
@@ -542,10 +551,10 @@ impl<S: Sink> Backend<'_, S> {
         results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
-            let ended = catalog.end_transaction(pipeline.group_answered());
-            let replaced = pipeline.end_transaction();
-            if !ended.is_empty() || !replaced.is_empty() {
-                for portal in ended.into_iter().chain(replaced) {
+            let group = pipeline.group_answered();
+            if !catalog.ends_quietly(group) || pipeline.holds_portals() {
+                let ended = catalog.end_transaction(group);
+                for portal in ended.into_iter().chain(pipeline.end_transaction()) {
                     ledger.report_portal(facts, portal, self.sink);
                 }
             }

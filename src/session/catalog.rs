@@ -116,10 +116,6 @@ impl<V: Entry> Bounded<V> {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.unnamed.is_none() && self.named.is_empty()
-    }
-
     #[inline]
     fn get(&mut self, name: NameHash) -> Option<&mut V> {
         self.used += 1;
@@ -327,23 +323,27 @@ impl Catalog {
         self.portals.take(|_| true)
     }
 
+    /// The usual end of a transaction: at most a portal without a name is open, which has nothing to report, and is
+    /// closed if it belongs to the transaction. False, and nothing is done, where that is not all.
+    #[inline]
+    pub(super) fn ends_quietly(&mut self, group: u64) -> bool {
+        let portals = &mut self.portals;
+        if !portals.named.is_empty() {
+            return false;
+        }
+        match &portals.unnamed {
+            Some(Kept { value, .. }) if value.progress.is_some() => return false,
+            Some(Kept { value, .. }) if value.ends_with(group) => {
+                portals.remove(NameHash::UNNAMED);
+            }
+            Some(_) | None => {}
+        }
+        true
+    }
+
     /// The portals that a transaction's end closes, when `group` is the next run of requests to be answered; those
     /// that were used last come last.
-    #[inline]
     pub(super) fn end_transaction(&mut self, group: u64) -> Vec<Portal> {
-        // The usual case: one without a name, which ran to its end.
-        if self.portals.named.is_empty()
-            && let Some(Kept { value, .. }) = &self.portals.unnamed
-            && value.progress.is_none()
-        {
-            if value.ends_with(group) {
-                self.portals.remove(NameHash::UNNAMED);
-            }
-            return Vec::new();
-        }
-        if self.portals.is_empty() {
-            return Vec::new();
-        }
         let mut ended = self.portals.take(|portal| portal.ends_with(group));
         ended.retain(|portal| portal.progress.is_some());
         ended

@@ -414,7 +414,11 @@ impl FieldReceiver for Binding {
 /// The constants of a statement as far as its text tells them.
 #[inline]
 pub(super) fn unbound(slots: &[Slot]) -> Constants {
-    slots.iter().map(constant).collect()
+    let mut constants = Constants::new();
+    for slot in slots {
+        constants.push(constant(slot));
+    }
+    constants
 }
 
 fn constant(slot: &Slot) -> Constant {
@@ -460,5 +464,58 @@ pub(super) fn executed(prepared: &Prepared, arguments: &[Constant], values: u64)
         constants,
         values: mix(prepared.values, values),
         result: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prepared() -> Arc<Prepared> {
+        let slot = |source| Slot {
+            source,
+            count: ConstantCount::One,
+        };
+        let slots = [3, 1, 2].map(|number| slot(Source::Parameter(number)));
+        Arc::new(Prepared::new(
+            slots.as_slice().into(),
+            7,
+            &[0, 1, 0, 0, 0, 23],
+        ))
+    }
+
+    fn list(codes: &[u16]) -> Vec<u8> {
+        let mut bytes = (codes.len() as u16).to_be_bytes().to_vec();
+        bytes.extend(codes.iter().flat_map(|code| code.to_be_bytes()));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_bind_is_read_as_one_in_pieces(
+            formats in prop::collection::vec(0u16..3, 0..4),
+            values in prop::collection::vec(prop::option::of("[{}0-9a-z,]{0,9}|[{}a,]{60,70}"), 0..4),
+            results in prop::collection::vec(0u16..2, 0..80),
+            missing in 0usize..6,
+            piece in 1usize..90,
+        ) {
+            let mut body = list(&formats);
+            body.extend((values.len() as u16).to_be_bytes());
+            for value in &values {
+                let length = value.as_ref().map_or(-1, |value| value.len() as i32);
+                body.extend(length.to_be_bytes());
+                body.extend(value.iter().flat_map(|value| value.bytes()));
+            }
+            body.extend(list(&results));
+            body.truncate(body.len().saturating_sub(missing / 4));
+            let (key, prepared) = (ValueKey::random(), prepared());
+            let mut reader = BindReader::new(key, Arc::clone(&prepared));
+            for piece in body.chunks(piece) {
+                reader.feed(piece);
+            }
+            prop_assert_eq!(read_bind(key, &prepared, &body), reader.finish());
+        }
     }
 }

@@ -276,11 +276,14 @@ impl Pipeline {
             })
     }
 
+    /// Whether some request may have closed or replaced a portal that was still to be run.
+    #[inline]
+    pub(super) fn holds_portals(&self) -> bool {
+        self.holds_portals
+    }
+
     /// Takes the portals of runs that are over out of the requests that closed or replaced them too early.
     pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
-        if !self.holds_portals {
-            return Vec::new();
-        }
         let group = self.groups_answered;
         self.queue
             .iter_mut()
@@ -345,8 +348,12 @@ impl Pipeline {
     }
 
     /// ReadyForQuery: takes its entry and whatever was left unanswered before it. `None` when nothing is ready.
+    #[inline]
     pub(super) fn pop_ready(&mut self) -> Option<Vec<Awaited>> {
-        let left = self.drop_group(None);
+        let left = match self.queue.front()?.what {
+            What::Ready(_) => Vec::new(),
+            _ => self.drop_group(None),
+        };
         self.pop().map(|_| left)
     }
 

@@ -391,7 +391,7 @@ fn familiar(
     match carrier {
         _ if settings.values.is_none() => {}
         Carrier::Parse => {
-            let prepared = Prepared::new(scanned.slots.into(), scanned.values, types);
+            let prepared = Prepared::new(Slots::from_slice(scanned.slots), scanned.values, types);
             asked.prepared = Some(Arc::new(prepared));
         }
         Carrier::Query => {

@@ -85,19 +85,30 @@ impl FrameError {
 /// ```
 #[inline]
 pub fn read_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
-    let Some(&[tag, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
+    bytes
+        .first_chunk()
+        .map(|head| whole_header(*head))
+        .transpose()
+}
+
+#[inline]
+fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, FrameError> {
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    if tag.is_ascii_alphanumeric() && (4..=LENGTH_MAX).contains(&length) {
+        let body_bytes = length - 4;
+        return Ok(Header { tag, body_bytes });
+    }
+    Err(impossible(tag, length))
+}
+
+#[cold]
+fn impossible(tag: u8, length: u32) -> FrameError {
     if !tag.is_ascii_alphanumeric() {
-        return Err(FrameError::ImpossibleTag { tag });
-    }
-    if length > LENGTH_MAX {
-        return Err(FrameError::LengthTooLarge { tag, length });
-    }
-    match length.checked_sub(4) {
-        Some(body_bytes) => Ok(Some(Header { tag, body_bytes })),
-        None => Err(FrameError::LengthTooSmall { tag, length }),
+        FrameError::ImpossibleTag { tag }
+    } else if length > LENGTH_MAX {
+        FrameError::LengthTooLarge { tag, length }
+    } else {
+        FrameError::LengthTooSmall { tag, length }
     }
 }
 
@@ -207,8 +218,8 @@ impl Walker {
         mut input: &'a [u8],
         receiver: &mut impl Receiver,
     ) -> Result<&'a [u8], FrameError> {
-        while let Some(header) = read_header(input)? {
-            let (_, behind) = input.split_at(HEADER_BYTES);
+        while let Some((head, behind)) = input.split_first_chunk() {
+            let header = whole_header(*head)?;
             let Some((body, rest)) = behind.split_at_checked(header.body_bytes as usize) else {
                 return Ok(self.begin(header, behind, receiver));
             };
