@@ -284,42 +284,48 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn parse_complete(&mut self) {
-        if self
-            .take(|what| matches!(what, What::Parse { .. }))
-            .is_none()
-        {
+        let parsed = self.conversation.pipeline.pass(|what| match what {
+            What::Parse { .. } => Some(()),
+            _ => None,
+        });
+        if parsed.is_none() {
             self.out_of_step(tag::PARSE_COMPLETE);
         }
     }
 
     fn bind_complete(&mut self) {
-        match self.take(|what| matches!(what, What::Bind { .. })) {
-            Some(Awaited {
-                what: What::Bind { previous, .. },
-                ..
-            }) => self.report_portal(previous),
-            _ => self.out_of_step(tag::BIND_COMPLETE),
+        let bound = self.conversation.pipeline.pass(|what| match what {
+            What::Bind { previous, .. } => Some(previous.take()),
+            _ => None,
+        });
+        match bound {
+            Some(previous) => self.report_portal(previous),
+            None => self.out_of_step(tag::BIND_COMPLETE),
         }
     }
 
     fn close_complete(&mut self) {
-        match self.take(|what| matches!(what, What::Close(_))) {
-            Some(Awaited {
-                what: What::Close(Closing::Portal { previous, .. }),
-                ..
-            }) => self.report_portal(previous),
-            Some(_) => {}
+        let closed = self.conversation.pipeline.pass(|what| match what {
+            What::Close(Closing::Portal { previous, .. }) => Some(previous.take()),
+            What::Close(Closing::Statement { .. }) => Some(None),
+            _ => None,
+        });
+        match closed {
+            Some(previous) => self.report_portal(previous),
             None => self.out_of_step(tag::CLOSE_COMPLETE),
         }
     }
 
     /// RowDescription or NoData: to a Describe, or on the way to a statement's rows. Returns what it tells about.
     fn answers_describe(&mut self, tag: u8) -> Describing {
-        if let Some(awaited) = self.take(|what| matches!(what, What::Describe(_))) {
-            return match awaited.what {
-                What::Describe(Some(prepared)) => Describing::Prepared(prepared),
-                _ => Describing::Nothing,
-            };
+        let described = self.conversation.pipeline.pass(|what| match what {
+            What::Describe(prepared) => Some(prepared.take()),
+            _ => None,
+        });
+        match described {
+            Some(Some(prepared)) => return Describing::Prepared(prepared),
+            Some(None) => return Describing::Nothing,
+            None => {}
         }
         match self.conversation.pipeline.front() {
             Some(What::Statement(asked)) if asked.has_rows() => Describing::Rows,

@@ -41,8 +41,19 @@ impl Conversation {
             results,
             ..
         } = self;
-        let result = results.take(sink);
         let (verb, subject) = (asked.wording.verb, asked.wording.subject);
+        // The usual case: no cursor has to do with it, and its rows, if there are any, are its own.
+        if subject.is_none()
+            && progress.cursor.is_none()
+            && let Some(flow) = &mut asked.flow
+        {
+            flow.result = results.take(sink);
+            self.change_catalog(&asked, command, sink);
+            return self
+                .ledger
+                .report(&self.facts, asked, &progress, None, sink);
+        }
+        let result = results.take(sink);
         match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
                 let lifetime = if asked.wording.holdable {

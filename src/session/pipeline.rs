@@ -308,6 +308,16 @@ impl Pipeline {
         self.queue.front().map(|awaited| &awaited.what)
     }
 
+    /// Drops the front entry, to which a reply belongs that says no more, where `answered` finds that it does; returns
+    /// what that took out of it. Not for statements and ReadyForQuery, which are counted.
+    #[inline]
+    pub(super) fn pass<R>(&mut self, answered: impl FnOnce(&mut What) -> Option<R>) -> Option<R> {
+        self.front()?;
+        let taken = answered(&mut self.queue.front_mut()?.what)?;
+        self.queue.pop_front();
+        Some(taken)
+    }
+
     /// Takes the front entry: it was answered.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Awaited> {
@@ -354,7 +364,10 @@ impl Pipeline {
             What::Ready(_) => Vec::new(),
             _ => self.drop_group(None),
         };
-        self.pop().map(|_| left)
+        self.queue.pop_front()?;
+        self.groups_answered += 1;
+        self.holds_portals &= !self.queue.is_empty();
+        Some(left)
     }
 
     /// Takes all entries: the connection is over.

@@ -19,6 +19,7 @@ use crate::sql::tags::{self, Tags};
 use crate::sql::{
     Dialect, Fingerprint, NameHash, Verb, VerbClass, Written, name_hash, normalize_as,
 };
+use crate::wire::message::cstring;
 
 /// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
 const NAME_BYTES_MAX: usize = 256;
@@ -308,12 +309,15 @@ pub(super) fn read_whole<'a, S: Sink>(
     let Source { carrier, dialect } = source;
     let (name, body) = match carrier {
         Carrier::Query => (&[][..], body),
-        Carrier::Parse => crate::wire::message::cstring(body).unwrap_or((body, &[])),
+        Carrier::Parse => cstring(body).unwrap_or((body, &[])),
     };
-    let (text, types) = crate::wire::message::cstring(body).unwrap_or((body, &[]));
+    // A Query is its text and a NUL; one in which a NUL stands earlier is not recognised.
+    let (text, types) = match (carrier, body) {
+        (Carrier::Query, [text @ .., 0]) => (text, &[][..]),
+        _ => cstring(body).unwrap_or((body, &[])),
+    };
     scratch.scanner.set_key(settings.values);
     scratch.scanner.set_dialect(dialect);
-    let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     if settings.literals == Literals::Dropped
         && let Some(scanned) = scratch.scanner.recognise(text)
     {
@@ -323,6 +327,7 @@ pub(super) fn read_whole<'a, S: Sink>(
             _ => None,
         };
         let wording = known.unwrap_or_else(|| {
+            let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
             let written = Written {
                 text: slice(kept, offset(scanned.start)..offset(scanned.end)),
                 dialect,
@@ -349,6 +354,8 @@ pub(super) fn read_whole<'a, S: Sink>(
         each(catalog, sink, asked);
         return name;
     }
+    let (text, _) = cstring(text).unwrap_or((text, &[]));
+    let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     scratch.found.clear();
     let found = &mut scratch.found;
     scratch.scanner.read(text, &mut |scanned| {

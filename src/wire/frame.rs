@@ -94,7 +94,9 @@ pub fn read_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
 #[inline]
 fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, FrameError> {
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    if tag.is_ascii_alphanumeric() && (4..=LENGTH_MAX).contains(&length) {
+    let is_letter = (tag | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = tag.wrapping_sub(b'0') < 10;
+    if (is_letter || is_digit) && (4..=LENGTH_MAX).contains(&length) {
         let body_bytes = length - 4;
         return Ok(Header { tag, body_bytes });
     }
