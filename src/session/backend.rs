@@ -77,7 +77,7 @@ pub(super) struct Backend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Backend<'_, S> {
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         match header.tag {
             tag::DATA_ROW => {
@@ -136,6 +136,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
         wanted
     }
 
+    #[inline(always)]
     fn prefix(&mut self, header: Header, prefix: &[u8]) {
         match header.tag {
             tag::PARAMETER_STATUS => self.parameter_status(prefix),

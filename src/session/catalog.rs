@@ -102,6 +102,7 @@ struct Bounded<V> {
     named: HashMap<NameHash, Kept<V>, RandomState>,
     used: u64,
     max: usize,
+    table_bytes: usize,
     heap_bytes: usize,
 }
 
@@ -112,6 +113,7 @@ impl<V: Entry> Bounded<V> {
             named: HashMap::default(),
             used: 0,
             max: max.max(1),
+            table_bytes: 0,
             heap_bytes: 0,
         }
     }
@@ -166,6 +168,8 @@ impl<V: Entry> Bounded<V> {
             None
         };
         let replaced = self.named.insert(name, kept);
+        // It grows here and nowhere else, and never shrinks.
+        self.table_bytes = self.named.capacity() * (size_of::<(NameHash, Kept<V>)>() + 1);
         (self.left(replaced), evicted)
     }
 
@@ -210,7 +214,7 @@ impl<V: Entry> Bounded<V> {
 
     #[inline]
     fn held_bytes(&self) -> usize {
-        self.named.capacity() * (size_of::<(NameHash, Kept<V>)>() + 1) + self.heap_bytes
+        self.table_bytes + self.heap_bytes
     }
 }
 

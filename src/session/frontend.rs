@@ -73,7 +73,7 @@ pub(super) struct Frontend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Frontend<'_, S> {
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
         match header.tag {
@@ -118,6 +118,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
         }
     }
 
+    #[inline(always)]
     fn prefix(&mut self, header: Header, prefix: &[u8]) {
         let understood = match header.tag {
             tag::BIND => bind_names(prefix).and_then(|(portal, statement, _)| {
@@ -225,7 +226,7 @@ impl<S: Sink> Frontend<'_, S> {
         );
         match carrier {
             Carrier::Query if asked.is_empty() => {
-                self.query(only.into_iter(), header.message_bytes())
+                self.query(only.into_iter(), header.message_bytes());
             }
             Carrier::Query => self.query(asked.into_iter().chain(only), header.message_bytes()),
             Carrier::Parse => self.parse(name, asked.into_iter().chain(only).next(), header),
