@@ -4,23 +4,26 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pgprism::event::{
-    ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, RowsEvent,
-    SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, Parsed,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
 
 /// Drops what it is told.
-struct Nowhere(Arc<FlowBudget>);
+struct Nowhere {
+    flow: Arc<FlowBudget>,
+    shape: Arc<Shape>,
+}
 
 impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
-        None
+        Some(Arc::clone(&self.shape))
     }
     fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
         black_box(exchange);
@@ -30,7 +33,7 @@ impl Sink for Nowhere {
     }
     fn closed(&mut self, _: ClosedEvent) {}
     fn hold(&mut self, bytes: usize) -> Option<Held> {
-        self.0.take(bytes)
+        self.flow.take(bytes)
     }
     fn event(&mut self, _: &Arc<SessionFacts>, _: SessionEvent, _: Moment) {}
     fn unknown_message(&mut self, _: Direction, _: u8) {}
@@ -177,7 +180,16 @@ fn measure(exchanged: &Exchanged, value_flow: bool) -> f64 {
     };
     let mut scratch = Scratch::new(settings.fingerprint_bytes_max);
     let mut session = Session::open(&start, Arc::new(settings));
-    let mut sink = Nowhere(FlowBudget::new(64 << 20));
+    let mut sink = Nowhere {
+        flow: FlowBudget::new(64 << 20),
+        shape: Arc::new(Shape {
+            fingerprint: Fingerprint(0),
+            verb: Verb::Select,
+            text: "".into(),
+            facts: OnceLock::new(),
+            parsed: Parsed::yes(),
+        }),
+    };
     let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
     let mut at = 0;
     let mut relay = |direction, bytes: &[u8]| {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use foldhash::fast::RandomState;
@@ -33,10 +34,24 @@ pub(super) const ENTRY_ROUTES_MAX: usize = 8;
 const WORKER_ROUTES_MAX: usize = 2 * 1024;
 
 /// One query shape as used by one kind of client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) fingerprint: Fingerprint,
     pub(super) context: Context,
+}
+
+/// As one word: a fingerprint is well mixed, and the map has a key of its own.
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Context {
+            database,
+            user,
+            application,
+        } = self.context;
+        let context = u64::from(database) << 32 | u64::from(user) << 16 | u64::from(application);
+        state.write_u64(self.fingerprint.0 ^ context.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    }
 }
 
 /// What happened to one [`Key`] since the last tick. Durations and errors are staged beside it, one by one.
@@ -89,6 +104,7 @@ impl Entry {
         &self.routes[..usize::from(self.routes_len)]
     }
 
+    #[inline]
     fn add(&mut self, exchange: &Exchange, duration_ns: u64, slow: bool) {
         self.calls[protocol_index(exchange.protocol)] += 1;
         self.slow += u32::from(slow);
@@ -166,6 +182,7 @@ impl Delta {
         (self.entries.len() / ENTRIES_MAX).max(self.durations.len() / DURATIONS_MAX)
     }
 
+    #[inline]
     fn record(&mut self, key: Key, exchange: &Exchange, slow_threshold_ns: u64) -> &mut Entry {
         let duration_ns = exchange.phases.duration_ns();
         let index = match self.index.get(&key) {
@@ -321,19 +338,29 @@ impl Worker {
 
 impl Known {
     /// Numbers of the session's names and of its listener; looked up again when its facts were replaced.
+    #[inline]
     fn context(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
         let index = facts.id.0 as usize % CONTEXT_SLOTS;
-        let slot = &mut self.contexts[index];
-        if let Some((known, context, listener)) = slot
+        if let Some((known, context, listener)) = &self.contexts[index]
             && Arc::ptr_eq(known, facts)
         {
             return (*context, *listener);
         }
+        self.look_up(index, facts, store)
+    }
+
+    #[cold]
+    fn look_up(
+        &mut self,
+        index: usize,
+        facts: &Arc<SessionFacts>,
+        store: &Store,
+    ) -> (Context, NameId) {
         let mut names = lock(&store.names);
         let context = names.context(facts);
         let listener = names.listeners.id(&facts.listener);
         drop(names);
-        *slot = Some((Arc::clone(facts), context, listener));
+        self.contexts[index] = Some((Arc::clone(facts), context, listener));
         (context, listener)
     }
 

@@ -25,9 +25,8 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
@@ -40,7 +39,7 @@ use crate::event::{
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
 pub use guard::Guarded;
-use sink::WorkerSink;
+use sink::{Outlet, WorkerSink};
 
 /// What all observers of the process share, and what a reload may change.
 #[derive(Debug)]
@@ -111,18 +110,23 @@ impl Shared {
 pub struct Observer {
     shared: Arc<Shared>,
     store: Arc<Store>,
-    /// Used from this worker's thread only: the lock is never waited for, it makes the observer `Send`.
-    worker: Arc<Mutex<Worker>>,
+    desk: Arc<Mutex<Desk>>,
     ring: Arc<ArrayQueue<Observed>>,
 }
 
 impl Observer {
     /// An observer that hands its queries to a worker of `store`, and `events_max` of them to the analysis.
     pub fn new(shared: Arc<Shared>, store: &Arc<Store>, events_max: usize) -> Observer {
+        let fingerprint_bytes_max = shared.session.load().fingerprint_bytes_max;
+        let desk = Desk {
+            worker: store.worker(),
+            scratch: Scratch::new(fingerprint_bytes_max),
+            fingerprint_bytes_max,
+        };
         Observer {
             shared,
             store: Arc::clone(store),
-            worker: Arc::new(Mutex::new(store.worker())),
+            desk: Arc::new(Mutex::new(desk)),
             ring: Arc::new(ArrayQueue::new(events_max.max(1))),
         }
     }
@@ -152,10 +156,30 @@ enum Watching {
     Off,
 }
 
+/// What the sessions of one worker share. They are looked at one at a time, from the worker's own thread: the lock is
+/// never waited for, it makes the observer `Send`, and knows of a panic.
+struct Desk {
+    worker: Worker,
+    scratch: Scratch,
+    fingerprint_bytes_max: usize,
+}
+
+/// Takes the place at the desk. A panic costs the scratch: what is half changed serves no other session.
+#[inline]
+fn sit_down(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(|poisoned| {
+        let mut taken = poisoned.into_inner();
+        taken.scratch = Scratch::new(taken.fingerprint_bytes_max);
+        desk.clear_poison();
+        taken
+    })
+}
+
 /// Observes one connection until it ends, or cannot be followed any more.
 pub struct SessionTap {
     watching: Watching,
-    sink: WorkerSink,
+    outlet: Outlet,
+    desk: Arc<Mutex<Desk>>,
     shared: Arc<Shared>,
     wanted: Arc<AtomicBool>,
     /// What this session has added to the account of all sessions' bytes.
@@ -165,31 +189,18 @@ pub struct SessionTap {
 /// Steps of the account of all sessions' bytes.
 const CHARGE_BYTES: usize = 1024;
 
-thread_local! {
-    /// Connections belong to one thread for life, and the tap never waits: one scratch serves them all.
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
-}
-
-/// Lends the thread's scratch to one session. A panic costs it, too: what is half changed serves no other session.
-fn with_scratch<R>(bytes_max: impl FnOnce() -> usize, call: impl FnOnce(&mut Scratch) -> R) -> R {
-    let scratch = SCRATCH.take();
-    let mut scratch = scratch.unwrap_or_else(|| Box::new(Scratch::new(bytes_max())));
-    let result = call(&mut scratch);
-    SCRATCH.set(Some(scratch));
-    result
-}
-
 impl SessionTap {
     fn open(observer: &Observer, start: SessionStart) -> SessionTap {
         let shared = Arc::clone(&observer.shared);
-        let sink = WorkerSink::new(observer, Arc::clone(&start.status));
+        let outlet = Outlet::new(observer, Arc::clone(&start.status));
         start.status.observed.store(1, Ordering::Relaxed);
         let mut tap = SessionTap {
             watching: Watching::Session(Box::new(Session::open(
                 &start,
                 shared.session.load_full(),
             ))),
-            sink,
+            outlet,
+            desk: Arc::clone(&observer.desk),
             shared,
             wanted: start.observe,
             charged_bytes: 0,
@@ -203,18 +214,27 @@ impl SessionTap {
     fn switch_off(&mut self, reason: &'static str, at: Moment) {
         self.watching = Watching::Off;
         self.charge(0);
-        self.sink.store.health().session_unobserved(reason);
-        mark_unobserved(&self.sink.status, at);
+        self.outlet.store.health().session_unobserved(reason);
+        mark_unobserved(&self.outlet.status, at);
     }
 
     fn lose(&mut self, lost: Lost, at: Moment) {
         if lost.is_decode_error() {
-            self.sink
+            self.outlet
                 .store
                 .health()
                 .decode_error(lost.direction(), lost.reason());
         }
         self.switch_off(lost.reason(), at);
+    }
+
+    /// The session holds more than is accounted for, or much less.
+    #[cold]
+    fn holds(&mut self, held_bytes: usize, at: Moment) {
+        self.charge(held_bytes.next_multiple_of(CHARGE_BYTES));
+        if self.shared.session_bytes() > self.shared.session_bytes_max.load(Ordering::Relaxed) {
+            self.switch_off("session_memory_full", at);
+        }
     }
 
     /// Keeps the account of what sessions hold between reads.
@@ -240,22 +260,24 @@ impl Tap for SessionTap {
         if !self.wanted.load(Ordering::Relaxed) {
             return self.switch_off("observe_off", at);
         }
-        let shared = &self.shared;
-        let followed = with_scratch(
-            || shared.session.load().fingerprint_bytes_max,
-            |scratch| session.relayed(direction, bytes, at, scratch, &mut self.sink),
-        );
+        let mut desk = sit_down(&self.desk);
+        let Desk {
+            worker, scratch, ..
+        } = &mut *desk;
+        let mut sink = WorkerSink {
+            outlet: &mut self.outlet,
+            worker,
+        };
+        let followed = session.relayed(direction, bytes, at, scratch, &mut sink);
+        drop(desk);
         if let Err(lost) = followed {
             return self.lose(lost, at);
         }
-        self.sink.show(session, at);
+        self.outlet.show(session, at);
         let held_bytes = session.held_bytes();
         // In steps: an account that all workers share is not for what a query takes and gives back at once.
         if held_bytes > self.charged_bytes || held_bytes + 2 * CHARGE_BYTES < self.charged_bytes {
-            self.charge(held_bytes.next_multiple_of(CHARGE_BYTES));
-            if self.shared.session_bytes() > self.shared.session_bytes_max.load(Ordering::Relaxed) {
-                self.switch_off("session_memory_full", at);
-            }
+            self.holds(held_bytes, at);
         }
     }
 
@@ -279,8 +301,14 @@ impl Tap for SessionTap {
 
     fn closed(&mut self, at: Moment) {
         match &mut self.watching {
-            Watching::Session(session) => session.closed(at, &mut self.sink),
-            Watching::Off => self.sink.closed_unobserved(at),
+            Watching::Session(session) => {
+                let mut sink = WorkerSink {
+                    outlet: &mut self.outlet,
+                    worker: &sit_down(&self.desk).worker,
+                };
+                session.closed(at, &mut sink);
+            }
+            Watching::Off => self.outlet.closed_unobserved(at),
         }
         self.watching = Watching::Off;
         self.charge(0);

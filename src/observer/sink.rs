@@ -1,7 +1,7 @@
 //! Where a session's results go: its worker's delta, the analysis' ring, the slow log's queue, the connection's status.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -16,11 +16,10 @@ use crate::session::{Session, Sink};
 use crate::sql::{Fingerprint, Verb, Written};
 
 /// One session's way out.
-pub(super) struct WorkerSink {
+pub(super) struct Outlet {
     pub store: Arc<Store>,
     pub status: Arc<ConnectionStatus>,
     shared: Arc<Shared>,
-    worker: Arc<Mutex<Worker>>,
     ring: Arc<ArrayQueue<Observed>>,
     shown: ConnectionState,
     shown_facts: Option<Arc<SessionFacts>>,
@@ -30,13 +29,18 @@ pub(super) struct WorkerSink {
     offered: u64,
 }
 
-impl WorkerSink {
-    pub(super) fn new(observer: &Observer, status: Arc<ConnectionStatus>) -> WorkerSink {
-        WorkerSink {
+/// It, and the worker that counts, for as long as the session is looked at.
+pub(super) struct WorkerSink<'a> {
+    pub outlet: &'a mut Outlet,
+    pub worker: &'a Worker,
+}
+
+impl Outlet {
+    pub(super) fn new(observer: &Observer, status: Arc<ConnectionStatus>) -> Outlet {
+        Outlet {
             store: Arc::clone(&observer.store),
             status,
             shared: Arc::clone(&observer.shared),
-            worker: Arc::clone(&observer.worker),
             ring: Arc::clone(&observer.ring),
             shown: ConnectionState::Starting,
             shown_facts: None,
@@ -45,12 +49,18 @@ impl WorkerSink {
         }
     }
 
+    #[inline]
     fn offer(&self, observed: Observed) {
         if self.shared.drops_on_purpose() {
-            self.store.health().event_dropped("on_purpose");
+            self.dropped("on_purpose");
         } else if self.ring.push(observed).is_err() {
-            self.store.health().event_dropped("ring_full");
+            self.dropped("ring_full");
         }
+    }
+
+    #[cold]
+    fn dropped(&self, reason: &'static str) {
+        self.store.health().event_dropped(reason);
     }
 
     /// The connection of a session that was no longer followed is over. Nobody knows how many queries it had since: one
@@ -68,11 +78,8 @@ impl WorkerSink {
         }
     }
 
-    fn worker(&self) -> MutexGuard<'_, Worker> {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Shows what the connection does now, if that changed.
+    #[inline]
     pub(super) fn show(&mut self, session: &Session, at: Moment) {
         let state = session.state();
         if state != self.shown {
@@ -86,17 +93,37 @@ impl WorkerSink {
             .as_ref()
             .is_none_or(|shown| !Arc::ptr_eq(shown, facts))
         {
-            self.status.backend_pid.store(
-                u64::from(facts.backend_pid.unsigned_abs()),
-                Ordering::Relaxed,
-            );
-            let mut application = self
-                .status
-                .application
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *application = Some(Arc::clone(&facts.application));
-            self.shown_facts = Some(Arc::clone(facts));
+            self.show_facts(facts);
+        }
+    }
+
+    #[cold]
+    fn show_facts(&mut self, facts: &Arc<SessionFacts>) {
+        self.status.backend_pid.store(
+            u64::from(facts.backend_pid.unsigned_abs()),
+            Ordering::Relaxed,
+        );
+        let mut application = self
+            .status
+            .application
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *application = Some(Arc::clone(&facts.application));
+        self.shown_facts = Some(Arc::clone(facts));
+    }
+
+    /// Has a query that took long written down.
+    #[cold]
+    fn log(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+        let line = self.log_lines + 1;
+        self.log_lines += 2;
+        let slow = SlowQuery {
+            facts: Arc::clone(facts),
+            line,
+            exchange,
+        };
+        if self.shared.slow.push(slow).is_err() {
+            self.store.health().slow_log_dropped("queue_full");
         }
     }
 }
@@ -106,31 +133,38 @@ fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-impl Sink for WorkerSink {
+impl Sink for WorkerSink<'_> {
     fn shape(
         &mut self,
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>> {
-        self.worker()
+        self.worker
             .shape(fingerprint, verb, || written.shown(fingerprint))
     }
 
+    #[inline]
     fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
-        count(&self.status.queries);
-        let worker = self.worker();
-        worker.record(facts, &exchange);
-        if self.shared.panics.load(Ordering::Relaxed) {
+        let outlet = &mut *self.outlet;
+        count(&outlet.status.queries);
+        self.worker.record(facts, &exchange);
+        if outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
         }
-        drop(worker);
-        let event = QueryEvent {
+        outlet.offered = exchange.sequence + 1;
+        let threshold_ns = outlet.shared.slow_threshold_ns.load(Ordering::Relaxed);
+        if exchange.phases.duration_ns() >= threshold_ns {
+            let flow = exchange.flow.take();
+            outlet.log(facts, exchange.clone());
+            exchange.flow = flow;
+        }
+        outlet.offer(Observed::Query(QueryEvent {
             facts: Arc::clone(facts),
             sequence: exchange.sequence,
             fingerprint: exchange.statement.fingerprint,
             verb: exchange.statement.verb,
-            shape: exchange.statement.shape.clone(),
+            shape: exchange.statement.shape,
             protocol: exchange.protocol,
             requested_at: exchange.requested_at,
             completed_at: exchange.completed_at,
@@ -141,51 +175,38 @@ impl Sink for WorkerSink {
             transaction_before: exchange.transaction_before,
             transaction_after: exchange.transaction_after,
             pipeline_index: exchange.pipeline_index,
-            tags: exchange.tags.clone(),
+            tags: exchange.tags,
             cursor: exchange.cursor,
-            flow: exchange.flow.take(),
-        };
-        self.offered = event.sequence + 1;
-        self.offer(Observed::Query(event));
-        if exchange.phases.duration_ns() >= self.shared.slow_threshold_ns.load(Ordering::Relaxed) {
-            let line = self.log_lines + 1;
-            self.log_lines += 2;
-            let slow = SlowQuery {
-                facts: Arc::clone(facts),
-                line,
-                exchange,
-            };
-            if self.shared.slow.push(slow).is_err() {
-                self.store.health().slow_log_dropped("queue_full");
-            }
-        }
+            flow: exchange.flow,
+        }));
     }
 
     fn rows(&mut self, rows: RowsEvent) {
-        self.offer(Observed::Rows(rows));
+        self.outlet.offer(Observed::Rows(rows));
     }
 
     fn closed(&mut self, closed: ClosedEvent) {
-        self.offer(Observed::Closed(closed));
+        self.outlet.offer(Observed::Closed(closed));
     }
 
     fn hold(&mut self, bytes: usize) -> Option<Held> {
-        let held = self.shared.flow.take(bytes);
+        let held = self.outlet.shared.flow.take(bytes);
         if held.is_none() {
-            self.store.health().event_dropped("flow_full");
+            self.outlet.dropped("flow_full");
         }
         held
     }
 
     fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
         if matches!(event, SessionEvent::TransactionEnded(_)) {
-            count(&self.status.transactions);
+            count(&self.outlet.status.transactions);
         }
-        self.worker().session_event(facts, event, at);
+        self.worker.session_event(facts, event, at);
     }
 
     fn unknown_message(&mut self, direction: Direction, _: u8) {
-        self.store
+        self.outlet
+            .store
             .health()
             .decode_error(direction, "unknown_message");
     }

@@ -8,9 +8,9 @@ use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
 use crate::wire::TransactionStatus;
 
-/// One statement that was asked for, with what its text told.
+/// What a text asks for, whoever has it executed and how often: all that ask for it share it.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct Wording {
     /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
     pub statement: Statement,
     /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
@@ -19,12 +19,6 @@ pub(super) struct Asked {
     pub subject: Option<NameHash>,
     /// What a PREPARE prepares.
     pub prepares: Option<Box<Statement>>,
-    /// Its values, as far as they are known; the rows of a statement without are not looked at.
-    pub flow: Option<Box<Flow>>,
-    /// What is known of it as a prepared statement (a PREPARE: of what it prepares). Only with value flow on.
-    pub prepared: Option<Arc<Prepared>>,
-    /// The formats of its result, as Bind asked for them.
-    pub formats: Formats,
     /// Whether a DECLAREd cursor outlives its transaction.
     pub holdable: bool,
     pub tags: Option<Arc<Tags>>,
@@ -33,31 +27,66 @@ pub(super) struct Asked {
     pub name: Option<Arc<str>>,
 }
 
-impl Asked {
-    /// The statement that this PREPARE prepares.
-    pub(super) fn prepared_statement(&self) -> Option<Asked> {
-        let statement = self.prepares.as_deref()?.clone();
-        Some(Asked {
+impl Wording {
+    /// A statement of which nothing is known but what it is.
+    pub(super) fn of(statement: Statement, name: Option<Arc<str>>) -> Wording {
+        Wording {
             verb: statement.verb,
             statement,
             subject: None,
             prepares: None,
-            flow: None,
-            prepared: self.prepared.clone(),
-            formats: Formats::Text,
             holdable: false,
-            tags: self.tags.clone(),
+            tags: None,
             literal_text: None,
-            name: None,
+            name,
+        }
+    }
+}
+
+/// One statement that was asked for: small, since it moves from place to place.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub wording: Arc<Wording>,
+    /// What is known of it as a prepared statement (a PREPARE: of what it prepares). Only with value flow on.
+    pub prepared: Option<Arc<Prepared>>,
+    /// Its values, as far as they are known; the rows of a statement without are not looked at.
+    pub flow: Option<Box<Flow>>,
+    /// The formats of its result, as Bind asked for them.
+    pub formats: Formats,
+}
+
+impl Asked {
+    /// The statement that this PREPARE prepares.
+    pub(super) fn prepared_statement(&self) -> Option<Asked> {
+        let statement = self.wording.prepares.as_deref()?.clone();
+        Some(Asked {
+            wording: Arc::new(Wording {
+                tags: self.wording.tags.clone(),
+                ..Wording::of(statement, None)
+            }),
+            prepared: self.prepared.clone(),
+            flow: None,
+            formats: Formats::Text,
         })
+    }
+
+    /// The same once more, without the values of this time.
+    pub(super) fn again(&self) -> Asked {
+        Asked {
+            wording: Arc::clone(&self.wording),
+            prepared: self.prepared.clone(),
+            flow: None,
+            formats: self.formats.clone(),
+        }
     }
 
     /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.
     pub(super) fn has_rows(&self) -> bool {
-        self.flow.is_some() || self.verb == Verb::Fetch
+        self.flow.is_some() || self.wording.verb == Verb::Fetch
     }
 
     /// Bytes that it holds for its values.
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         let flow = self.flow.as_ref().map_or(0, |flow| {
             size_of::<Flow>() + flow.constants.len() * size_of::<Constant>()

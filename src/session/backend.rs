@@ -77,7 +77,7 @@ pub(super) struct Backend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Backend<'_, S> {
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         match header.tag {
             tag::DATA_ROW => {
@@ -99,12 +99,18 @@ impl<S: Sink> Receiver for Backend<'_, S> {
         let wanted = match header.tag {
             tag::COMMAND_COMPLETE => Want::Prefix(64),
             tag::ERROR_RESPONSE => Want::Prefix(512),
-            tag::PARSE_COMPLETE
-            | tag::BIND_COMPLETE
-            | tag::CLOSE_COMPLETE
-            | tag::NO_DATA
-            | tag::PORTAL_SUSPENDED
-            | tag::EMPTY_QUERY_RESPONSE => self.exactly(header, 0, Want::Nothing),
+            tag::PARSE_COMPLETE => return self.empty(header, Self::parse_complete),
+            tag::BIND_COMPLETE => return self.empty(header, Self::bind_complete),
+            tag::CLOSE_COMPLETE => return self.empty(header, Self::close_complete),
+            tag::PORTAL_SUSPENDED => return self.empty(header, Self::portal_suspended),
+            tag::NO_DATA => {
+                return self.empty(header, |it| {
+                    it.answers_describe(tag::NO_DATA);
+                });
+            }
+            tag::EMPTY_QUERY_RESPONSE => {
+                return self.empty(header, |it| it.command_complete(CommandTag(b"")));
+            }
             tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => {
                 self.attribute(header);
                 return self.description(header);
@@ -126,10 +132,11 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             }
         };
         self.attribute(header);
-        self.without_body(header.tag);
+        self.copying(header.tag);
         wanted
     }
 
+    #[inline(always)]
     fn prefix(&mut self, header: Header, prefix: &[u8]) {
         match header.tag {
             tag::PARAMETER_STATUS => self.parameter_status(prefix),
@@ -196,6 +203,16 @@ impl<S: Sink> Backend<'_, S> {
         Want::Nothing
     }
 
+    /// A reply whose type says all.
+    #[inline]
+    fn empty(&mut self, header: Header, answer: impl FnOnce(&mut Self)) -> Want {
+        self.exactly(header, 0, Want::Nothing);
+        self.attribute(header);
+        answer(self);
+        Want::Nothing
+    }
+
+    #[inline]
     fn exactly(&mut self, header: Header, body_bytes: u32, want: Want) -> Want {
         if header.body_bytes != body_bytes {
             self.conversation
@@ -254,17 +271,10 @@ impl<S: Sink> Backend<'_, S> {
         }
     }
 
-    /// Replies whose type says all.
-    fn without_body(&mut self, tag: u8) {
+    /// Replies that say of a statement that it is a COPY.
+    #[inline]
+    fn copying(&mut self, tag: u8) {
         match tag {
-            tag::PARSE_COMPLETE => self.parse_complete(),
-            tag::BIND_COMPLETE => self.bind_complete(),
-            tag::CLOSE_COMPLETE => self.close_complete(),
-            tag::NO_DATA => {
-                self.answers_describe(tag);
-            }
-            tag::PORTAL_SUSPENDED => self.portal_suspended(),
-            tag::EMPTY_QUERY_RESPONSE => self.command_complete(CommandTag(b"")),
             tag::COPY_IN_RESPONSE => {
                 self.conversation.ledger.copies();
                 self.conversation.pipeline.copy_in_begins();
@@ -275,42 +285,48 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn parse_complete(&mut self) {
-        if self
-            .take(|what| matches!(what, What::Parse { .. }))
-            .is_none()
-        {
+        let parsed = self.conversation.pipeline.pass(|what| match what {
+            What::Parse { .. } => Some(()),
+            _ => None,
+        });
+        if parsed.is_none() {
             self.out_of_step(tag::PARSE_COMPLETE);
         }
     }
 
     fn bind_complete(&mut self) {
-        match self.take(|what| matches!(what, What::Bind { .. })) {
-            Some(Awaited {
-                what: What::Bind { previous, .. },
-                ..
-            }) => self.report_portal(previous),
-            _ => self.out_of_step(tag::BIND_COMPLETE),
+        let bound = self.conversation.pipeline.pass(|what| match what {
+            What::Bind { previous, .. } => Some(previous.take()),
+            _ => None,
+        });
+        match bound {
+            Some(previous) => self.report_portal(previous),
+            None => self.out_of_step(tag::BIND_COMPLETE),
         }
     }
 
     fn close_complete(&mut self) {
-        match self.take(|what| matches!(what, What::Close(_))) {
-            Some(Awaited {
-                what: What::Close(Closing::Portal { previous, .. }),
-                ..
-            }) => self.report_portal(previous),
-            Some(_) => {}
+        let closed = self.conversation.pipeline.pass(|what| match what {
+            What::Close(Closing::Portal { previous, .. }) => Some(previous.take()),
+            What::Close(Closing::Statement { .. }) => Some(None),
+            _ => None,
+        });
+        match closed {
+            Some(previous) => self.report_portal(previous),
             None => self.out_of_step(tag::CLOSE_COMPLETE),
         }
     }
 
     /// RowDescription or NoData: to a Describe, or on the way to a statement's rows. Returns what it tells about.
     fn answers_describe(&mut self, tag: u8) -> Describing {
-        if let Some(awaited) = self.take(|what| matches!(what, What::Describe(_))) {
-            return match awaited.what {
-                What::Describe(Some(prepared)) => Describing::Prepared(prepared),
-                _ => Describing::Nothing,
-            };
+        let described = self.conversation.pipeline.pass(|what| match what {
+            What::Describe(prepared) => Some(prepared.take()),
+            _ => None,
+        });
+        match described {
+            Some(Some(prepared)) => return Describing::Prepared(prepared),
+            Some(None) => return Describing::Nothing,
+            None => {}
         }
         match self.conversation.pipeline.front() {
             Some(What::Statement(asked)) if asked.has_rows() => Describing::Rows,
@@ -329,7 +345,12 @@ impl<S: Sink> Backend<'_, S> {
     /// A RowDescription or ParameterDescription begins: how much of it is wanted.
     fn description(&mut self, header: Header) -> Want {
         let describing = match (header.tag, self.conversation.pipeline.front()) {
-            (tag::ROW_DESCRIPTION, _) => self.answers_describe(header.tag),
+            (tag::ROW_DESCRIPTION, _) => match self.answers_describe(header.tag) {
+                Describing::Prepared(prepared) if prepared.rows.get().is_some() => {
+                    Describing::Nothing
+                }
+                describing => describing,
+            },
             // The RowDescription that follows ends what it answers.
             (_, Some(What::Describe(Some(prepared)))) => Describing::Prepared(Arc::clone(prepared)),
             _ => Describing::Nothing,
@@ -420,7 +441,7 @@ impl<S: Sink> Backend<'_, S> {
         progress.cursor = Some(portal);
         let open = running_portal(pipeline, catalog, portal);
         if let Some(result) = results.take(self.sink) {
-            let so_far = open.as_ref().and_then(|open| open.progress.as_ref());
+            let so_far = open.as_ref().and_then(|open| open.progress.as_deref());
             let part = Part {
                 asked: &asked,
                 cursor: portal,
@@ -487,7 +508,7 @@ impl<S: Sink> Backend<'_, S> {
         } = &mut *self.conversation;
         let mut progress =
             ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
-        ledger.transaction_step(facts, asked.verb, command.0, self.at, self.sink);
+        ledger.transaction_step(facts, asked.wording.verb, command.0, self.at, self.sink);
         if let Some(so_far) =
             portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
         {
@@ -537,9 +558,12 @@ impl<S: Sink> Backend<'_, S> {
         results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
-            let ended = catalog.end_transaction(pipeline.group_answered());
-            for portal in ended.into_iter().chain(pipeline.end_transaction()) {
-                ledger.report_portal(facts, portal, self.sink);
+            let group = pipeline.group_answered();
+            if !catalog.ends_quietly(group) || pipeline.holds_portals() {
+                let ended = catalog.end_transaction(group);
+                for portal in ended.into_iter().chain(pipeline.end_transaction()) {
+                    ledger.report_portal(facts, portal, self.sink);
+                }
             }
             ledger.flush(facts, self.sink);
         }

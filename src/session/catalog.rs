@@ -14,7 +14,7 @@ pub(super) struct Portal {
     /// What it runs.
     pub asked: Asked,
     /// What it has returned so far; `None` before its first answer.
-    pub progress: Option<Progress>,
+    pub progress: Option<Box<Progress>>,
     /// Whether it outlives its transaction.
     pub lifetime: Lifetime,
     /// The run of requests that opened it ([`Pipeline::group_asked`](super::pipeline::Pipeline::group_asked)).
@@ -34,7 +34,7 @@ impl Portal {
     pub(super) fn advance(&mut self, progress: Progress) {
         match &mut self.progress {
             Some(so_far) => so_far.add(&progress),
-            None => self.progress = Some(progress),
+            None => self.progress = Some(Box::new(progress)),
         }
     }
 }
@@ -72,6 +72,7 @@ trait Entry {
 }
 
 impl Entry for Asked {
+    #[inline]
     fn heap_bytes(&self) -> usize {
         let prepared = self.prepared.as_ref();
         self.held_bytes() + prepared.map_or(0, |prepared| prepared.held_bytes())
@@ -79,39 +80,57 @@ impl Entry for Asked {
 }
 
 impl Entry for Portal {
+    #[inline]
     fn heap_bytes(&self) -> usize {
-        self.asked.held_bytes()
+        // What it may come to have returned is counted from the start.
+        self.asked.held_bytes() + size_of::<Progress>()
     }
 }
 
+/// What is kept under one name, and when it was used last.
+#[derive(Debug)]
+struct Kept<V> {
+    value: V,
+    used: u64,
+}
+
+/// So many at most, beside the one without a name.
 #[derive(Debug)]
 struct Bounded<V> {
-    map: HashMap<NameHash, (V, u64), RandomState>,
+    /// Nearly every Bind and Execute is about it.
+    unnamed: Option<Kept<V>>,
+    named: HashMap<NameHash, Kept<V>, RandomState>,
     used: u64,
     max: usize,
+    table_bytes: usize,
     heap_bytes: usize,
 }
 
 impl<V: Entry> Bounded<V> {
     fn new(max: usize) -> Self {
         Bounded {
-            map: HashMap::default(),
+            unnamed: None,
+            named: HashMap::default(),
             used: 0,
             max: max.max(1),
+            table_bytes: 0,
             heap_bytes: 0,
         }
     }
 
+    #[inline]
     fn get(&mut self, name: NameHash) -> Option<&mut V> {
         self.used += 1;
-        let used = self.used;
-        self.map.get_mut(&name).map(|(value, last)| {
-            *last = used;
-            value
-        })
+        let kept = match name {
+            NameHash::UNNAMED => self.unnamed.as_mut(),
+            name => self.named.get_mut(&name),
+        }?;
+        kept.used = self.used;
+        Some(&mut kept.value)
     }
 
     /// Changes an entry, and keeps the account of its bytes.
+    #[inline]
     fn change<R>(&mut self, name: NameHash, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let value = self.get(name)?;
         let before = value.heap_bytes();
@@ -122,42 +141,80 @@ impl<V: Entry> Bounded<V> {
     }
 
     /// Puts `value` in; returns what it replaced and what had to go to make room.
+    #[inline]
     fn insert(&mut self, name: NameHash, value: V) -> (Option<V>, Option<V>) {
         self.used += 1;
-        let evicted = if self.map.len() >= self.max && !self.map.contains_key(&name) {
+        self.heap_bytes += value.heap_bytes();
+        let kept = Kept {
+            value,
+            used: self.used,
+        };
+        if name == NameHash::UNNAMED {
+            let replaced = self.unnamed.replace(kept);
+            return (self.left(replaced), None);
+        }
+        self.insert_named(name, kept)
+    }
+
+    fn insert_named(&mut self, name: NameHash, kept: Kept<V>) -> (Option<V>, Option<V>) {
+        let evicted = if self.named.len() >= self.max && !self.named.contains_key(&name) {
             let oldest = self
-                .map
+                .named
                 .iter()
-                .min_by_key(|(_, (_, last))| *last)
+                .min_by_key(|(_, kept)| kept.used)
                 .map(|(name, _)| *name);
             oldest.and_then(|name| self.remove(name))
         } else {
             None
         };
-        self.heap_bytes += value.heap_bytes();
-        let replaced = self.map.insert(name, (value, self.used));
+        let replaced = self.named.insert(name, kept);
+        // It grows here and nowhere else, and never shrinks.
+        self.table_bytes = self.named.capacity() * (size_of::<(NameHash, Kept<V>)>() + 1);
         (self.left(replaced), evicted)
     }
 
+    #[inline]
     fn remove(&mut self, name: NameHash) -> Option<V> {
-        let removed = self.map.remove(&name);
+        let removed = match name {
+            NameHash::UNNAMED => self.unnamed.take(),
+            name => self.named.remove(&name),
+        };
         self.left(removed)
     }
 
     /// Strikes what is no longer kept off the account.
-    fn left(&mut self, entry: Option<(V, u64)>) -> Option<V> {
-        let (value, _) = entry?;
+    #[inline]
+    fn left(&mut self, entry: Option<Kept<V>>) -> Option<V> {
+        let value = entry?.value;
         self.heap_bytes -= value.heap_bytes();
         Some(value)
     }
 
+    /// Takes those out that `goes` says, the least used first.
+    fn take(&mut self, mut goes: impl FnMut(&V) -> bool) -> Vec<V> {
+        let mut gone = Vec::new();
+        gone.extend(self.unnamed.take_if(|kept| goes(&kept.value)));
+        if !self.named.is_empty() {
+            let named = self.named.extract_if(|_, kept| goes(&kept.value));
+            gone.extend(named.map(|(_, kept)| kept));
+        }
+        self.heap_bytes -= gone
+            .iter()
+            .map(|kept| kept.value.heap_bytes())
+            .sum::<usize>();
+        gone.sort_unstable_by_key(|kept| kept.used);
+        gone.into_iter().map(|kept| kept.value).collect()
+    }
+
     fn clear(&mut self) {
-        self.map.clear();
+        self.unnamed = None;
+        self.named.clear();
         self.heap_bytes = 0;
     }
 
+    #[inline]
     fn held_bytes(&self) -> usize {
-        self.map.capacity() * (size_of::<(NameHash, (V, u64))>() + 1) + self.heap_bytes
+        self.table_bytes + self.heap_bytes
     }
 }
 
@@ -175,6 +232,7 @@ impl Catalog {
         }
     }
 
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         self.statements.held_bytes() + self.portals.held_bytes()
     }
@@ -215,6 +273,7 @@ impl Catalog {
 
     /// What an Execute of the portal asks for. One that runs to its end takes the values with it: nearly all do, and
     /// the portal has no further use for them.
+    #[inline]
     pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<(Asked, Runs)> {
         match runs {
             Runs::InParts => self.portals.get(name).map(|portal| {
@@ -225,7 +284,7 @@ impl Catalog {
                 let flow = portal.asked.flow.take();
                 let asked = Asked {
                     flow,
-                    ..portal.asked.clone()
+                    ..portal.asked.again()
                 };
                 (asked, portal.runs)
             }),
@@ -265,28 +324,32 @@ impl Catalog {
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
-        self.portals.heap_bytes = 0;
-        let mut portals: Vec<_> = self.portals.map.drain().map(|(_, it)| it).collect();
-        portals.sort_unstable_by_key(|(_, used)| *used);
-        portals.into_iter().map(|(portal, _)| portal).collect()
+        self.portals.take(|_| true)
+    }
+
+    /// The usual end of a transaction: at most a portal without a name is open, which has nothing to report, and is
+    /// closed if it belongs to the transaction. False, and nothing is done, where that is not all.
+    #[inline]
+    pub(super) fn ends_quietly(&mut self, group: u64) -> bool {
+        let portals = &mut self.portals;
+        if !portals.named.is_empty() {
+            return false;
+        }
+        match &portals.unnamed {
+            Some(Kept { value, .. }) if value.progress.is_some() => return false,
+            Some(Kept { value, .. }) if value.ends_with(group) => {
+                portals.remove(NameHash::UNNAMED);
+            }
+            Some(_) | None => {}
+        }
+        true
     }
 
     /// The portals that a transaction's end closes, when `group` is the next run of requests to be answered; those
     /// that were used last come last.
     pub(super) fn end_transaction(&mut self, group: u64) -> Vec<Portal> {
-        let mut ended = Vec::new();
-        let heap_bytes = &mut self.portals.heap_bytes;
-        self.portals.map.retain(|_, (portal, used)| {
-            let ends = portal.ends_with(group);
-            if ends {
-                *heap_bytes -= portal.heap_bytes();
-            }
-            if ends && portal.progress.is_some() {
-                ended.push((*used, portal.clone()));
-            }
-            !ends
-        });
-        ended.sort_unstable_by_key(|(used, _)| *used);
-        ended.into_iter().map(|(_, portal)| portal).collect()
+        let mut ended = self.portals.take(|portal| portal.ends_with(group));
+        ended.retain(|portal| portal.progress.is_some());
+        ended
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Wording};
 use super::catalog::{Lifetime, Portal, Runs};
-use super::parameters::{BindReader, Formats, Prepared};
+use super::parameters::{BindReader, Formats, Prepared, read_bind};
 use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, Source, TextInFlight, read_whole, wire_name};
 use super::{Conversation, Lost, Sink};
 use crate::event::{Direction, Flow, Moment};
-use crate::sql::NameHash;
+use crate::sql::value::ValueKey;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
 use crate::wire::message::{self, Target};
 use crate::wire::tags::frontend as tag;
@@ -73,7 +73,7 @@ pub(super) struct Frontend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Frontend<'_, S> {
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
         match header.tag {
@@ -118,10 +118,12 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
         }
     }
 
+    #[inline(always)]
     fn prefix(&mut self, header: Header, prefix: &[u8]) {
         let understood = match header.tag {
-            tag::BIND => bind_names(prefix)
-                .and_then(|(portal, statement, _)| self.bind(header, portal, statement, None)),
+            tag::BIND => bind_names(prefix).and_then(|(portal, statement, _)| {
+                self.bind(header, portal, statement, |_, _| None)
+            }),
             tag::DESCRIBE => self.describe(header, prefix),
             tag::EXECUTE => self.execute(header, prefix),
             tag::CLOSE => self.close(prefix),
@@ -200,6 +202,7 @@ impl<S: Sink> Frontend<'_, S> {
     }
 
     /// The usual case: the text is in the read buffer, whole.
+    #[inline]
     fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
         let mut asked = Vec::new();
         let mut only = None;
@@ -222,6 +225,9 @@ impl<S: Sink> Frontend<'_, S> {
             },
         );
         match carrier {
+            Carrier::Query if asked.is_empty() => {
+                self.query(only.into_iter(), header.message_bytes());
+            }
             Carrier::Query => self.query(asked.into_iter().chain(only), header.message_bytes()),
             Carrier::Parse => self.parse(name, asked.into_iter().chain(only).next(), header),
         }
@@ -243,7 +249,8 @@ impl<S: Sink> Frontend<'_, S> {
             self.conversation.requests.text = Some(text);
             return;
         }
-        let (carrier, texts) = text.finish(&mut self.conversation.catalog, &settings, self.sink);
+        let catalog = &mut self.conversation.catalog;
+        let (carrier, texts) = text.finish(self.scratch, catalog, &settings, self.sink);
         if self.conversation.pipeline.is_skipping() {
             return;
         }
@@ -264,17 +271,11 @@ impl<S: Sink> Frontend<'_, S> {
     }
 
     fn parse(&mut self, name: &[u8], asked: Option<Asked>, header: Header) {
-        let Some(mut asked) = asked else {
+        let Some(asked) = asked else {
             return self
                 .conversation
                 .malformed(Direction::ClientToUpstream, header);
         };
-        if name.is_empty() {
-            asked.name = Some(self.scratch.unnamed());
-        } else {
-            asked.name = Some(Arc::from(String::from_utf8_lossy(name)));
-            asked.literal_text = None;
-        }
         let hash = wire_name(name);
         let previous = self.conversation.catalog.prepare(hash, asked);
         self.conversation.requests.extended_bytes += header.message_bytes();
@@ -292,11 +293,9 @@ impl<S: Sink> Frontend<'_, S> {
         let understood = match (self.conversation.requests.bind.take(), rest) {
             // The usual case: it is in the read buffer, whole.
             (None, Rest::Last) => bind_names(piece).and_then(|(portal, statement, behind)| {
-                let mut reader = self.bind_reader(statement);
-                if let Some(reader) = &mut reader {
-                    reader.feed(behind);
-                }
-                self.bind(header, portal, statement, reader)
+                self.bind(header, portal, statement, |key, prepared| {
+                    read_bind(key, prepared, behind)
+                })
             }),
             (bind, rest) => {
                 let mut bind = bind.unwrap_or_default();
@@ -309,8 +308,9 @@ impl<S: Sink> Frontend<'_, S> {
                     return;
                 }
                 let BindInFlight { head, reader } = *bind;
-                bind_names(&head)
-                    .and_then(|(portal, statement, _)| self.bind(header, portal, statement, reader))
+                bind_names(&head).and_then(|(portal, statement, _)| {
+                    self.bind(header, portal, statement, |_, _| reader?.finish())
+                })
             }
         };
         if understood.is_none() {
@@ -365,20 +365,23 @@ impl<S: Sink> Frontend<'_, S> {
         Some(())
     }
 
+    /// A Bind; `parameters` reads what it brings for its statement.
+    #[inline]
     fn bind(
         &mut self,
         header: Header,
         portal: &[u8],
         statement: &[u8],
-        parameters: Option<BindReader>,
+        parameters: impl FnOnce(ValueKey, &Prepared) -> Option<(Box<Flow>, Formats)>,
     ) -> Option<()> {
         let mut asked = match self.conversation.catalog.statement(wire_name(statement)) {
-            Some(asked) => asked.clone(),
+            Some(asked) => asked.again(),
             None => self.unseen(statement)?,
         };
-        if let Some((flow, formats)) = parameters.and_then(BindReader::finish) {
-            let (flow, formats): (Flow, Formats) = (flow, formats);
-            asked.flow = Some(Box::new(flow));
+        if let (Some(key), Some(prepared)) = (self.conversation.settings.values, &asked.prepared)
+            && let Some((flow, formats)) = parameters(key, prepared)
+        {
+            asked.flow = Some(flow);
             asked.formats = formats;
         }
         let hash = wire_name(portal);
@@ -455,13 +458,15 @@ impl<S: Sink> Frontend<'_, S> {
 
     /// A statement that was prepared before we looked, or forgotten since.
     fn unseen(&mut self, name: &[u8]) -> Option<Asked> {
-        let mut asked = self.statement_of(UNSEEN)?;
-        asked.name = Some(if name.is_empty() {
-            self.scratch.unnamed()
-        } else {
-            Arc::from(String::from_utf8_lossy(name))
-        });
-        Some(asked)
+        let asked = self.statement_of(UNSEEN)?;
+        let wording = Wording {
+            name: Some(self.scratch.name(name)),
+            ..Wording::clone(&asked.wording)
+        };
+        Some(Asked {
+            wording: Arc::new(wording),
+            ..asked
+        })
     }
 
     fn statement_of(&mut self, text: &[u8]) -> Option<Asked> {
@@ -478,9 +483,13 @@ impl<S: Sink> Frontend<'_, S> {
             settings,
             self.sink,
             |_, _, one| {
-                asked = Some(Asked {
-                    subject: None::<NameHash>,
+                let wording = Wording {
+                    subject: None,
                     literal_text: None,
+                    ..Wording::clone(&one.wording)
+                };
+                asked = Some(Asked {
+                    wording: Arc::new(wording),
                     ..one
                 });
             },

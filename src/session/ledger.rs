@@ -127,6 +127,7 @@ impl Ledger {
     /// Closes the account of the statement now answered.
     ///
     /// `rows` is what its tag says; without a number the DataRows count.
+    #[inline]
     pub(super) fn measure(
         &mut self,
         protocol: Protocol,
@@ -157,6 +158,7 @@ impl Ledger {
     }
 
     /// A statement completed with `tag`: what it does to the transaction.
+    #[inline]
     pub(super) fn transaction_step(
         &mut self,
         facts: &Arc<SessionFacts>,
@@ -171,6 +173,7 @@ impl Ledger {
     }
 
     /// A query is over: makes its [`Exchange`], which waits for the next one or for ReadyForQuery.
+    #[inline]
     pub(super) fn report(
         &mut self,
         facts: &Arc<SessionFacts>,
@@ -183,10 +186,11 @@ impl Ledger {
         if sqlstate.is_some() {
             self.transaction.failed();
         }
+        let Asked { wording, flow, .. } = asked;
         let exchange = Exchange {
             session: facts.id,
             sequence: self.sequence,
-            statement: asked.statement,
+            statement: wording.statement.clone(),
             protocol: progress.protocol,
             requested_at: progress.requested_at,
             completed_at: progress.completed_at,
@@ -199,11 +203,11 @@ impl Ledger {
             transaction_before: progress.transaction_before,
             transaction_after: self.transaction.status,
             pipeline_index: progress.pipeline_index,
-            tags: asked.tags,
-            literal_text: asked.literal_text,
-            statement_name: asked.name,
+            tags: wording.tags.clone(),
+            literal_text: wording.literal_text.clone(),
+            statement_name: wording.name.clone(),
             cursor: progress.cursor,
-            flow: asked.flow,
+            flow,
         };
         self.sequence += 1;
         self.pending = Some(exchange);
@@ -230,6 +234,7 @@ impl Ledger {
     }
 
     /// ReadyForQuery.
+    #[inline]
     pub(super) fn ready(
         &mut self,
         facts: &Arc<SessionFacts>,
@@ -250,6 +255,7 @@ impl Ledger {
     }
 
     /// The first byte of a request that follows ReadyForQuery.
+    #[inline]
     pub(super) fn request_begins(
         &mut self,
         facts: &Arc<SessionFacts>,
@@ -281,12 +287,12 @@ impl Ledger {
         sink.rows(RowsEvent {
             queries: self.sequence,
             facts: Arc::clone(facts),
-            fingerprint: rows.asked.statement.fingerprint,
-            shape: rows.asked.statement.shape.clone(),
+            fingerprint: rows.asked.wording.statement.fingerprint,
+            shape: rows.asked.wording.statement.shape.clone(),
             cursor: rows.cursor,
             requested_at: rows.first.requested_at,
             transaction_before: rows.first.transaction_before,
-            tags: rows.asked.tags.clone(),
+            tags: rows.asked.wording.tags.clone(),
             completed_at: rows.completed_at,
             result,
         });
@@ -298,6 +304,7 @@ impl Ledger {
     }
 
     /// Hands on the query that waits.
+    #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
         if let Some(exchange) = self.pending.take() {
             sink.exchange(facts, exchange);

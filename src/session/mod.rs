@@ -40,6 +40,7 @@ mod rows;
 mod stopwatch;
 mod text;
 mod types;
+mod wordings;
 #[cfg(test)]
 mod tests;
 
@@ -276,6 +277,7 @@ impl Session {
         sink: &mut impl Sink,
     ) -> Result<(), Lost> {
         let conversation = &mut self.conversation;
+        conversation.pipeline.borrow(&mut scratch.queue);
         let walked = match direction {
             Direction::ClientToUpstream => self.client.walk(
                 bytes,
@@ -297,6 +299,7 @@ impl Session {
             ),
         };
         walked.map_err(|error| Lost::Frame { direction, error })?;
+        self.conversation.pipeline.give_back(&mut scratch.queue);
         self.conversation.lost.map_or(Ok(()), Err)
     }
 

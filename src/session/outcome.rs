@@ -41,17 +41,29 @@ impl Conversation {
             results,
             ..
         } = self;
+        let (verb, subject) = (asked.wording.verb, asked.wording.subject);
+        // The usual case: no cursor has to do with it, and its rows, if there are any, are its own.
+        if subject.is_none()
+            && progress.cursor.is_none()
+            && let Some(flow) = &mut asked.flow
+        {
+            flow.result = results.take(sink);
+            self.change_catalog(&asked, command, sink);
+            return self
+                .ledger
+                .report(&self.facts, asked, &progress, None, sink);
+        }
         let result = results.take(sink);
-        match (asked.verb, asked.subject) {
+        match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
-                let lifetime = if asked.holdable {
+                let lifetime = if asked.wording.holdable {
                     Lifetime::Session
                 } else {
                     Lifetime::Transaction
                 };
                 let opened = Portal {
                     asked,
-                    progress: Some(progress.of_a_cursor(cursor)),
+                    progress: Some(Box::new(progress.of_a_cursor(cursor))),
                     lifetime,
                     group: pipeline.group_answered(),
                     runs: Runs::InParts,
@@ -68,12 +80,12 @@ impl Conversation {
                         let part = Part {
                             asked: &open.asked,
                             cursor,
-                            first: open.progress.as_ref().unwrap_or(&progress),
+                            first: open.progress.as_deref().unwrap_or(&progress),
                             completed_at: progress.completed_at,
                         };
                         ledger.rows(facts, part, result, sink);
                     }
-                    open.advance(if asked.verb == Verb::Fetch {
+                    open.advance(if verb == Verb::Fetch {
                         progress
                     } else {
                         progress.without_rows()
@@ -113,6 +125,7 @@ impl Conversation {
     }
 
     /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.
+    #[inline]
     fn change_catalog(&mut self, asked: &Asked, command: CommandTag<'_>, sink: &mut impl Sink) {
         let Conversation {
             catalog,
@@ -121,7 +134,7 @@ impl Conversation {
             ..
         } = self;
         let mut closes_all = false;
-        match (asked.verb, asked.subject) {
+        match (asked.wording.verb, asked.wording.subject) {
             (Verb::Prepare, Some(name)) => {
                 if let Some(prepared) = asked.prepared_statement() {
                     catalog.prepare(name, prepared);
@@ -188,8 +201,8 @@ impl Conversation {
         } = self;
         results.forget();
         let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
-        let cursor = match asked.verb {
-            Verb::Fetch | Verb::Move => asked.subject.and_then(|name| catalog.close(name)),
+        let cursor = match asked.wording.verb {
+            Verb::Fetch | Verb::Move => asked.wording.subject.and_then(|name| catalog.close(name)),
             _ => None,
         };
         if let Some(Portal {
@@ -213,7 +226,15 @@ impl Conversation {
 
     /// Undoes what dropped requests had changed, last first, and finds the statement to which their error belongs:
     /// the first that was to be executed, else the one that the failed Parse or Bind was about.
+    #[inline]
     pub(super) fn undo(&mut self, dropped: Vec<Awaited>) -> Option<Blamed> {
+        if dropped.is_empty() {
+            return None;
+        }
+        self.undo_each(dropped)
+    }
+
+    fn undo_each(&mut self, dropped: Vec<Awaited>) -> Option<Blamed> {
         let Conversation {
             catalog, pipeline, ..
         } = self;

@@ -2,21 +2,26 @@
 
 use std::sync::{Arc, OnceLock};
 
+use smallvec::SmallVec;
+
 use super::columns::Described;
 use super::types;
 use crate::event::{Constant, ConstantCount, Constants, Flow};
 use crate::sql::value::{Content, ContentReader, Slot, Source, ValueHash, ValueKey, mix};
-use crate::wire::fields::{FieldReceiver, Fields};
+use crate::wire::fields::{FIELD_BYTES_MAX, FieldReceiver, Fields};
 use crate::wire::frame::Rest;
 
 /// Formats and types of more parameters or columns than that are not remembered.
 const PARAMETERS_MAX: usize = 1024;
 
-/// What is known of a prepared statement beside its identity.
+/// The constants of a prepared statement: most have few, which need no memory of their own.
+pub(super) type Slots = SmallVec<[Slot; 4]>;
+
+/// What is known of a prepared statement beside its wording.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// Its constants: values of its text, or parameters.
-    pub slots: Box<[Slot]>,
+    pub slots: Slots,
     /// All literals of its text together.
     pub values: u64,
     /// Types of its parameters as Parse gave them, 0 where it left them to the server; only of those that matter.
@@ -25,13 +30,19 @@ pub(super) struct Prepared {
     told: OnceLock<Box<[u32]>>,
     /// What its rows are, once it was described.
     pub rows: OnceLock<Described>,
+    held_bytes: usize,
 }
 
 impl Prepared {
     /// `types` is what stands behind the text of its Parse.
-    pub(super) fn new(slots: Box<[Slot]>, values: u64, types: &[u8]) -> Prepared {
+    pub(super) fn new(slots: Slots, values: u64, types: &[u8]) -> Prepared {
+        let parameters = parameters(&slots);
         Prepared {
-            given: type_oids(types, parameters(&slots)),
+            given: type_oids(types, parameters),
+            // What ParameterDescription may add is counted before it comes.
+            held_bytes: size_of::<Prepared>()
+                + size_of_val(slots.as_slice())
+                + 2 * parameters * size_of::<u32>(),
             slots,
             values,
             told: OnceLock::new(),
@@ -50,11 +61,10 @@ impl Prepared {
         told.or(self.given.get(index)).copied().unwrap_or(0)
     }
 
-    /// Bytes it takes; what ParameterDescription may add is counted before it comes.
+    /// Bytes it takes.
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Prepared>()
-            + self.slots.len() * size_of::<Slot>()
-            + 2 * parameters(&self.slots) * size_of::<u32>()
+        self.held_bytes
     }
 }
 
@@ -73,6 +83,9 @@ fn type_oids(body: &[u8], wanted: usize) -> Box<[u32]> {
         return Box::default();
     };
     let count = usize::from(u16::from_be_bytes(*count)).min(wanted);
+    if count == 0 {
+        return Box::default();
+    }
     oids.as_chunks::<4>()
         .0
         .iter()
@@ -88,8 +101,11 @@ pub(super) enum Formats {
     Text,
     Binary,
     /// One each: a bit is set for binary.
-    Each(Box<[u64]>),
+    Each(Box<Bits>),
 }
+
+/// A bit for each parameter or column.
+pub(super) type Bits = [u64; PARAMETERS_MAX / 64];
 
 impl Formats {
     #[inline]
@@ -103,10 +119,11 @@ impl Formats {
         }
     }
 
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         match self {
             Formats::Text | Formats::Binary => 0,
-            Formats::Each(bits) => size_of_val(&**bits),
+            Formats::Each(_) => size_of::<Bits>(),
         }
     }
 
@@ -176,8 +193,7 @@ impl FormatsReader {
             // Text is the rule: a list is kept from its first other code on.
             Formats::Text if !is_binary || index >= PARAMETERS_MAX => {}
             formats => {
-                let words = usize::from(count).min(PARAMETERS_MAX).div_ceil(64);
-                let mut bits = vec![0; words].into_boxed_slice();
+                let mut bits = Box::<Bits>::default();
                 if let Some(word) = bits.get_mut(index / 64) {
                     *word |= 1 << (index % 64);
                 }
@@ -205,14 +221,103 @@ pub(super) struct BindReader {
     binding: Binding,
 }
 
+/// Reads what stands behind the names of a Bind that is whole: the same as a [`BindReader`] that is fed all of it.
+pub(super) fn read_bind(
+    key: ValueKey,
+    prepared: &Prepared,
+    body: &[u8],
+) -> Option<(Box<Flow>, Formats)> {
+    let (formats, body) = read_formats(body)?;
+    let mut flow = unbound_flow(prepared);
+    let (count, mut body) = body.split_first_chunk::<2>()?;
+    for index in 0..usize::from(u16::from_be_bytes(*count)) {
+        let (length, behind) = body.split_first_chunk::<4>()?;
+        let length = i32::from_be_bytes(*length);
+        let (value, behind) = match usize::try_from(length) {
+            Ok(length) => {
+                let (value, behind) = behind.split_at_checked(length)?;
+                (Some(value), behind)
+            }
+            Err(_) if length == -1 => (None, behind),
+            Err(_) => return None,
+        };
+        body = behind;
+        let content = content(key, prepared, index, formats.is_binary(index), value);
+        put(&mut flow, prepared, index, &content);
+    }
+    let (formats, _) = read_formats(body)?;
+    Some((flow, formats))
+}
+
+/// The values of a prepared statement before its parameters are known.
+#[inline]
+fn unbound_flow(prepared: &Prepared) -> Box<Flow> {
+    Box::new(Flow {
+        constants: unbound(&prepared.slots),
+        values: prepared.values,
+        result: None,
+    })
+}
+
+/// A whole list of format codes, and what stands behind it.
+#[inline]
+fn read_formats(body: &[u8]) -> Option<(Formats, &[u8])> {
+    match body {
+        [0, 0, behind @ ..] | [0, 1, 0, 0, behind @ ..] => Some((Formats::Text, behind)),
+        [0, 1, 0, 1, behind @ ..] => Some((Formats::Binary, behind)),
+        _ => {
+            let mut reader = FormatsReader::default();
+            let behind = reader.feed(body);
+            reader.is_done().then_some((reader.formats, behind))
+        }
+    }
+}
+
+/// What a whole parameter is; one that is longer than a key may be is only told from others.
+#[inline]
+fn content(
+    key: ValueKey,
+    prepared: &Prepared,
+    index: usize,
+    is_binary: bool,
+    value: Option<&[u8]>,
+) -> Content {
+    match value {
+        None => Content {
+            value: None,
+            count: ConstantCount::One,
+            bits: 1,
+        },
+        Some(bytes) if bytes.len() > FIELD_BYTES_MAX => {
+            let mut content = key.long_content(bytes);
+            if is_binary {
+                content.count = types::long_binary_count(prepared.type_of(index));
+            }
+            content
+        }
+        Some(bytes) if is_binary => types::binary_content(key, prepared.type_of(index), bytes),
+        Some(bytes) => key.content(bytes),
+    }
+}
+
+/// The parameter at `index` has this value: so have the constants that it stands for.
+#[inline]
+fn put(flow: &mut Flow, prepared: &Prepared, index: usize, content: &Content) {
+    flow.values = mix(flow.values, content.bits);
+    for (constant, slot) in flow.constants.iter_mut().zip(&prepared.slots) {
+        if matches!(slot.source, Source::Parameter(number) if usize::from(number) == index + 1) {
+            *constant = bound(slot, content.value, content.count);
+        }
+    }
+}
+
 /// What becomes of the parameters.
 #[derive(Debug)]
 struct Binding {
     key: ValueKey,
     prepared: Arc<Prepared>,
     formats: Formats,
-    constants: Constants,
-    values: u64,
+    flow: Box<Flow>,
     long: ContentReader,
 }
 
@@ -227,8 +332,7 @@ impl BindReader {
             fields,
             binding: Binding {
                 key,
-                constants: unbound(&prepared.slots),
-                values: prepared.values,
+                flow: unbound_flow(&prepared),
                 prepared,
                 formats: Formats::Text,
                 long: ContentReader::default(),
@@ -262,20 +366,14 @@ impl BindReader {
     }
 
     /// The message is complete: its statement's constants, and the formats of its result. `None` when it is no Bind.
-    pub(super) fn finish(self) -> Option<(Flow, Formats)> {
-        (self.stage == Stage::Done).then(|| {
-            let flow = Flow {
-                constants: self.binding.constants,
-                values: self.binding.values,
-                result: None,
-            };
-            (flow, self.result_formats.formats)
-        })
+    pub(super) fn finish(self) -> Option<(Box<Flow>, Formats)> {
+        (self.stage == Stage::Done).then_some((self.binding.flow, self.result_formats.formats))
     }
 
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<BindReader>()
-            + self.binding.constants.len() * size_of::<Constant>()
+            + size_of::<Flow>()
+            + self.binding.flow.constants.len() * size_of::<Constant>()
             + self.binding.formats.held_bytes()
             + self.formats.formats.held_bytes()
             + self.result_formats.formats.held_bytes()
@@ -285,13 +383,7 @@ impl BindReader {
 
 impl Binding {
     fn put(&mut self, index: usize, content: &Content) {
-        self.values = mix(self.values, content.bits);
-        for (constant, slot) in self.constants.iter_mut().zip(&self.prepared.slots) {
-            if matches!(slot.source, Source::Parameter(number) if usize::from(number) == index + 1)
-            {
-                *constant = bound(slot, content.value, content.count);
-            }
-        }
+        put(&mut self.flow, &self.prepared, index, content);
     }
 }
 
@@ -302,17 +394,8 @@ impl FieldReceiver for Binding {
     }
 
     fn field(&mut self, index: usize, value: Option<&[u8]>) {
-        let content = match value {
-            None => Content {
-                value: None,
-                count: ConstantCount::One,
-                bits: 1,
-            },
-            Some(bytes) if self.formats.is_binary(index) => {
-                types::binary_content(self.key, self.prepared.type_of(index), bytes)
-            }
-            Some(bytes) => self.key.content(bytes),
-        };
+        let is_binary = self.formats.is_binary(index);
+        let content = content(self.key, &self.prepared, index, is_binary, value);
         self.put(index, &content);
     }
 
@@ -329,8 +412,13 @@ impl FieldReceiver for Binding {
 }
 
 /// The constants of a statement as far as its text tells them.
+#[inline]
 pub(super) fn unbound(slots: &[Slot]) -> Constants {
-    slots.iter().map(constant).collect()
+    let mut constants = Constants::new();
+    for slot in slots {
+        constants.push(constant(slot));
+    }
+    constants
 }
 
 fn constant(slot: &Slot) -> Constant {
@@ -376,5 +464,58 @@ pub(super) fn executed(prepared: &Prepared, arguments: &[Constant], values: u64)
         constants,
         values: mix(prepared.values, values),
         result: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prepared() -> Arc<Prepared> {
+        let slot = |source| Slot {
+            source,
+            count: ConstantCount::One,
+        };
+        let slots = [3, 1, 2].map(|number| slot(Source::Parameter(number)));
+        Arc::new(Prepared::new(
+            slots.as_slice().into(),
+            7,
+            &[0, 1, 0, 0, 0, 23],
+        ))
+    }
+
+    fn list(codes: &[u16]) -> Vec<u8> {
+        let mut bytes = (codes.len() as u16).to_be_bytes().to_vec();
+        bytes.extend(codes.iter().flat_map(|code| code.to_be_bytes()));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_bind_is_read_as_one_in_pieces(
+            formats in prop::collection::vec(0u16..3, 0..4),
+            values in prop::collection::vec(prop::option::of("[{}0-9a-z,]{0,9}|[{}a,]{60,70}"), 0..4),
+            results in prop::collection::vec(0u16..2, 0..80),
+            missing in 0usize..6,
+            piece in 1usize..90,
+        ) {
+            let mut body = list(&formats);
+            body.extend((values.len() as u16).to_be_bytes());
+            for value in &values {
+                let length = value.as_ref().map_or(-1, |value| value.len() as i32);
+                body.extend(length.to_be_bytes());
+                body.extend(value.iter().flat_map(|value| value.bytes()));
+            }
+            body.extend(list(&results));
+            body.truncate(body.len().saturating_sub(missing / 4));
+            let (key, prepared) = (ValueKey::random(), prepared());
+            let mut reader = BindReader::new(key, Arc::clone(&prepared));
+            for piece in body.chunks(piece) {
+                reader.feed(piece);
+            }
+            prop_assert_eq!(read_bind(key, &prepared, &body), reader.finish());
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! The queue of what the server owes, in the order in which it was asked.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -77,30 +76,6 @@ pub(super) struct Awaited {
     pub request_bytes: u64,
 }
 
-impl Awaited {
-    /// Bytes that it holds beside its own size for the values of its statement.
-    fn heap_bytes(&self) -> usize {
-        match &self.what {
-            What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
-                asked.held_bytes()
-            }
-            What::Parse { .. }
-            | What::Bind { .. }
-            | What::Describe(_)
-            | What::Close(_)
-            | What::Ready(_)
-            | What::CopyEnd => 0,
-        }
-    }
-
-    fn is_statement(&self) -> bool {
-        matches!(
-            self.what,
-            What::Execute { .. } | What::Statement(_) | What::Function(_)
-        )
-    }
-}
-
 /// Whether messages that now arrive will be discarded by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Skip {
@@ -122,11 +97,10 @@ enum CopyIn {
 /// A longer queue is given back to the allocator.
 const SPARE_ENTRIES_MAX: usize = 64;
 
-thread_local! {
-    /// The queue of a session that rests is lent to the thread's next one that asks: most rest most of the time, and
-    /// each queue would be a kilobyte.
-    static SPARE_QUEUE: Cell<VecDeque<Awaited>> = const { Cell::new(VecDeque::new()) };
-}
+/// The memory of the queue of a session that rests, lent to the worker's next one that asks: most rest most of the
+/// time, and each queue would be half a kilobyte.
+#[derive(Debug, Default)]
+pub(super) struct SpareQueue(VecDeque<Awaited>);
 
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
@@ -168,29 +142,53 @@ impl Pipeline {
         self.skip == Skip::ToSync
     }
 
+    /// Something is about to be asked or answered.
+    #[inline]
+    pub(super) fn borrow(&mut self, spare: &mut SpareQueue) {
+        if self.queue.capacity() == 0 {
+            std::mem::swap(&mut self.queue, &mut spare.0);
+        }
+    }
+
+    /// Nothing goes on for now: where nothing is owed, the next session may have the queue's memory.
+    #[inline]
+    pub(super) fn give_back(&mut self, spare: &mut SpareQueue) {
+        if !self.queue.is_empty() {
+            return;
+        }
+        std::mem::swap(&mut self.queue, &mut spare.0);
+        if self.queue.capacity() > 0 || spare.0.capacity() > SPARE_ENTRIES_MAX {
+            self.drop_spare(spare);
+        }
+    }
+
+    /// Of two that nobody needs one is kept, and none that is long.
+    #[cold]
+    fn drop_spare(&mut self, spare: &mut SpareQueue) {
+        self.queue = VecDeque::new();
+        if spare.0.capacity() > SPARE_ENTRIES_MAX {
+            spare.0 = VecDeque::new();
+        }
+    }
+
+    #[inline]
     pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
-        let awaited = Awaited {
+        match &what {
+            What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
+                self.statements += 1;
+                self.heap_bytes += asked.held_bytes();
+            }
+            What::Ready(_) => self.groups_asked += 1,
+            What::Bind { previous, .. } | What::Close(Closing::Portal { previous, .. }) => {
+                self.holds_portals |= previous.is_some();
+            }
+            What::Parse { .. } | What::Describe(_) | What::Close(_) | What::CopyEnd => {}
+        }
+        self.queue.push_back(Awaited {
             what,
             requested,
             request_bytes,
-        };
-        self.statements += usize::from(awaited.is_statement());
-        self.groups_asked += u64::from(matches!(awaited.what, What::Ready(_)));
-        self.holds_portals |= matches!(
-            awaited.what,
-            What::Bind {
-                previous: Some(_),
-                ..
-            } | What::Close(Closing::Portal {
-                previous: Some(_),
-                ..
-            })
-        );
-        self.heap_bytes += awaited.heap_bytes();
-        if self.queue.capacity() == 0 {
-            self.queue = SPARE_QUEUE.take();
-        }
-        self.queue.push_back(awaited);
+        });
     }
 
     /// The client sent Sync.
@@ -278,11 +276,14 @@ impl Pipeline {
             })
     }
 
+    /// Whether some request may have closed or replaced a portal that was still to be run.
+    #[inline]
+    pub(super) fn holds_portals(&self) -> bool {
+        self.holds_portals
+    }
+
     /// Takes the portals of runs that are over out of the requests that closed or replaced them too early.
     pub(super) fn end_transaction(&mut self) -> Vec<Portal> {
-        if !self.holds_portals {
-            return Vec::new();
-        }
         let group = self.groups_answered;
         self.queue
             .iter_mut()
@@ -299,34 +300,39 @@ impl Pipeline {
     }
 
     /// What is owed next; marks of a COPY that never began are dropped on the way.
+    #[inline]
     pub(super) fn front(&mut self) -> Option<&What> {
-        while matches!(
-            self.queue.front(),
-            Some(Awaited {
-                what: What::CopyEnd,
-                ..
-            })
-        ) {
+        while let Some(What::CopyEnd) = self.queue.front().map(|awaited| &awaited.what) {
             self.queue.pop_front();
         }
         self.queue.front().map(|awaited| &awaited.what)
     }
 
+    /// Drops the front entry, to which a reply belongs that says no more, where `answered` finds that it does; returns
+    /// what that took out of it. Not for statements and ReadyForQuery, which are counted.
+    #[inline]
+    pub(super) fn pass<R>(&mut self, answered: impl FnOnce(&mut What) -> Option<R>) -> Option<R> {
+        self.front()?;
+        let taken = answered(&mut self.queue.front_mut()?.what)?;
+        self.queue.pop_front();
+        Some(taken)
+    }
+
     /// Takes the front entry: it was answered.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Awaited> {
         let awaited = self.queue.pop_front()?;
-        self.heap_bytes -= awaited.heap_bytes();
-        self.groups_answered += u64::from(matches!(awaited.what, What::Ready(_)));
-        if awaited.is_statement() {
-            self.statements -= 1;
-            self.copy_in = CopyIn::No;
-        }
-        if self.queue.is_empty() {
-            self.holds_portals = false;
-            let queue = std::mem::take(&mut self.queue);
-            if queue.capacity() <= SPARE_ENTRIES_MAX {
-                SPARE_QUEUE.set(queue);
+        match &awaited.what {
+            What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
+                self.statements -= 1;
+                self.copy_in = CopyIn::No;
+                self.heap_bytes -= asked.held_bytes();
             }
+            What::Ready(_) => {
+                self.groups_answered += 1;
+                self.holds_portals &= !self.queue.is_empty();
+            }
+            _ => {}
         }
         Some(awaited)
     }
@@ -335,6 +341,7 @@ impl Pipeline {
     ///
     /// An error in an extended message has the server skip to a Sync that may still be on its way.
     pub(super) fn drop_group(&mut self, group: Option<Group>) -> Vec<Awaited> {
+        // Nearly always there is nothing to drop: then the list is none.
         let mut dropped = Vec::new();
         while let Some(awaited) = self.queue.front() {
             if let What::Ready(found) = awaited.what
@@ -351,9 +358,16 @@ impl Pipeline {
     }
 
     /// ReadyForQuery: takes its entry and whatever was left unanswered before it. `None` when nothing is ready.
+    #[inline]
     pub(super) fn pop_ready(&mut self) -> Option<Vec<Awaited>> {
-        let left = self.drop_group(None);
-        self.pop().map(|_| left)
+        let left = match self.queue.front()?.what {
+            What::Ready(_) => Vec::new(),
+            _ => self.drop_group(None),
+        };
+        self.queue.pop_front()?;
+        self.groups_answered += 1;
+        self.holds_portals &= !self.queue.is_empty();
+        Some(left)
     }
 
     /// Takes all entries: the connection is over.

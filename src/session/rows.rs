@@ -3,8 +3,6 @@
 //! *Architecture invariant:* a row is read in place, only up to its last key column, and what is kept of a result is
 //! bounded in rows and hashes. A row that does not fit its description ends this for its result and nothing else.
 
-use std::sync::Arc;
-
 use super::columns::Described;
 use super::{Settings, Sink, types};
 use crate::event::{Held, Keys, RowColumn, RowColumns, RowKeys};
@@ -17,13 +15,11 @@ const _: () = assert!(KEY_BYTES_MAX == FIELD_BYTES_MAX, "a key comes in one piec
 /// Rows whose description is known.
 #[derive(Debug)]
 struct Open {
-    columns: Arc<RowColumns>,
+    /// What came of them.
+    result: RowKeys,
     binary: u64,
-    keys: Keys,
-    rows: u32,
-    /// Rows that are kept at most.
+    /// Rows that are kept at most; none of a result without key columns.
     rows_max: u32,
-    rows_total: u64,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +36,17 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct Results {
     state: State,
+    row_is: RowIs,
+    /// The place in a row that comes in pieces.
     fields: Fields,
+}
+
+/// How far the row has come that is arriving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum RowIs {
+    #[default]
+    New,
+    Begun,
 }
 
 impl Results {
@@ -60,12 +66,15 @@ impl Results {
                 .min(settings.result_keys_max / per_row),
         };
         self.state = State::Open(Open {
-            columns: described.columns,
+            result: RowKeys {
+                columns: described.columns,
+                keys: Keys::new(),
+                rows: 0,
+                rows_total: 0,
+                held: Held::default(),
+            },
             binary: described.binary,
-            keys: Keys::new(),
-            rows: 0,
             rows_max: u32::try_from(rows_max).unwrap_or(u32::MAX),
-            rows_total: 0,
         });
     }
 
@@ -85,14 +94,12 @@ impl Results {
         let State::Open(open) = &mut self.state else {
             return Want::Nothing;
         };
-        open.rows_total += 1;
-        match open.columns.keys.last() {
-            Some(last) if open.rows < open.rows_max => {
-                self.fields.begin(*last);
-                Want::Stream
-            }
-            _ => Want::Nothing,
+        open.result.rows_total += 1;
+        if open.result.rows >= open.rows_max {
+            return Want::Nothing;
         }
+        self.row_is = RowIs::New;
+        Want::Stream
     }
 
     /// Whether nothing is wanted of the rows that follow.
@@ -100,8 +107,8 @@ impl Results {
     pub(super) fn skips_rows(&self) -> bool {
         match &self.state {
             State::Closed => false,
-            State::Open(open) => open.rows >= open.rows_max || open.columns.keys.is_empty(),
-            _ => true,
+            State::Open(open) => open.result.rows >= open.rows_max,
+            State::Ignored => true,
         }
     }
 
@@ -109,7 +116,7 @@ impl Results {
     #[inline]
     pub(super) fn skipped(&mut self, rows: u64) {
         if let State::Open(open) = &mut self.state {
-            open.rows_total += rows;
+            open.result.rows_total += rows;
         }
     }
 
@@ -119,20 +126,41 @@ impl Results {
         let State::Open(open) = &mut self.state else {
             return;
         };
-        let per_row = open.columns.keys.len();
+        match (self.row_is, rest) {
+            // The usual case: it is in the read buffer, whole.
+            (RowIs::New, Rest::Last) => {
+                open.result.rows += 1;
+                if open.whole_row(key, piece).is_none() {
+                    self.state = State::Ignored;
+                }
+            }
+            _ => self.cut_piece(key, piece, rest),
+        }
+    }
+
+    fn cut_piece(&mut self, key: ValueKey, piece: &[u8], rest: Rest) {
+        let State::Open(Open { result, binary, .. }) = &mut self.state else {
+            return;
+        };
+        if self.row_is == RowIs::New {
+            self.row_is = RowIs::Begun;
+            self.fields
+                .begin(result.columns.keys.last().copied().unwrap_or(0));
+        }
+        let per_row = result.columns.keys.len();
         self.fields.feed(
             piece,
             &mut Row {
                 key,
-                columns: &open.columns,
-                binary: open.binary,
-                start: per_row * open.rows as usize,
-                keys: &mut open.keys,
+                columns: &result.columns,
+                binary: *binary,
+                start: per_row * result.rows as usize,
+                keys: &mut result.keys,
             },
         );
         if rest == Rest::Last {
-            open.rows += 1;
-            if !self.fields.is_done() || open.keys.len() != per_row * open.rows as usize {
+            result.rows += 1;
+            if !self.fields.is_done() || result.keys.len() != per_row * result.rows as usize {
                 self.state = State::Ignored;
             }
         }
@@ -143,34 +171,85 @@ impl Results {
         let State::Open(open) = std::mem::take(&mut self.state) else {
             return None;
         };
-        let mut keys = open.keys;
-        keys.shrink_to_fit();
+        let mut result = open.result;
         // What has no memory of its own is bounded by the places that events wait in.
-        let held = match keys.spilled() {
-            true => sink.hold(keys.len() * size_of::<Option<ValueHash>>())?,
-            false => Held::default(),
-        };
-        Some(RowKeys {
-            columns: open.columns,
-            keys,
-            rows: open.rows,
-            rows_total: open.rows_total,
-            held,
-        })
+        if result.keys.spilled() {
+            result.keys.shrink_to_fit();
+            result.held = sink.hold(result.keys.len() * size_of::<Option<ValueHash>>())?;
+        }
+        Some(result)
     }
 
     /// Bytes it holds, itself left out.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.state {
-            State::Open(open) if open.keys.spilled() => {
-                open.keys.capacity() * size_of::<Option<ValueHash>>()
+            State::Open(open) if open.result.keys.spilled() => {
+                open.result.keys.capacity() * size_of::<Option<ValueHash>>()
             }
             State::Open(_) | State::Closed | State::Ignored => 0,
         }
     }
 }
 
-/// Receives the fields of one row.
+impl Open {
+    /// Reads the keys of a row that is whole, as [`Row`] does field by field; `None` where they are not all there.
+    #[inline]
+    fn whole_row(&mut self, key: ValueKey, body: &[u8]) -> Option<()> {
+        let RowKeys { columns, keys, .. } = &mut self.result;
+        let (count, mut fields) = body.split_first_chunk::<2>()?;
+        if columns.keys.last()? >= &u16::from_be_bytes(*count) {
+            return None;
+        }
+        let mut next = 0;
+        for (place, index) in columns.keys.iter().enumerate() {
+            while next < *index {
+                fields = split_field(fields)?.1;
+                next += 1;
+            }
+            let (value, behind) = split_field(fields)?;
+            fields = behind;
+            next += 1;
+            let value = value.filter(|value| value.len() <= KEY_BYTES_MAX);
+            keys.push(value.and_then(|value| {
+                value_of(key, columns, self.binary >> place & 1 == 1, *index, value)
+            }));
+        }
+        Some(())
+    }
+}
+
+/// The first of some fields, `None` for NULL, and those behind it.
+#[inline]
+fn split_field(fields: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (length, behind) = fields.split_first_chunk::<4>()?;
+    match i32::from_be_bytes(*length) {
+        -1 => Some((None, behind)),
+        length => {
+            let (value, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+            Some((Some(value), behind))
+        }
+    }
+}
+
+/// The hash of a value of the column at `index`; `None` for what is no key.
+#[inline]
+fn value_of(
+    key: ValueKey,
+    columns: &RowColumns,
+    is_binary: bool,
+    index: u16,
+    value: &[u8],
+) -> Option<ValueHash> {
+    match is_binary {
+        false => key.text(value),
+        true => {
+            let RowColumn { type_oid, .. } = columns.all.get(usize::from(index))?;
+            types::binary_value(key, *type_oid, value)
+        }
+    }
+}
+
+/// Receives the fields of one row that comes in pieces.
 struct Row<'a> {
     key: ValueKey,
     columns: &'a RowColumns,
@@ -206,16 +285,9 @@ impl FieldReceiver for Row<'_> {
             return;
         }
         let place = self.place();
-        let hash = value.and_then(|value| match self.binary >> place & 1 {
-            0 => self.key.text(value),
-            _ => self
-                .columns
-                .all
-                .get(index)
-                .and_then(|&RowColumn { type_oid, .. }| {
-                    types::binary_value(self.key, type_oid, value)
-                }),
-        });
+        let is_binary = self.binary >> place & 1 == 1;
+        let hash = value
+            .and_then(|value| value_of(self.key, self.columns, is_binary, index as u16, value));
         self.keys.push(hash);
     }
 

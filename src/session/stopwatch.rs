@@ -44,6 +44,7 @@ impl Stopwatch {
     }
 
     /// Marks a moment that is the present.
+    #[inline]
     pub(super) fn mark(&self, at: Moment) -> Mark {
         Mark {
             at,
@@ -52,27 +53,32 @@ impl Stopwatch {
     }
 
     /// The first ReadyForQuery: requests that were sent before it waited for the login, not for the database.
+    #[inline]
     pub(super) fn opened(&mut self, at: Moment) {
         self.completed = self.mark(at);
     }
 
     /// ReadyForQuery, with nothing more in flight: the application has the word.
+    #[inline]
     pub(super) fn ready(&mut self, at: Moment) {
         self.ready_at = Some(at);
         self.first_reply = None;
     }
 
     /// The first byte of a request: the application's time ends. Returns how long it was, if it was at rest.
+    #[inline]
     pub(super) fn request_begins(&mut self, at: Moment) -> Option<u64> {
         self.ready_at.take().map(|ready| at.since(ready))
     }
 
     /// Charges the application's time to the next query that completes.
+    #[inline]
     pub(super) fn charge_application(&mut self, idle_ns: u64) {
         self.application_ns = idle_ns;
     }
 
     /// A query was asked while nothing was running: replies that came before it (to a Parse of its own) are not its.
+    #[inline]
     pub(super) fn forget_replies(&mut self) {
         self.first_reply = None;
     }
@@ -86,6 +92,7 @@ impl Stopwatch {
     }
 
     /// The statement that was asked at `requested` is complete at `at`: where its time went.
+    #[inline]
     pub(super) fn complete(&mut self, requested: Mark, at: Moment) -> Phases {
         let end = self.mark(at);
         let start = requested.later(self.completed);

@@ -6,18 +6,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
-use super::parameters::{self, Formats, Prepared};
+use super::parameters::{self, Formats, Prepared, Slots};
+use super::pipeline::SpareQueue;
+use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
 use crate::event::{self, Flow, Statement};
 use crate::sql::scan::{Scanned, Scanner};
 use crate::sql::tags::{self, Tags};
-use crate::sql::value::Slot;
 use crate::sql::{
     Dialect, Fingerprint, NameHash, Verb, VerbClass, Written, name_hash, normalize_as,
 };
+use crate::wire::message::cstring;
 
 /// Bytes of a prepared statement's name that are looked at; PostgreSQL cuts its own names at 63.
 const NAME_BYTES_MAX: usize = 256;
@@ -30,7 +32,9 @@ pub struct Scratch {
     scanner: Scanner,
     found: Vec<Found>,
     unnamed: Arc<str>,
+    wordings: Wordings,
     pub(super) descriptions: Descriptions,
+    pub(super) queue: SpareQueue,
 }
 
 impl Scratch {
@@ -40,19 +44,23 @@ impl Scratch {
             scanner: Scanner::new(fingerprint_bytes_max),
             found: Vec::new(),
             unnamed: Arc::from("unnamed"),
+            wordings: Wordings::default(),
             descriptions: Descriptions::default(),
+            queue: SpareQueue::default(),
         }
     }
 
-    /// What an unnamed prepared statement is called in the log.
-    pub(super) fn unnamed(&self) -> Arc<str> {
-        Arc::clone(&self.unnamed)
+    /// How much of a statement its identity covers.
+    pub fn fingerprint_bytes_max(&self) -> usize {
+        self.scanner.bytes_max()
     }
 
-    /// Puts everything back as new: after a panic the scanner may stand anywhere.
-    pub fn reset(&mut self) {
-        self.scanner.begin();
-        self.found.clear();
+    /// What a prepared statement of this name is called in the log.
+    pub(super) fn name(&self, wire_name: &[u8]) -> Arc<str> {
+        match wire_name {
+            [] => Arc::clone(&self.unnamed),
+            name => Arc::from(String::from_utf8_lossy(name)),
+        }
     }
 }
 
@@ -79,7 +87,7 @@ enum Constants {
     /// With all their values.
     Known(event::Constants),
     /// Those of a prepared statement.
-    Slots(Box<[Slot]>),
+    Slots(Slots),
 }
 
 impl Constants {
@@ -89,7 +97,7 @@ impl Constants {
         match (carrier, scanned.verb) {
             _ if settings.values.is_none() => Constants::Unwanted,
             // The rows of a FETCH are described to its Parse as well.
-            (Carrier::Parse, Verb::Fetch) => Constants::Slots(Box::default()),
+            (Carrier::Parse, Verb::Fetch) => Constants::Slots(Slots::new()),
             _ if !has_values => Constants::Unwanted,
             (Carrier::Parse, _) | (_, Verb::Prepare) => Constants::Slots(scanned.slots.into()),
             (Carrier::Query, _) => Constants::Known(parameters::unbound(scanned.slots)),
@@ -248,6 +256,7 @@ impl TextInFlight {
     /// The body is complete.
     pub(super) fn finish(
         mut self,
+        scratch: &Scratch,
         catalog: &mut Catalog,
         settings: &Settings,
         sink: &mut impl Sink,
@@ -261,6 +270,8 @@ impl TextInFlight {
             catalog,
             settings,
             sink,
+            name: (carrier == Carrier::Parse).then(|| scratch.name(&self.name)),
+            is_named: !self.name.is_empty(),
             text: &self.kept,
             dialect: self.source.dialect,
             types: &self.types,
@@ -298,23 +309,67 @@ pub(super) fn read_whole<'a, S: Sink>(
     let Source { carrier, dialect } = source;
     let (name, body) = match carrier {
         Carrier::Query => (&[][..], body),
-        Carrier::Parse => crate::wire::message::cstring(body).unwrap_or((body, &[])),
+        Carrier::Parse => cstring(body).unwrap_or((body, &[])),
     };
-    let (text, types) = crate::wire::message::cstring(body).unwrap_or((body, &[]));
-    let Scratch { scanner, found, .. } = scratch;
-    found.clear();
-    scanner.set_key(settings.values);
-    scanner.set_dialect(dialect);
-    scanner.scan(text, &mut |scanned| {
+    // A Query is its text and a NUL; one in which a NUL stands earlier is not recognised.
+    let (text, types) = match (carrier, body) {
+        (Carrier::Query, [text @ .., 0]) => (text, &[][..]),
+        _ => cstring(body).unwrap_or((body, &[])),
+    };
+    scratch.scanner.set_key(settings.values);
+    scratch.scanner.set_dialect(dialect);
+    if settings.literals == Literals::Dropped
+        && let Some(scanned) = scratch.scanner.recognise(text)
+    {
+        let wordings = &mut scratch.wordings;
+        let known = match name {
+            [] => wordings.get(carrier, scanned.fingerprint),
+            _ => None,
+        };
+        let wording = known.unwrap_or_else(|| {
+            let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
+            let written = Written {
+                text: slice(kept, offset(scanned.start)..offset(scanned.end)),
+                dialect,
+                unreadable: false,
+            };
+            let statement = Statement {
+                fingerprint: scanned.fingerprint,
+                verb: scanned.verb,
+                shape: sink.shape(scanned.fingerprint, scanned.verb, written),
+                truncated: false,
+            };
+            match (carrier, name) {
+                (Carrier::Query, _) => wordings.add(carrier, statement, None),
+                (Carrier::Parse, []) => {
+                    wordings.add(carrier, statement, Some(Arc::clone(&scratch.unnamed)))
+                }
+                (Carrier::Parse, name) => {
+                    let name = Arc::from(String::from_utf8_lossy(name));
+                    Arc::new(Wording::of(statement, Some(name)))
+                }
+            }
+        });
+        let asked = familiar(carrier, wording, &scanned, settings, types);
+        each(catalog, sink, asked);
+        return name;
+    }
+    let (text, _) = cstring(text).unwrap_or((text, &[]));
+    let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
+    scratch.found.clear();
+    let found = &mut scratch.found;
+    scratch.scanner.read(text, &mut |scanned| {
         found.push(Found::of(carrier, scanned, settings));
     });
     judge_together(found);
-    let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
-    for one in found.drain(..) {
+    let name_of_statement = (carrier == Carrier::Parse).then(|| scratch.name(name));
+    for one in scratch.found.drain(..) {
         let asked = Context {
             catalog,
             settings,
             sink,
+            name: name_of_statement.clone(),
+            is_named: !name.is_empty(),
             text: kept,
             dialect,
             types,
@@ -325,11 +380,47 @@ pub(super) fn read_whole<'a, S: Sink>(
     name
 }
 
+/// A statement that was recognised: all but its values is known.
+#[inline]
+fn familiar(
+    carrier: Carrier,
+    wording: Arc<Wording>,
+    scanned: &Scanned<'_>,
+    settings: &Settings,
+    types: &[u8],
+) -> Asked {
+    let mut asked = Asked {
+        wording,
+        prepared: None,
+        flow: None,
+        formats: Formats::Text,
+    };
+    match carrier {
+        _ if settings.values.is_none() => {}
+        Carrier::Parse => {
+            let prepared = Prepared::new(Slots::from_slice(scanned.slots), scanned.values, types);
+            asked.prepared = Some(Arc::new(prepared));
+        }
+        Carrier::Query => {
+            asked.flow = Some(Box::new(Flow {
+                constants: parameters::unbound(scanned.slots),
+                values: scanned.values,
+                result: None,
+            }));
+        }
+    }
+    asked
+}
+
 /// What is needed to know a statement from its text.
 struct Context<'a, S> {
     catalog: &'a mut Catalog,
     settings: &'a Settings,
     sink: &'a mut S,
+    /// What the log calls the statement that a Parse prepares.
+    name: Option<Arc<str>>,
+    /// Whether it has a name, by which it may be run long after its text was wanted.
+    is_named: bool,
     text: &'a [u8],
     dialect: Dialect,
     /// What stands behind the text of a Parse.
@@ -340,6 +431,7 @@ impl<S: Sink> Context<'_, S> {
     fn asked(&mut self, mut found: Found) -> Asked {
         let literal_text = match self.settings.literals {
             Literals::Dropped => None,
+            Literals::Kept if self.is_named => None,
             Literals::Kept => Some(Arc::from(String::from_utf8_lossy(slice(
                 self.text,
                 found.text.clone(),
@@ -349,11 +441,11 @@ impl<S: Sink> Context<'_, S> {
             self.statement(fingerprint, verb, start..found.text.end, &found)
         });
         let executed = match (found.verb, found.subject) {
-            (Verb::Execute, Some(name)) => self.catalog.statement(name).cloned(),
+            (Verb::Execute, Some(name)) => self.catalog.statement(name).map(Asked::again),
             _ => None,
         };
         let (flow, prepared) = self.values(&mut found, executed.as_ref());
-        let executed = executed.map(|asked| asked.statement);
+        let executed = executed.map(|asked| asked.wording.statement.clone());
         let (statement, prepares) = match (found.verb, executed, inner) {
             (Verb::Execute, Some(executed), _) => (executed, None),
             (Verb::Declare, _, Some(query)) => (query, None),
@@ -363,17 +455,19 @@ impl<S: Sink> Context<'_, S> {
             }
         };
         Asked {
-            statement,
-            verb: found.verb,
-            subject: found.subject,
-            prepares,
-            flow: flow.map(Box::new),
+            wording: Arc::new(Wording {
+                statement,
+                verb: found.verb,
+                subject: found.subject,
+                prepares,
+                holdable: found.holdable,
+                tags: found.tags.map(Arc::new),
+                literal_text,
+                name: self.name.clone(),
+            }),
             prepared: prepared.map(Arc::new),
+            flow: flow.map(Box::new),
             formats: Formats::Text,
-            holdable: found.holdable,
-            tags: found.tags.map(Arc::new),
-            literal_text,
-            name: None,
         }
     }
 

@@ -15,7 +15,7 @@
     clippy::unreachable
 )]
 
-use memchr::memchr2;
+use memchr::memchr3;
 
 use super::outline::{DIGITS_MAX, Kind, Outline, Span, TEXT_BYTES_MAX};
 use super::scan::{OwnedScanned, Scanned};
@@ -263,8 +263,8 @@ impl Familiar {
                     .iter()
                     .take_while(|byte| byte.is_ascii_digit())
                     .count(),
-                // A backslash may be read in more than one way.
-                Kind::String => match memchr2(b'\'', b'\\', literal) {
+                // A backslash may be read in more than one way, and a NUL ends the text.
+                Kind::String => match memchr3(b'\'', b'\\', 0, literal) {
                     Some(end) if literal.get(end) == Some(&b'\'') => end,
                     _ => return false,
                 },

@@ -355,6 +355,9 @@ impl Verb {
 pub struct NameHash(pub u64);
 
 impl NameHash {
+    /// Of the empty name: the statement, or the portal, without one.
+    pub const UNNAMED: NameHash = NameHash(0x2D06_8005_38D3_94C2);
+
     /// Of a name whose case is folded already.
     pub(crate) fn of(name: &[u8]) -> NameHash {
         let length = canon::name_bytes(name);
@@ -363,8 +366,12 @@ impl NameHash {
 }
 
 /// Hash of a name as Parse, Bind, Describe and Close carry it: verbatim, without the NUL.
+#[inline]
 pub fn name_hash(wire_name: &[u8]) -> NameHash {
-    NameHash::of(wire_name)
+    match wire_name {
+        [] => NameHash::UNNAMED,
+        name => NameHash::of(name),
+    }
 }
 
 /// One statement as pg_stat_statements of PostgreSQL 18 would write it: constants are `$1`, `$2`, ..., a list of them

@@ -139,6 +139,11 @@ impl Scanner {
         self.lexer.dialect = dialect;
     }
 
+    /// How much of a statement the identity covers.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Bytes of memory it holds, itself included.
     pub fn held_bytes(&self) -> usize {
         size_of::<Scanner>() + self.lexer.held_bytes() + self.familiars.held_bytes()
@@ -146,12 +151,32 @@ impl Scanner {
 
     /// A text that is whole in one piece: the same as [`Scanner::begin`], [`Scanner::feed`] and [`Scanner::end`].
     pub fn scan(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
-        if self.lexer.dialect != Dialect::default() || text.len() > self.bytes_max {
-            return self.lexer.whole(text, found);
+        match self.recognise(text) {
+            Some(scanned) => found(&scanned),
+            None => self.read(text, found),
         }
-        let key = self.lexer.text_mut().key();
-        if let Some(scanned) = self.familiars.recognise(text, key) {
-            return found(&scanned);
+    }
+
+    /// What a whole text is, if that is remembered: one statement without comments that works on data.
+    #[inline]
+    pub fn recognise(&mut self, text: &[u8]) -> Option<Scanned<'_>> {
+        if self.may_be_familiar(text) {
+            let key = self.lexer.text_mut().key();
+            self.familiars.recognise(text, key)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn may_be_familiar(&self, text: &[u8]) -> bool {
+        self.lexer.dialect == Dialect::default() && text.len() <= self.bytes_max
+    }
+
+    /// Reads a whole text that is not remembered, and remembers it if it comes again.
+    pub fn read(&mut self, text: &[u8], found: &mut dyn FnMut(&Scanned<'_>)) {
+        if !self.may_be_familiar(text) {
+            return self.lexer.whole(text, found);
         }
         let mut fingerprint = Fingerprint(0);
         self.lexer.whole(text, &mut |scanned| {
@@ -184,8 +209,7 @@ impl Scanner {
     /// Whether the text would be known without reading it.
     #[cfg(test)]
     pub(super) fn knows(&mut self, text: &[u8]) -> bool {
-        let key = self.lexer.text_mut().key();
-        self.lexer.dialect == Dialect::default() && self.familiars.recognise(text, key).is_some()
+        self.recognise(text).is_some()
     }
 
     /// A new text begins: the string of a Query or a Parse. What was not ended is forgotten.

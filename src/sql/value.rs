@@ -245,6 +245,22 @@ impl ValueKey {
         }
     }
 
+    /// Of a text that is longer than any key, whole: the same as a [`ContentReader`] makes of it.
+    pub fn long_content(self, text: &[u8]) -> Content {
+        let several = match text {
+            [b'{', elements @ .., b'}'] => memchr::memchr(b',', elements).is_some(),
+            _ => false,
+        };
+        Content {
+            value: None,
+            count: match several {
+                true => ConstantCount::Several,
+                false => ConstantCount::One,
+            },
+            bits: self.bits(text),
+        }
+    }
+
     /// Of bytes of any length, as a difference only: no value.
     #[inline]
     pub fn bits(self, text: &[u8]) -> u64 {
@@ -320,20 +336,26 @@ fn integer(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', ..] if digits.len() <= 19 => {}
         _ => return None,
     }
+    let value = decimal(digits)?;
+    if negative {
+        0i64.checked_sub_unsigned(value)
+    } else {
+        i64::try_from(value).ok()
+    }
+}
+
+/// The number that at most nineteen digits are: it is below 10^19, which is below 2^64.
+#[inline]
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     let mut value: u64 = 0;
     for digit in digits {
         let digit = digit.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        // Nineteen digits are below 10^19, which is below 2^64.
-        value = value * 10 + u64::from(digit);
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
-    if negative {
-        0i64.checked_sub_unsigned(value)
-    } else {
-        i64::try_from(value).ok()
-    }
+    Some(value)
 }
 
 /// The uuid that `text` is the form of, with dashes or without.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::text::{Literal, Quotes, Sign, Text};
 use super::value::{
-    CONSTANTS_MAX, Content, ContentReader, KEY_BYTES_MAX, Slot, Source, ValueKey, mix,
+    CONSTANTS_MAX, Content, ContentReader, KEY_BYTES_MAX, Slot, Source, ValueKey, decimal, mix,
 };
 
 /// Statements whose end was not looked at: no two of them are known to be equal.
@@ -379,14 +379,13 @@ fn integer(raw: &[u8], sign: Sign) -> Option<i64> {
     if raw.is_empty() || raw.len() > KEY_BYTES_MAX {
         return None;
     }
-    let mut value: u64 = 0;
-    for byte in raw {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
+    let zeros = match raw.len() {
+        // Nineteen digits are below 10^19, which is below 2^64.
+        ..=19 => 0,
+        _ => raw.iter().take_while(|byte| **byte == b'0').count(),
+    };
+    let digits = raw.get(zeros..).filter(|digits| digits.len() <= 19)?;
+    let value = decimal(digits)?;
     match sign {
         Sign::Plus => i64::try_from(value).ok(),
         Sign::Minus => 0i64.checked_sub_unsigned(value),

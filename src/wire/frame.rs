@@ -85,19 +85,32 @@ impl FrameError {
 /// ```
 #[inline]
 pub fn read_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
-    let Some(&[tag, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
+    bytes
+        .first_chunk()
+        .map(|head| whole_header(*head))
+        .transpose()
+}
+
+#[inline]
+fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, FrameError> {
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    let is_letter = (tag | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = tag.wrapping_sub(b'0') < 10;
+    if (is_letter || is_digit) && (4..=LENGTH_MAX).contains(&length) {
+        let body_bytes = length - 4;
+        return Ok(Header { tag, body_bytes });
+    }
+    Err(impossible(tag, length))
+}
+
+#[cold]
+fn impossible(tag: u8, length: u32) -> FrameError {
     if !tag.is_ascii_alphanumeric() {
-        return Err(FrameError::ImpossibleTag { tag });
-    }
-    if length > LENGTH_MAX {
-        return Err(FrameError::LengthTooLarge { tag, length });
-    }
-    match length.checked_sub(4) {
-        Some(body_bytes) => Ok(Some(Header { tag, body_bytes })),
-        None => Err(FrameError::LengthTooSmall { tag, length }),
+        FrameError::ImpossibleTag { tag }
+    } else if length > LENGTH_MAX {
+        FrameError::LengthTooLarge { tag, length }
+    } else {
+        FrameError::LengthTooSmall { tag, length }
     }
 }
 
@@ -190,6 +203,7 @@ impl Walker {
     ) -> Result<(), FrameError> {
         while !input.is_empty() {
             input = match self.state {
+                State::Header { have: 0, .. } => self.whole(input, receiver)?,
                 State::Header { have, bytes } => self.header(have, bytes, input, receiver)?,
                 State::Skip { left } => self.skip(left, input),
                 State::Prefix { header, want } => self.prefix(header, want, input, receiver),
@@ -199,7 +213,38 @@ impl Walker {
         Ok(())
     }
 
+    /// The usual case, between two messages: as long as they are whole in this read, nothing is remembered of them.
     #[inline]
+    fn whole<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        receiver: &mut impl Receiver,
+    ) -> Result<&'a [u8], FrameError> {
+        while let Some((head, behind)) = input.split_first_chunk() {
+            let header = whole_header(*head)?;
+            let Some((body, rest)) = behind.split_at_checked(header.body_bytes as usize) else {
+                return Ok(self.begin(header, behind, receiver));
+            };
+            input = rest;
+            match receiver.begin(header) {
+                Want::Nothing => {
+                    if rest.first() == Some(&header.tag) && receiver.takes_runs(header.tag) {
+                        input = run(header.tag, rest, receiver);
+                    }
+                }
+                Want::Prefix(most) => {
+                    receiver.prefix(header, body.get(..usize::from(most)).unwrap_or(body));
+                }
+                Want::Stream => receiver.piece(header, body, Rest::Last),
+            }
+        }
+        if !input.is_empty() {
+            return self.header(0, [0; HEADER_BYTES], input, receiver);
+        }
+        Ok(input)
+    }
+
+    /// The bytes of a header that is not there at once.
     fn header<'a>(
         &mut self,
         have: u8,
@@ -207,12 +252,6 @@ impl Walker {
         input: &'a [u8],
         receiver: &mut impl Receiver,
     ) -> Result<&'a [u8], FrameError> {
-        if have == 0
-            && let Some(header) = read_header(input)?
-        {
-            let (_, body) = input.split_at(HEADER_BYTES);
-            return Ok(self.begin(header, body, receiver));
-        }
         let have = usize::from(have);
         let take = input.len().min(HEADER_BYTES - have);
         let (head, rest) = input.split_at(take);
@@ -234,7 +273,6 @@ impl Walker {
     }
 
     /// A header is complete; `rest` is what follows it in this read (perhaps nothing).
-    #[inline]
     fn begin<'a>(
         &mut self,
         header: Header,
@@ -242,13 +280,7 @@ impl Walker {
         receiver: &mut impl Receiver,
     ) -> &'a [u8] {
         match receiver.begin(header) {
-            Want::Nothing => {
-                let rest = self.skip(header.body_bytes, rest);
-                if rest.first() == Some(&header.tag) && receiver.takes_runs(header.tag) {
-                    return run(header.tag, rest, receiver);
-                }
-                rest
-            }
+            Want::Nothing => self.skip(header.body_bytes, rest),
             Want::Prefix(most) => {
                 let want = u32::from(most).min(header.body_bytes);
                 match rest.get(..want as usize) {

@@ -14,7 +14,12 @@ use pgwire::messages::{DecodeContext, Message, ProtocolVersion};
 use super::{SqlState, TransactionStatus, tags};
 
 /// Splits `body` at its first NUL: the string before it and the rest behind it.
+#[inline]
 pub fn cstring(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Most names are empty.
+    if let [0, rest @ ..] = body {
+        return Some((&[], rest));
+    }
     let end = memchr::memchr(0, body)?;
     Some((body.get(..end)?, body.get(end + 1..)?))
 }

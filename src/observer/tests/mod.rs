@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Guarded, Observer, SCRATCH, Shared, with_scratch};
+use super::{Guarded, Observer, Shared, sit_down};
 use crate::aggregate::{self, Store};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
@@ -359,9 +359,21 @@ fn a_panic_costs_one_sessions_observation() {
 
 #[test]
 fn a_panic_costs_the_scratch_that_it_may_have_left_half_changed() {
-    with_scratch(|| 64, |_| ());
-    with_scratch(|| panic!("there is one"), |_| ());
-    let lent = || with_scratch(|| 64, |_| panic!("half changed"));
-    assert!(std::panic::catch_unwind(lent).is_err());
-    assert!(SCRATCH.take().is_none());
+    let room = room(1 << 20, u64::MAX);
+    sit_down(&room.observer.desk).fingerprint_bytes_max = 64;
+    let is_new = || {
+        sit_down(&room.observer.desk)
+            .scratch
+            .fingerprint_bytes_max()
+            == 64
+    };
+    assert!(!is_new());
+    let seated = || {
+        let _seat = sit_down(&room.observer.desk);
+        panic!("half changed");
+    };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(seated)).is_err());
+    assert!(room.observer.desk.is_poisoned());
+    assert!(is_new());
+    assert!(!room.observer.desk.is_poisoned());
 }

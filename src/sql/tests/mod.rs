@@ -71,3 +71,8 @@ fn normalized(text: &str, expected: &str) {
     assert_eq!(normalize(text), expected);
     stable(text);
 }
+
+#[test]
+fn the_hash_of_the_empty_name_is_known_beforehand() {
+    assert_eq!(super::NameHash::of(b""), super::NameHash::UNNAMED);
+}

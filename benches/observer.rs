@@ -1,0 +1,171 @@
+//! What watching costs a worker for each query, from the tap to the ring: `cargo bench --bench observer`.
+//!
+//! One argument, a mode, and another, a number of queries, run that alone: for counting instructions
+//! (`valgrind --tool=callgrind --toggle-collect='*relay_to_tap*' ... prepared 10000`).
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use pgprism::aggregate::{Settings as Limits, Store};
+use pgprism::event::{
+    ConnectionStatus, Direction, Moment, Observed, SessionId, SessionStart, Tap, Taps,
+};
+use pgprism::observer::{Observer, Shared};
+use pgprism::session::Settings;
+
+/// As the proxy has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Queries between two ticks, at which others take what the worker has counted.
+const TICK: u64 = 2_000;
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = body.len() as u32 + 4;
+    [&[tag][..], &length.to_be_bytes(), body].concat()
+}
+
+/// What pgbench -S says in one of its modes, and what it is answered.
+struct Conversation {
+    mode: &'static str,
+    first: Vec<u8>,
+    first_reply: Vec<u8>,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+fn conversations() -> Vec<Conversation> {
+    let text = b"SELECT abalance FROM pgbench_accounts WHERE aid = ";
+    let query = message(b'Q', &[&text[..], b"123456;\0"].concat());
+    let parse = |name: &[u8]| message(b'P', &[name, b"\0", &text[..], b"$1;\0", &[0, 0]].concat());
+    let bind = |name: &[u8]| {
+        message(
+            b'B',
+            &[b"\0", name, b"\0\0\0\0\x01\0\0\0\x06123456\0\x01\0\0"].concat(),
+        )
+    };
+    let run = [
+        message(b'D', b"P\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'S', b""),
+    ]
+    .concat();
+    let rows = [
+        message(
+            b'T',
+            b"\0\x01abalance\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
+        ),
+        message(b'D', b"\0\x01\0\0\0\x010"),
+        message(b'C', b"SELECT 1\0"),
+        message(b'Z', b"I"),
+    ]
+    .concat();
+    let parsed = message(b'1', b"");
+    let bound = message(b'2', b"");
+    vec![
+        Conversation {
+            mode: "simple",
+            first: Vec::new(),
+            first_reply: Vec::new(),
+            request: query,
+            reply: rows.clone(),
+        },
+        Conversation {
+            mode: "extended",
+            first: Vec::new(),
+            first_reply: Vec::new(),
+            request: [parse(b""), bind(b""), run.clone()].concat(),
+            reply: [&parsed[..], &bound, &rows].concat(),
+        },
+        Conversation {
+            mode: "prepared",
+            first: [parse(b"P0_1"), message(b'S', b"")].concat(),
+            first_reply: [&parsed[..], &message(b'Z', b"I")].concat(),
+            request: [bind(b"P0_1"), run].concat(),
+            reply: [&bound[..], &rows].concat(),
+        },
+    ]
+}
+
+/// What is measured.
+#[inline(never)]
+fn relay_to_tap(tap: &mut impl Tap, direction: Direction, bytes: &[u8], at: Moment) {
+    tap.relayed(direction, bytes, at);
+}
+
+/// Has so many queries observed; nanoseconds for each.
+fn observe(conversation: &Conversation, queries: u64) -> f64 {
+    let store = Store::new(&Limits::default());
+    let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
+    let observer = Observer::new(shared, &store, 16_384);
+    let ring = observer.ring();
+    let mut tap = observer.open(SessionStart {
+        id: SessionId(1),
+        listener: "default".into(),
+        client: "127.0.0.1".into(),
+        user: "shop".into(),
+        database: "shop".into(),
+        application: "".into(),
+        accepted_at: Moment(0),
+        opened_at: Moment(0),
+        status: Arc::new(ConnectionStatus::default()),
+        observe: Arc::new(AtomicBool::new(true)),
+    });
+    let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
+    if !conversation.first.is_empty() {
+        tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));
+        tap.relayed(
+            Direction::UpstreamToClient,
+            &conversation.first_reply,
+            Moment(3),
+        );
+    }
+    let (mut at, mut seen, mut taken) = (1000, 0, 0);
+    let start = Instant::now();
+    for query in 1..=queries {
+        at += 20_000;
+        relay_to_tap(
+            &mut tap,
+            Direction::ClientToUpstream,
+            &conversation.request,
+            Moment(at),
+        );
+        at += 60_000;
+        relay_to_tap(
+            &mut tap,
+            Direction::UpstreamToClient,
+            &conversation.reply,
+            Moment(at),
+        );
+        if query % TICK == 0 {
+            let tick = Instant::now();
+            store.collect(Moment(at));
+            while let Some(event) = ring.pop() {
+                seen += u64::from(matches!(event, Observed::Query(_)));
+            }
+            taken += tick.elapsed().as_nanos() as u64;
+        }
+    }
+    let elapsed = start.elapsed().as_nanos() as u64 - taken;
+    assert_eq!(seen, queries / TICK * TICK, "every query is told");
+    elapsed as f64 / queries as f64
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|it| !it.starts_with('-'));
+    let (mode, queries) = (arguments.next(), arguments.next());
+    let queries = queries.map_or(200_000, |it| it.parse().expect("a number of queries"));
+    for conversation in conversations() {
+        if mode.as_ref().is_some_and(|it| it != conversation.mode) {
+            continue;
+        }
+        let runs = if mode.is_some() { 1 } else { 7 };
+        let best = (0..runs)
+            .map(|_| observe(&conversation, queries))
+            .fold(f64::INFINITY, f64::min);
+        println!("{:12}{best:8.0} ns a query", conversation.mode);
+    }
+}
