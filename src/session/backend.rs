@@ -204,7 +204,7 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     /// A reply whose type says all.
-    #[inline]
+    #[inline(always)]
     fn empty(&mut self, header: Header, answer: impl FnOnce(&mut Self)) -> Want {
         self.exactly(header, 0, Want::Nothing);
         self.attribute(header);

@@ -174,6 +174,7 @@ impl<S: Sink> Frontend<'_, S> {
         ledger.request_begins(facts, settings.unit_gap_ns, self.at, self.sink);
     }
 
+    #[inline(always)]
     fn push(&mut self, what: What, request_bytes: u64) {
         let conversation = &mut *self.conversation;
         let now = conversation.ledger.stopwatch.mark(self.at);
@@ -185,6 +186,7 @@ impl<S: Sink> Frontend<'_, S> {
     }
 
     /// A request for a statement: replies that came before it belong to something else.
+    #[inline(always)]
     fn push_statement(&mut self, what: What, request_bytes: u64) {
         if !self.conversation.pipeline.has_statement() {
             self.conversation.ledger.stopwatch.forget_replies();

@@ -171,7 +171,7 @@ impl Pipeline {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
         match &what {
             What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
