@@ -106,18 +106,21 @@ impl<T: Tap> Drop for Handle<T> {
     }
 }
 
-/// Starts the reactor of the worker `index`. What it gives back comes through the receiver, which ends when it has
-/// given back everything and is gone.
+/// A reactor that runs: how to speak to it, what it gives back, and its thread. The receiver ends when it has given back
+/// everything and is gone.
+type Started<T> = (
+    Handle<T>,
+    channel::UnboundedReceiver<Left<T>>,
+    JoinHandle<()>,
+);
+
+/// Starts the reactor of the worker `index`.
 pub(super) fn start<T: Tap + Send + 'static>(
     index: usize,
     shared: Arc<Shared>,
     shard: usize,
     running: Running,
-) -> io::Result<(
-    Handle<T>,
-    channel::UnboundedReceiver<Left<T>>,
-    JoinHandle<()>,
-)> {
+) -> io::Result<Started<T>> {
     let poll = Poll::new()?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), ORDERS)?);
     let own_waker = Arc::clone(&waker);
