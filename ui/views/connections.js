@@ -1,0 +1,6 @@
+import { html } from "../lib/preact.js";
+import { View } from "../lib/view.js";
+
+export default function View_() {
+  return html`<${View} name="connections" title="connections" />`;
+}
