@@ -51,7 +51,7 @@ export function proofDiagram(finding, unit = null) {
 /**
  * The statements of the loop in the example unit: none, unless they are as many as the proof speaks of.
  *
- * @returns {{durationMs: number, rows: number}[]}
+ * @returns {{durationMs: number, rows: number, parent: number | null}[]}
  */
 function examples(finding, unit) {
   const timeline = unit?.timeline ?? [];
@@ -63,9 +63,10 @@ function examples(finding, unit) {
   );
   const expected = finding.proof?.matched ?? statementsEach(finding);
   if (members.length !== expected) return [];
-  return members.map(({ phases, rows }) => ({
+  return members.map(({ phases, rows, parent_index: above }) => ({
     durationMs: phases.database_ms + phases.transfer_ms + phases.client_ms,
     rows,
+    parent: above,
   }));
 }
 
@@ -84,7 +85,7 @@ function flow(finding, seen) {
   const rightNodes = nodes.map((node, at) => ({ ...node, ...annotation(finding, seen[at]) }));
   const leftNodes = proof.nulls > 0 ? [...nodes, nullNode(proof.nulls)] : nodes;
   return {
-    left: { title: place(finding.parent_table, finding.parent_column), subtitle: `1 query, ${plural(proof.rows, "row")}` },
+    left: { title: place(finding.parent_table, finding.parent_column), subtitle: rowsRead(finding, seen) },
     right: {
       title: `${place(finding.child_table, finding.child_column)} = $1`,
       subtitle: `${plural(proof.matched, "query", "queries")}, one by one`,
@@ -97,13 +98,21 @@ function flow(finding, seen) {
   };
 }
 
+/** The rows whose values flow, and how many queries read them, where that is known. */
+function rowsRead({ proof, chain }, seen) {
+  const rows = plural(proof.rows, "row");
+  if (chain.length > 0) return `${rows}, read in a loop`;
+  const parents = new Set(seen.map(({ parent }) => parent));
+  return parents.size === 1 ? `1 query, ${rows}` : rows;
+}
+
 const places = (number) => Array.from({ length: number }, (_, at) => at);
 
-/** Letters of the first values, as far as the figures tell which are equal. */
+/** Letters of the first values; empty where the figures do not tell which of them are equal. */
 function lettersOf({ matched, distinct }, drawn) {
   if (distinct >= matched) return places(drawn).map(letter);
   if (distinct === 1) return places(drawn).map(() => letter(0));
-  return places(drawn).map((at) => (at === 0 ? letter(0) : ""));
+  return places(drawn).map(() => "");
 }
 
 const letter = (at) => String.fromCharCode("A".charCodeAt(0) + at);
@@ -154,7 +163,7 @@ function flowText(finding) {
   const nulls = proof.nulls > 0 ? ` ${plural(proof.nulls, "row")} with NULL asked for nothing.` : "";
   const distinct = proof.distinct < proof.matched ? ` There are ${count(proof.distinct)} different values among them.` : "";
   return (
-    `One query returned ${plural(proof.rows, "row")}. ` +
+    `${plural(proof.rows, "row")} of ${finding.parent_table ?? "a query"} were read. ` +
     `${plural(proof.matched, "query", "queries")} then compared ${place(finding.child_table, finding.child_column)} ` +
     `with a value of ${place(finding.parent_table, finding.parent_column)}, ${order}.${nulls}${distinct}`
   );
