@@ -49,8 +49,7 @@ function PhaseLegend({ phases }) {
   return html`<ul class="phase-legend">
     ${PHASES.filter(({ key }) => phases[key] > 0).map(
       ({ key, name, about }) => html`<li key=${key} title=${about}>
-        <span class=${`key phase-${name}`} aria-hidden="true"></span>${name}
-        <b>${percent(phases[key], total)}</b> <span class="muted">${ms(phases[key])}</span>
+        <span class=${`key phase-${name}`} aria-hidden="true"></span>${name}${" "}<b>${percent(phases[key], total)}</b> <span class="muted">${ms(phases[key])}</span>
       </li>`,
     )}
   </ul>`;
@@ -149,15 +148,17 @@ export function Section({ title, note, children, ...rest }) {
 
 /**
  * What changed behind a list that keeps its order, in a place that is always reserved.
- * @param {{ list: import("./useList.js").Listed, noun: string }} props
+ * @param {{ list: import("./useList.js").Listed, noun: string, compact?: boolean }} props
+ *   `compact`: in fewer words, beside other things
  */
-export function ListChanges({ list, noun }) {
+export function ListChanges({ list, noun, compact = false }) {
   const fresh = list.fresh > 0;
   const show = fresh || list.moved;
+  const sort = compact ? "Sort again" : "Order changed: sort again";
   return html`<span class="list-changes">
     ${show &&
-    html`<button type="button" class="button small" data-key=${fresh ? "u" : "s"} onClick=${list.sortAgain}>
-      ${fresh ? `${count(list.fresh)} new` : "Order changed: sort again"} <kbd>${fresh ? "u" : "s"}</kbd>
+    html`<button type="button" class="button small" data-key=${fresh ? "u" : "s"} title="The order on the server changed" onClick=${list.sortAgain}>
+      ${fresh ? `${count(list.fresh)} new` : sort} <kbd>${fresh ? "u" : "s"}</kbd>
     </button>`}
     <span class="muted">${list.total === null ? "" : `${count(list.total)} ${noun}`}</span>
   </span>`;

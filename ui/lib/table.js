@@ -3,7 +3,7 @@ import { announce } from "./announce.js";
 import { useNarrow } from "./media.js";
 
 /** Longer tables draw only the rows in sight, and some above and below. */
-const WINDOW_ABOVE = 200;
+const WINDOW_ABOVE = 100;
 const AROUND = 8;
 const ROW_HEIGHT = { wide: 32, narrow: 60 };
 
@@ -21,7 +21,7 @@ const ROW_HEIGHT = { wide: 32, narrow: 60 };
  */
 
 /**
- * A native table, sorted by the server, windowed above 200 rows.
+ * A native table, sorted by the server, windowed above 100 rows.
  * @param {{ label: string, columns: Column[], rows: any[], rowId: (row: any) => string, total?: number | null,
  *   sort?: string, onSort?: (sort: string) => void, rowProps?: (row: any) => object, onEnd?: () => void }} props
  *   `onEnd`: called when the last rows come into sight

@@ -31,11 +31,11 @@ const EMPTY = { items: [], total: null, next: null, error: null, staleSince: nul
  * @param {string} path below `/api/v1/`
  * @param {Record<string, any>} params `sort`, `q` and other filters
  * @param {(item: any) => string} idOf
- * @param {{ refreshMs?: number }} [options]
+ * @param {{ refreshMs?: number, pageItems?: number }} [options]
  * @returns {Listed}
  */
-export function useList(path, params, idOf, { refreshMs = REFRESH_MS } = {}) {
-  const key = apiUrl(path, params);
+export function useList(path, params, idOf, { refreshMs = REFRESH_MS, pageItems = PAGE_ITEMS } = {}) {
+  const key = apiUrl(path, { ...params, limit: pageItems });
   const [state, setState] = useState(() => initial(key));
   const poll = useRef(null);
   const latest = useRef(state);
@@ -44,7 +44,7 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS } = {}) {
   useEffect(() => {
     setState((now) => (now.key === key ? now : initial(key)));
     poll.current = startPoll({
-      ask: (signal) => get(path, { ...params, limit: PAGE_ITEMS }, { signal }),
+      ask: (signal) => get(path, { ...params, limit: pageItems }, { signal }),
       refreshMs,
       onAnswer: (answer) => setState((now) => answered(now, key, answer, idOf)),
       onError: (error) =>
@@ -62,7 +62,7 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS } = {}) {
     latest.current = { ...latest.current, loadingMore: true };
     setState((now) => ({ ...now, loadingMore: true }));
     try {
-      const page = await get(path, { ...params, limit: PAGE_ITEMS, after: next });
+      const page = await get(path, { ...params, limit: pageItems, after: next });
       setState((now) => (now.key === asked ? appended(now, page, idOf) : now));
     } catch (error) {
       setState((now) => (now.key === asked ? { ...now, error, loadingMore: false } : now));

@@ -3,10 +3,9 @@
 const THIN = "\u202f";
 const NARROW = "\u00a0";
 
-/** Three significant digits, without an exponent and without trailing zeros that pretend precision. */
+/** Three significant digits, without an exponent: figures of a column end at the same place. */
 function digits3(value) {
-  if (value >= 100) return group(Math.round(value));
-  return String(Number(value.toPrecision(3)));
+  return value >= 99.95 ? group(Math.round(value)) : value.toPrecision(3);
 }
 
 function group(whole) {
@@ -26,9 +25,9 @@ export function ms(value) {
   if (value < 0.0995) return `${digits3(value * 1000)}${NARROW}µs`;
   if (value < 999.5) return `${digits3(value)}${NARROW}ms`;
   const seconds = value / 1000;
-  if (seconds < 119.5) return `${digits3(seconds)}${NARROW}s`;
+  if (seconds < 599.5) return `${digits3(seconds)}${NARROW}s`;
   const minutes = seconds / 60;
-  if (minutes < 119.5) return `${digits3(minutes)}${NARROW}min`;
+  if (minutes < 599.5) return `${digits3(minutes)}${NARROW}min`;
   return `${digits3(minutes / 60)}${NARROW}h`;
 }
 
@@ -57,11 +56,12 @@ export function count(value) {
 }
 
 /**
- * A rate or a mean: three significant digits.
+ * A rate or a mean: three significant digits, and whole where it is whole.
  * @param {number | null | undefined} value
  */
 export function figure(value) {
-  return known(value) ? digits3(value) : "–";
+  if (!known(value)) return "–";
+  return Number.isInteger(value) ? count(value) : digits3(value);
 }
 
 /**
