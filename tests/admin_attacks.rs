@@ -477,6 +477,7 @@ fn a_token_is_needed_whole_and_in_its_place() {
             format!("Authorization: Bearer {TOKEN}"),
         ],
         vec![format!("Cookie: token={TOKEN}")],
+        vec![format!("Cookie: pgprism_session={TOKEN}")],
         vec![format!("X-Authorization: Bearer {TOKEN}")],
         vec![format!("Proxy-Authorization: Bearer {TOKEN}")],
     ];
@@ -792,7 +793,7 @@ fn paths_and_parameters_lead_nowhere_else() {
             "",
         ),
         ("/api/v1/queries?q=%00%ff%3Cscript%3E", 200, ""),
-        (&format!("/api/v1/queries?q={long}"), 200, ""),
+        (&format!("/api/v1/queries?q={long}"), 400, "bad_parameter"),
         (&format!("/api/v1/queries/{long}"), 404, "not_found"),
         (&format!("/{long}"), 404, "not_found"),
     ] {

@@ -85,6 +85,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["src/export"]),
     ("sha2", &["src/export/http/guard.rs"]),
     ("subtle", &["src/export/http/guard.rs"]),
+    ("getrandom", &["src/export/http/guard.rs"]),
+    ("rust_embed", &["src/export/http/page.rs"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),

@@ -220,6 +220,18 @@ impl Admin {
         self.ask("POST", target, "Host: localhost\r\nX-Pgprism: 1\r\n")
     }
 
+    /// Sends what the page would send.
+    fn send(&self, target: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nX-Pgprism: 1\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n"
+        );
+        let mut stream = self.connect();
+        stream.write_all((head + body).as_bytes()).unwrap();
+        Answer::read(stream)
+    }
+
     /// The ids of a list's items.
     #[track_caller]
     fn ids(&self, target: &str) -> Vec<String> {
@@ -274,6 +286,15 @@ impl Answer {
     #[track_caller]
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// What `Set-Cookie` says, in lower case.
+    #[track_caller]
+    fn cookie(&self) -> &str {
+        let mut lines = self.head.lines();
+        lines
+            .find_map(|line| line.strip_prefix("set-cookie: "))
+            .unwrap_or_else(|| panic!("no cookie: {}", self.head))
     }
 
     /// Checks status and the form of an error.
@@ -411,8 +432,12 @@ fn every_documented_path_answers_as_documented() {
         let target = path
             .replace("{fingerprint}", &snapshots::CHILD.to_string())
             .replace("{id}", &id);
-        if methods.get("post").is_some() {
-            let answer = admin.ask("POST", &target, "Host: localhost\r\nX-Pgprism: 1\r\n");
+        if let Some(post) = methods.get("post") {
+            let body = match post.get("requestBody") {
+                Some(_) => "{\"token\": \"none is needed here\"}",
+                None => "",
+            };
+            let answer = admin.send(&target, "", body);
             assert!(
                 methods["post"]["responses"]
                     .get(answer.status.to_string())
@@ -547,8 +572,25 @@ fn lists_are_paged_sorted_and_searched() {
         }
     }
     assert_eq!(seen, [5.5, 4.5, 3.5, 2.5, 1.5]);
-    let found = admin.get("/api/v1/queries?q=SHOP_order_4").json();
-    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    for (filter, total) in [
+        ("SHOP_order_4", 1),
+        ("select%20shop_order", 5),
+        ("op:select%20db:shop%20user:shop", 5),
+        ("d%3E3ms", 3),
+        ("d%3E3ms%20d%3C5ms", 2),
+        ("n%3E1", 0),
+        ("error", 1),
+        ("db:other", 0),
+    ] {
+        let list = admin
+            .get(&format!("/api/v1/queries?limit=1&q={filter}"))
+            .json();
+        assert_eq!(list["total"], total, "{filter}: {list}");
+        assert_eq!(list["next"].is_null(), total < 2, "{filter}: {list}");
+    }
+    admin
+        .get("/api/v1/queries?q=kind:duplicate")
+        .is_error(400, "bad_parameter");
     for bad in ["limit=0", "limit=x", "limit=1001", "after=-1", "sort=name"] {
         admin
             .get(&format!("/api/v1/queries?{bad}"))
@@ -801,7 +843,7 @@ fn a_shape_knows_its_findings_and_units() {
 #[test]
 fn what_is_not_there_says_so() {
     let admin = Admin::start(Wanted::default());
-    admin.get("/").is_error(404, "not_found");
+    admin.get("/nothing").is_error(404, "not_found");
     for target in [
         "findings/00000000000000f9",
         "findings/x",
@@ -919,6 +961,133 @@ fn a_token_opens_everything_but_health_needs_none() {
     for scheme in ["Bearer", "bearer"] {
         let headers = format!("Host: localhost\r\nAuthorization: {scheme} s3cret\r\n");
         assert_eq!(admin.ask("GET", "/metrics", &headers).status, 200);
+    }
+}
+
+#[test]
+fn a_browser_that_knows_the_token_gets_a_cookie_for_it() {
+    let admin = Admin::start(Wanted {
+        token: Some("s3cret".to_owned()),
+        ..Wanted::default()
+    });
+    let login = |body: &str| admin.send("/api/v1/login", "", body);
+    for wrong in ["s3cre", "s3crets", "S3CRET", ""] {
+        let answer = login(&format!("{{\"token\": \"{wrong}\"}}"));
+        answer.is_error(401, "unauthorized");
+        assert!(!answer.head.contains("set-cookie"), "{}", answer.head);
+    }
+    for body in [
+        "",
+        "s3cret",
+        "{}",
+        "{\"token\": 7}",
+        "{\"token\": \"s3cret\", \"more\": 1}",
+    ] {
+        let answer = login(body);
+        answer.is_error(400, "bad_request");
+        assert!(!answer.body.contains("s3cret"), "{}", answer.body);
+    }
+    login(&format!("{{\"token\": \"{}\"}}", "x".repeat(5_000))).is_error(413, "body_too_long");
+    admin
+        .ask("POST", "/api/v1/login", "Host: localhost\r\n")
+        .is_error(403, "header_required");
+
+    let answer = login("{\"token\": \"s3cret\"}");
+    assert_eq!(answer.status, 204);
+    let cookie = answer.cookie();
+    for attribute in ["path=/", "httponly", "samesite=strict", "max-age=43200"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    assert!(!cookie.contains("s3cret"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    let with = |cookie: &str| {
+        admin.ask(
+            "GET",
+            "/api/v1/summary",
+            &format!("Host: localhost\r\nCookie: {cookie}\r\n"),
+        )
+    };
+    for right in [
+        pair.to_owned(),
+        format!("theme=dark; {pair}"),
+        format!("{pair};x=1"),
+    ] {
+        assert_eq!(with(&right).status, 200, "{right}");
+    }
+    for wrong in [
+        format!("{pair}0"),
+        pair[..pair.len() - 1].to_owned(),
+        pair.replace("pgprism_session", "pgprism_sessions"),
+        "pgprism_session=".to_owned(),
+        "pgprism_session=s3cret".to_owned(),
+        format!("pgprism_session=x; {pair}"),
+    ] {
+        with(&wrong).is_error(401, "unauthorized");
+    }
+    // A header that claims to be the token has to be it.
+    let both = format!("{pair}\r\nAuthorization: Bearer wrong");
+    with(&both).is_error(401, "unauthorized");
+
+    let gone = admin.send("/api/v1/logout", &format!("Cookie: {pair}\r\n"), "");
+    assert_eq!(gone.status, 204);
+    assert!(gone.cookie().contains("max-age=0"), "{}", gone.head);
+}
+
+#[test]
+fn the_page_is_there_without_a_token_and_holds_no_figures() {
+    let admin = Admin::start(Wanted {
+        token: Some("s3cret".to_owned()),
+        ..Wanted::default()
+    });
+    let document = admin.get("/");
+    assert_eq!(document.status, 200);
+    assert!(
+        document
+            .head
+            .contains("content-type: text/html; charset=utf-8")
+    );
+    assert!(
+        document.head.contains("script-src 'self'") && !document.head.contains("unsafe"),
+        "{}",
+        document.head
+    );
+    for view in [
+        "/findings",
+        "/findings/5",
+        "/requests",
+        "/requests/7",
+        "/queries",
+        "/queries/00000000000000a1",
+        "/connections",
+        "/live",
+        "/login",
+    ] {
+        assert_eq!(admin.get(view).body, document.body, "{view}");
+    }
+    let script = admin.get("/assets/app.js");
+    assert!(
+        script
+            .head
+            .contains("content-type: text/javascript; charset=utf-8")
+    );
+    let tag = script
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .unwrap();
+    let again = format!("Host: localhost\r\nIf-None-Match: {tag}\r\n");
+    let again = admin.ask("GET", "/assets/app.js", &again);
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    for nothing in [
+        "/assets/",
+        "/assets/none.js",
+        "/assets/../Cargo.toml",
+        "/assets/..%2fCargo.toml",
+        "/assets/%2e%2e/Cargo.toml",
+        "/assets//etc/passwd",
+        "/assets/%2fetc%2fpasswd",
+    ] {
+        admin.get(nothing).is_error(404, "not_found");
     }
 }
 

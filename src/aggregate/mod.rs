@@ -34,8 +34,8 @@ pub use delta::Worker;
 pub use health::{Health, HealthCount};
 pub use history::{COLUMN_NS, COLUMNS, Column};
 pub use read::{
-    ErrorSample, Listing, Metrics, Query, QueryDetail, QuerySample, Series as SeriesSample,
-    SeriesName, Sort, Summary, TransactionSample,
+    ErrorSample, Glance, Listed, Listing, Metrics, Query, QueryDetail, QuerySample,
+    Series as SeriesSample, SeriesName, Sort, Summary, TransactionSample,
 };
 pub use series::Totals;
 pub use table::SPARK_POINTS;

@@ -167,22 +167,94 @@ pub enum Sort {
 }
 
 /// Which queries to list.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
+#[derive(Clone, Copy, Default)]
+pub struct Listing<'f> {
     /// Greatest first by this.
     pub sort: Sort,
-    /// Only those whose text or fingerprint contains this, in any case; empty for all.
-    pub containing: String,
+    /// Only those of which this holds; `None` for all.
+    pub keep: Option<&'f dyn Fn(&Glance) -> bool>,
     /// Skip so many.
     pub skip: usize,
     /// Return at most so many.
     pub limit: usize,
 }
 
-/// A row before it is chosen: what it is sorted and filtered by.
+/// A part of the list of queries.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The part.
+    pub queries: Vec<Query>,
+    /// How many there are in all of its parts.
+    pub total: usize,
+}
+
+/// One query shape, as far as a list may be filtered by it.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "as in `Query`")]
+pub struct Glance {
+    pub shape: Option<Arc<Shape>>,
+    pub calls: u64,
+    pub errors: u64,
+    pub total_ns: u64,
+    pub databases: Vec<Arc<str>>,
+    pub users: Vec<Arc<str>>,
+    pub applications: Vec<Arc<str>>,
+    pub routes: Vec<Arc<str>>,
+}
+
+/// A row before it is chosen.
 struct Candidate {
     shape: Option<Arc<Shape>>,
     key: f64,
+    /// What it is filtered by, where a filter is set.
+    figures: Option<Box<Filtered>>,
+}
+
+/// What a row is filtered by, copied while the store is held; names are looked up when it is not.
+struct Filtered {
+    calls: u64,
+    errors: u64,
+    total_ns: u64,
+    databases: Vec<NameId>,
+    users: Vec<NameId>,
+    applications: Vec<NameId>,
+    routes: Vec<NameId>,
+}
+
+impl Candidate {
+    fn new(row: &Row, listing: &Listing<'_>) -> Candidate {
+        let figures = &row.figures;
+        let filtered = || {
+            Box::new(Filtered {
+                calls: figures.calls,
+                errors: figures.errors,
+                total_ns: figures.phases.duration_ns(),
+                databases: figures.databases.clone(),
+                users: figures.users.clone(),
+                applications: figures.applications.clone(),
+                routes: figures.routes.clone(),
+            })
+        };
+        Candidate {
+            shape: row.shape.clone(),
+            key: sort_key(row, listing.sort),
+            figures: listing.keep.is_some().then(filtered),
+        }
+    }
+
+    fn glance(&self, names: &Names) -> Option<Glance> {
+        let figures = self.figures.as_ref()?;
+        Some(Glance {
+            shape: self.shape.clone(),
+            calls: figures.calls,
+            errors: figures.errors,
+            total_ns: figures.total_ns,
+            databases: named(&names.databases, &figures.databases),
+            users: named(&names.users, &figures.users),
+            applications: named(&names.applications, &figures.applications),
+            routes: named(&names.routes, &figures.routes),
+        })
+    }
 }
 
 impl Query {
@@ -272,28 +344,18 @@ impl Store {
         lock(&self.figures).table.overflow
     }
 
-    /// A part of the list of queries, and whether more follow.
-    pub fn queries(&self, listing: &Listing, now: Moment) -> (Vec<Query>, bool) {
+    /// A part of the list of queries.
+    pub fn queries(&self, listing: &Listing<'_>, now: Moment) -> Listed {
         let mut candidates = Vec::new();
-        self.each_row(|row| {
-            candidates.push(Candidate {
-                shape: row.shape.clone(),
-                key: sort_key(row, listing.sort),
-            });
-        });
-        if !listing.containing.is_empty() {
-            let wanted = listing.containing.to_lowercase();
-            candidates.retain(|candidate| match &candidate.shape {
-                Some(shape) => {
-                    shape.shown().to_lowercase().contains(&wanted)
-                        || shape.fingerprint.to_string().contains(&wanted)
-                }
-                None => OTHER_NAME.contains(&wanted),
+        self.each_row(|row| candidates.push(Candidate::new(row, listing)));
+        if let Some(keep) = listing.keep {
+            candidates.retain(|candidate| {
+                let glance = candidate.glance(&lock(&self.names));
+                glance.is_some_and(|glance| keep(&glance))
             });
         }
         // The sort is stable and rows keep their order, so that equal ones do not change places between pages.
         candidates.sort_by(|a, b| b.key.total_cmp(&a.key));
-        let more = candidates.len() > listing.skip.saturating_add(listing.limit);
         let figures = lock(&self.figures);
         let names = lock(&self.names);
         let chosen = candidates.iter().skip(listing.skip).take(listing.limit);
@@ -305,7 +367,10 @@ impl Store {
             })
             .map(|row| query(row, &names, now))
             .collect();
-        (queries, more)
+        Listed {
+            queries,
+            total: candidates.len(),
+        }
     }
 
     /// One query shape; `None` asks for the row of all that found the table of fingerprints full.

@@ -52,7 +52,7 @@ impl Running {
         self.guide.set_models(Arc::clone(&config.advise.map));
         if let Some(access) = &self.access {
             let (hosts, token) = settings::access(&config);
-            access.change(hosts, token);
+            access.change(hosts, token.as_deref());
         }
         tracing::info!(
             "configuration read again; changed: {}",

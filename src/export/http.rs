@@ -2,11 +2,13 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `/`, `/findings` and the other views, `/assets/…` | [`page`] |
 //! | `/healthz` | the process runs |
 //! | `/readyz` | it listens and reaches its upstreams |
 //! | `/metrics` | [`super::metrics`] |
 //! | `/api/v1/summary`, `queries`, `findings`, `units`, `connections`, `history` | [`api`] |
 //! | `/api/v1/stream` | [`stream`] |
+//! | `POST /api/v1/login`, `logout` | [`login`] |
 //! | `POST /api/v1/reset` | clears the API's figures |
 //! | `POST /api/v1/findings/{id}/mute`, `unmute` | somebody does not want to hear of it |
 //!
@@ -20,7 +22,10 @@ mod api;
 mod conversation;
 mod error;
 mod guard;
+mod filter;
 mod held;
+mod login;
+mod page;
 mod places;
 mod socket;
 mod stream;
@@ -126,7 +131,7 @@ struct Admin {
     feed: Arc<Feed>,
     clock: Clock,
     metrics: Metrics,
-    guard: Access,
+    access: Access,
     probe: Probe,
     scrapes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -156,24 +161,43 @@ pub struct Server {
 
 /// Who may ask; all copies are the same one.
 #[derive(Clone)]
-pub struct Access(Arc<ArcSwap<guard::Guard>>);
+pub struct Access {
+    guard: Arc<ArcSwap<guard::Guard>>,
+    /// Stays while settings change, so that a browser need not log in again.
+    session_key: guard::SessionKey,
+}
 
 impl Access {
-    fn new(hosts: Vec<String>, token: Option<String>) -> Access {
-        Access(Arc::new(ArcSwap::from_pointee(guard::Guard::new(
-            hosts, token,
-        ))))
+    fn new(hosts: Vec<String>, token: Option<&str>) -> Result<Access, ServerError> {
+        let session_key = guard::SessionKey::random().map_err(ServerError::NoRandom)?;
+        let guard = guard::Guard::new(hosts, token, &session_key);
+        Ok(Access {
+            guard: Arc::new(ArcSwap::from_pointee(guard)),
+            session_key,
+        })
     }
 
     /// Sets what [`Settings::hosts`] and [`Settings::token`] set, for the next request on.
-    pub fn change(&self, hosts: Vec<String>, token: Option<String>) {
-        self.0.store(Arc::new(guard::Guard::new(hosts, token)));
+    pub fn change(&self, hosts: Vec<String>, token: Option<&str>) {
+        let guard = guard::Guard::new(hosts, token, &self.session_key);
+        self.guard.store(Arc::new(guard));
     }
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The metrics could not be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes for the sessions of browsers: {0}")]
+    NoRandom(getrandom::Error),
 }
 
 impl Server {
     /// A server that shows these things.
-    pub fn new(settings: Settings) -> Result<Server, MetricsError> {
+    pub fn new(settings: Settings) -> Result<Server, ServerError> {
         let Settings {
             store,
             registry,
@@ -184,10 +208,10 @@ impl Server {
             probe,
             bounds,
         } = settings;
-        let access = Access::new(hosts, token);
+        let access = Access::new(hosts, token.as_deref())?;
         let admin = Arc::new(Admin {
             metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&feed))?,
-            guard: access.clone(),
+            access: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),
             budget: Budget::new(bounds.answers_bytes_max),
@@ -200,7 +224,14 @@ impl Server {
             clock,
             probe,
         });
+        let page = page::VIEWS
+            .iter()
+            .fold(Router::new(), |router, view| {
+                router.route(view, get(page::document))
+            })
+            .route(page::ASSETS, get(page::asset));
         let router = Router::new()
+            .merge(page)
             .route("/healthz", get(api::healthz))
             .route("/readyz", get(api::readyz))
             .route("/metrics", get(api::metrics))
@@ -217,6 +248,8 @@ impl Server {
             .route("/api/v1/history", get(api::history))
             .route("/api/v1/stream", get(stream::stream))
             .route("/api/v1/reset", post(api::reset))
+            .route("/api/v1/login", post(login::login))
+            .route("/api/v1/logout", post(login::logout))
             .fallback(error::no_such_path)
             .method_not_allowed_fallback(error::no_such_method)
             .layer(middleware::from_fn_with_state(

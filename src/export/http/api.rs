@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use super::filter::{self, Filter};
 use crate::event::Phases;
 use crate::export::words;
 use crate::sql::Fingerprint;
@@ -32,11 +33,13 @@ const LIMIT_DEFAULT: usize = 100;
 /// Items of a list at most.
 const LIMIT_MAX: usize = 1_000;
 
-/// `{"items": […], "next": …}`; `next` is what `after` has to be for the items that follow.
+/// `{"items": […], "next": …, "total": …}`; `next` is what `after` has to be for the items that follow, `total` how
+/// many there are in all.
 #[derive(Debug, Serialize)]
 pub(super) struct List<T> {
     items: Vec<T>,
     next: Option<String>,
+    total: usize,
 }
 
 /// `?limit=&after=&sort=&q=`, as they were written.
@@ -92,11 +95,19 @@ impl<T> List<T> {
     /// The items that `page` asks for, of all of them.
     fn part<I>(all: &[I], page: &Page, item: impl Fn(&I) -> T) -> Result<List<T>, ApiError> {
         let (skip, limit) = page.range()?;
-        let end = skip.saturating_add(limit);
-        Ok(List {
-            items: all.iter().skip(skip).take(limit).map(item).collect(),
-            next: (all.len() > end).then(|| end.to_string()),
-        })
+        let items = all.iter().skip(skip).take(limit).map(item).collect();
+        Ok(List::from_part(items, skip, all.len()))
+    }
+
+    /// The items that were asked for, the first of them being number `skip` of `total`.
+    fn from_part(items: Vec<T>, skip: usize, total: usize) -> List<T> {
+        let end = skip.saturating_add(items.len());
+        let more = !items.is_empty() && total > end;
+        List {
+            items,
+            next: more.then(|| end.to_string()),
+            total,
+        }
     }
 }
 
@@ -119,13 +130,9 @@ impl Page {
         Ok((number("after", &self.after, 0)?, limit))
     }
 
-    /// Whether one of `texts` contains `q`, in any case.
-    fn matches<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> bool {
-        let wanted = self.q.as_deref().unwrap_or_default().to_lowercase();
-        wanted.is_empty()
-            || texts
-                .into_iter()
-                .any(|text| text.to_lowercase().contains(&wanted))
+    /// Which items are wanted.
+    fn filter<I: filter::Item>(&self) -> Result<Filter, ApiError> {
+        Filter::parse::<I>(self.q.as_deref().unwrap_or_default())
     }
 }
 

@@ -36,6 +36,10 @@ pub(super) enum ApiError {
     ForeignSite,
     #[error("a token is needed: Authorization: Bearer …")]
     NoToken,
+    #[error("this is not the token that pgprism was started with")]
+    WrongToken,
+    #[error("the body has to be {{\"token\": \"…\"}}")]
+    NoLogin,
     #[error("a request that changes something needs the header X-Pgprism: 1")]
     NoIntent,
     #[error("a body needs a Content-Length, and no Transfer-Encoding")]
@@ -63,13 +67,14 @@ impl ApiError {
             | ApiError::NoSuchFinding(_)
             | ApiError::NoSuchUnit(_) => StatusCode::NOT_FOUND,
             ApiError::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::BadParameter { .. } | ApiError::BadPath | ApiError::NoHost => {
-                StatusCode::BAD_REQUEST
-            }
+            ApiError::BadParameter { .. }
+            | ApiError::BadPath
+            | ApiError::NoHost
+            | ApiError::NoLogin => StatusCode::BAD_REQUEST,
             ApiError::ForeignHost(_) | ApiError::ForeignSite | ApiError::NoIntent => {
                 StatusCode::FORBIDDEN
             }
-            ApiError::NoToken => StatusCode::UNAUTHORIZED,
+            ApiError::NoToken | ApiError::WrongToken => StatusCode::UNAUTHORIZED,
             ApiError::NoLength => StatusCode::LENGTH_REQUIRED,
             ApiError::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -85,12 +90,12 @@ impl ApiError {
             | ApiError::NoSuchUnit(_) => "not_found",
             ApiError::NoSuchMethod => "method_not_allowed",
             ApiError::BadParameter { .. } => "bad_parameter",
-            ApiError::BadPath | ApiError::NoHost => "bad_request",
+            ApiError::BadPath | ApiError::NoHost | ApiError::NoLogin => "bad_request",
             ApiError::ForeignHost(_) => "foreign_host",
             ApiError::ForeignSite => "foreign_site",
             ApiError::NoLength => "length_required",
             ApiError::NoIntent => "header_required",
-            ApiError::NoToken => "unauthorized",
+            ApiError::NoToken | ApiError::WrongToken => "unauthorized",
             ApiError::BodyTooLong(_) => "body_too_long",
             ApiError::Busy => "busy",
             ApiError::Internal => "internal",
@@ -114,6 +119,8 @@ impl ApiError {
             | ApiError::ForeignHost(_)
             | ApiError::ForeignSite
             | ApiError::NoToken
+            | ApiError::WrongToken
+            | ApiError::NoLogin
             | ApiError::NoIntent
             | ApiError::NoLength
             | ApiError::BodyTooLong(_)

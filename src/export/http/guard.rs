@@ -12,7 +12,7 @@ use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -20,14 +20,19 @@ use subtle::ConstantTimeEq;
 
 use super::answer::{Answer, SMALL_BYTES};
 use super::error::{ApiError, Refused};
+use super::page;
 use super::places::Doing;
 use super::{Admin, Connection};
 
 /// Bytes of a request's body; nothing here takes one yet.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
-/// Paths that tell nothing but whether the process is well.
-const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+/// Paths that need no token beside those of the page: they tell nothing but whether the process is well, or ask for
+/// the token themselves.
+const OPEN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/api/v1/login"];
+
+/// Carries what [`Guard::session_for`] made.
+pub(super) const SESSION_COOKIE: &str = "pgprism_session";
 
 /// What a browser may do with data: nothing but read it.
 const DATA_POLICY: &str =
@@ -35,34 +40,84 @@ const DATA_POLICY: &str =
 
 /// What a page of ours may do: use what comes from this address, and talk to nobody else.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Whether who asks may know more than whether the process is well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Knows(pub(super) bool);
 
+/// What browsers' sessions are made from: random, the same as long as the process runs.
+#[derive(Clone)]
+pub(super) struct SessionKey([u8; 32]);
+
 /// The settings that decide.
 pub(super) struct Guard {
     hosts: Vec<String>,
-    /// Of the token, which itself is not kept: comparing hashes takes the same time whatever was sent.
-    token_hash: Option<[u8; 32]>,
+    token: Option<Token>,
+}
+
+/// Hashes of the token, which itself is not kept: comparing hashes takes the same time whatever was sent.
+struct Token {
+    hash: [u8; 32],
+    /// Of what a browser's cookie holds.
+    session_hash: [u8; 32],
+    session: String,
+}
+
+impl SessionKey {
+    /// A new one.
+    pub(super) fn random() -> Result<SessionKey, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(SessionKey(key))
+    }
+}
+
+impl Token {
+    fn new(token: &str, key: &SessionKey) -> Token {
+        let hash = hash(token.as_bytes());
+        // Both parts have a fixed length, so nothing can be appended to make another session of it.
+        let session: [u8; 32] = Sha256::new()
+            .chain_update(key.0)
+            .chain_update(hash)
+            .finalize()
+            .into();
+        let session: String = session.iter().map(|byte| format!("{byte:02x}")).collect();
+        Token {
+            hash,
+            session_hash: self::hash(session.as_bytes()),
+            session,
+        }
+    }
 }
 
 impl Guard {
-    pub(super) fn new(hosts: Vec<String>, token: Option<String>) -> Guard {
+    pub(super) fn new(hosts: Vec<String>, token: Option<&str>, key: &SessionKey) -> Guard {
         Guard {
             hosts: hosts
                 .into_iter()
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
-            token_hash: token.map(|token| hash(token.as_bytes())),
+            token: token.map(|token| Token::new(token, key)),
+        }
+    }
+
+    /// What the cookie of a browser holds that knows the token; `None` where no token is needed.
+    pub(super) fn session_for(&self, given: &str) -> Result<Option<String>, ApiError> {
+        match &self.token {
+            None => Ok(None),
+            Some(token) if same(&hash(given.as_bytes()), &token.hash) => {
+                Ok(Some(token.session.clone()))
+            }
+            Some(_) => Err(ApiError::WrongToken),
         }
     }
 
     fn decide(&self, request: &Request, local: SocketAddr) -> Result<(), ApiError> {
         self.check_host(request, local)?;
         check_site(request)?;
-        if !OPEN_PATHS.contains(&request.uri().path()) {
+        let path = request.uri().path();
+        if !OPEN_PATHS.contains(&path) && !page::serves(path) {
             self.check_token(request)?;
         }
         // Nothing here takes the others: they get 405 for an answer.
@@ -140,20 +195,45 @@ impl Guard {
     }
 
     fn check_token(&self, request: &Request) -> Result<(), ApiError> {
-        let Some(token_hash) = &self.token_hash else {
+        let Some(token) = &self.token else {
             return Ok(());
         };
-        let mut values = request.headers().get_all(header::AUTHORIZATION).into_iter();
-        let only = values.next().filter(|_| values.next().is_none());
-        let given = only
-            .and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
-            .map(|(_, given)| given.trim_ascii());
-        match given {
-            Some(given) if same(&hash(given), token_hash) => Ok(()),
-            _ => Err(ApiError::NoToken),
+        let headers = request.headers();
+        let known = match bearer(headers) {
+            Some(given) => same(&hash(given), &token.hash),
+            None => session(headers).is_some_and(|given| same(&hash(given), &token.session_hash)),
+        };
+        if known {
+            Ok(())
+        } else {
+            Err(ApiError::NoToken)
         }
     }
+}
+
+/// What `Authorization: Bearer …` holds, where there is one such header.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let only = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, given) = only.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| given.trim_ascii())
+}
+
+/// What the page's cookie holds, where nothing else claims to be who asks.
+fn session(headers: &HeaderMap) -> Option<&[u8]> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return None;
+    }
+    headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .find_map(|pair| {
+            let pair = pair.trim_ascii().strip_prefix(SESSION_COOKIE.as_bytes())?;
+            pair.strip_prefix(b"=")
+        })
 }
 
 /// Refuses what a browser sends for a page that is not ours, but for following a link.
@@ -199,7 +279,7 @@ pub(super) async fn check(
 ) -> Response {
     let place = connection.place;
     place.set(Doing::Answering);
-    let guard = admin.guard.0.load_full();
+    let guard = admin.access.guard.load_full();
     let mut response = match guard.decide(&request, connection.local) {
         Ok(()) => {
             let knows = Knows(guard.check_token(&request).is_ok());
@@ -233,8 +313,11 @@ pub(super) fn dress(response: &mut Response) {
         true => PAGE_POLICY,
         false => DATA_POLICY,
     };
+    // Files of the page say themselves how long they may be kept.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -261,6 +344,7 @@ mod tests {
         let guard = Guard::new(
             vec!["pgprism:9433".to_owned(), "Metrics.example".to_owned()],
             None,
+            &SessionKey([7; 32]),
         );
         let local = SocketAddr::from(([10, 1, 2, 3], 9433));
         assert_eq!(guard.serves(host, local), served, "{host}");

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Admin;
 use super::super::error::ApiError;
+use super::super::filter::{Item, Key};
 use super::{List, Page, Written, parameters, told_back};
 use crate::analysis::{FoundAndAdvised, Snapshot};
-use crate::detect::{Confidence, FindingId, Kind, Proof, Side, Status};
+use crate::detect::{Confidence, Finding, FindingId, Kind, Proof, Side, Status};
 use crate::export::words;
 use crate::sql::Fingerprint;
 
@@ -120,6 +121,7 @@ pub(in crate::export::http) async fn findings(
         Confidence::as_str,
     )?;
     let sort = sort(wanted.page.sort.as_deref())?;
+    let filter = wanted.page.filter::<FoundAndAdvised>()?;
     let snapshot = admin.feed.snapshot();
     let mut chosen: Vec<&Arc<FoundAndAdvised>> = snapshot
         .findings
@@ -128,7 +130,7 @@ pub(in crate::export::http) async fn findings(
             kinds.contains(&found.finding.kind)
                 && statuses.contains(&found.finding.status)
                 && confidences.contains(&found.finding.confidence)
-                && contains(found, &wanted.page)
+                && filter.keeps(&***found)
         })
         .collect();
     // Stable: among equals the order stays that of the snapshot, the most costly first.
@@ -244,27 +246,67 @@ fn words_of<T: Copy>(
     written.split(',').map(one).collect()
 }
 
-fn contains(found: &FoundAndAdvised, page: &Page) -> bool {
-    let finding = &found.finding;
-    let id = finding.id.to_string();
-    let sides = std::iter::once(&finding.child).chain(&finding.parent);
-    let fingerprints: Vec<String> = sides
-        .clone()
-        .map(|side| side.fingerprint.to_string())
-        .collect();
-    let texts = sides.flat_map(|side| {
-        std::iter::once(&side.query)
-            .chain(&side.table)
-            .chain(&side.column)
-            .map(|text| &**text)
-    });
-    let values = finding.tags.iter().map(|(_, value)| &**value);
-    page.matches(
-        texts
-            .chain(values)
-            .chain([found.advice.django.as_str(), id.as_str()])
-            .chain(fingerprints.iter().map(String::as_str)),
-    )
+impl Item for FoundAndAdvised {
+    const KEYS: &'static [Key] = &[
+        Key::Kind,
+        Key::Status,
+        Key::Confidence,
+        Key::Evidence,
+        Key::Table,
+        Key::Route,
+        Key::Duration,
+        Key::Number,
+    ];
+
+    fn any_text(&self, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let finding = &self.finding;
+        wanted(&self.advice.title)
+            || wanted(&self.advice.django)
+            || wanted(&finding.id.to_string())
+            || sides(finding).any(|side| {
+                let names = side.table.iter().chain(&side.column);
+                wanted(&side.query)
+                    || wanted(&side.fingerprint.to_string())
+                    || names.into_iter().any(|name| wanted(name))
+            })
+            || finding.tags.iter().any(|(_, value)| wanted(value))
+    }
+
+    fn any_word(&self, key: Key, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let finding = &self.finding;
+        match key {
+            Key::Kind => wanted(finding.kind.as_str()),
+            Key::Status => wanted(finding.status.as_str()),
+            Key::Confidence => wanted(finding.confidence.as_str()),
+            Key::Evidence => wanted(finding.evidence.as_str()),
+            Key::Table => sides(finding)
+                .filter_map(|side| side.table.as_ref())
+                .any(|table| wanted(table)),
+            _ => finding
+                .tags
+                .iter()
+                .any(|(tag, value)| **tag == *"route" && wanted(value)),
+        }
+    }
+
+    /// Its cost.
+    fn duration_ns(&self) -> u64 {
+        self.finding.cost_ns
+    }
+
+    /// Statements in its loops.
+    fn number(&self) -> u64 {
+        self.finding.queries
+    }
+
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+/// The statement that repeats, and the one whose rows it repeats for.
+fn sides(finding: &Finding) -> impl Iterator<Item = &Side> {
+    std::iter::once(&finding.child).chain(&finding.parent)
 }
 
 impl FindingItem {

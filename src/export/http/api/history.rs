@@ -30,8 +30,7 @@ pub(in crate::export::http) async fn history(
         phases: PhasesMs::from(&column.phases),
         buckets: column.buckets,
     });
-    Json(List {
-        items: items.collect(),
-        next: None,
-    })
+    let items: Vec<ColumnItem> = items.collect();
+    let total = items.len();
+    Json(List::from_part(items, 0, total))
 }

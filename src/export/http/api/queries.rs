@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::super::Admin;
 use super::super::error::ApiError;
+use super::super::filter::{Item, Key};
 use super::findings::{FindingItem, findings_of};
 use super::units::{UnitItem, example_units};
 use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back};
-use crate::aggregate::{self, BOUNDS_SECONDS, Listing, SPARK_POINTS, Sort};
+use crate::aggregate::{self, BOUNDS_SECONDS, Glance, Listing, SPARK_POINTS, Sort};
 use crate::export::words;
 
 #[derive(Debug, Serialize)]
@@ -74,21 +75,20 @@ pub(in crate::export::http) async fn queries(
 ) -> Result<Json<List<QueryItem>>, ApiError> {
     let page = parameters(page)?;
     let (skip, limit) = page.range()?;
-    let listing = Listing {
-        sort: page.sort()?,
-        containing: page.q.unwrap_or_default(),
-        skip,
-        limit,
-    };
-    let (queries, more) = admin.store.queries(&listing, admin.clock.now());
-    let items = queries
-        .into_iter()
-        .map(|query| query_item(&admin, query))
-        .collect();
-    Ok(Json(List {
-        items,
-        next: more.then(|| (skip + limit).to_string()),
-    }))
+    let filter = page.filter::<Glance>()?;
+    let keep = |glance: &Glance| filter.keeps(glance);
+    let listed = admin.store.queries(
+        &Listing {
+            sort: page.sort()?,
+            keep: (!filter.is_empty()).then_some(&keep),
+            skip,
+            limit,
+        },
+        admin.clock.now(),
+    );
+    let queries = listed.queries.into_iter();
+    let items = queries.map(|query| query_item(&admin, query)).collect();
+    Ok(Json(List::from_part(items, skip, listed.total)))
 }
 
 pub(in crate::export::http) async fn query(
@@ -128,6 +128,60 @@ pub(in crate::export::http) async fn query(
             example_units(&admin, &snapshot, fingerprint)
         }),
     }))
+}
+
+impl Item for Glance {
+    const KEYS: &'static [Key] = &[
+        Key::Table,
+        Key::Operation,
+        Key::Database,
+        Key::User,
+        Key::Application,
+        Key::Route,
+        Key::Duration,
+        Key::Number,
+        Key::Error,
+    ];
+
+    fn any_text(&self, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        match &self.shape {
+            Some(shape) => wanted(&shape.shown()) || wanted(&shape.fingerprint.to_string()),
+            None => wanted(words::OTHER),
+        }
+    }
+
+    fn any_word(&self, key: Key, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let names = match key {
+            Key::Database => &self.databases,
+            Key::User => &self.users,
+            Key::Application => &self.applications,
+            Key::Route => &self.routes,
+            Key::Operation => {
+                let shape = self.shape.as_ref();
+                return wanted(shape.map_or(words::OTHER, |shape| words::operation(shape.verb)));
+            }
+            _ => {
+                let facts = self.shape.as_ref().and_then(|shape| shape.facts());
+                let mut tables = facts.into_iter().flat_map(|facts| &facts.tables);
+                return tables.any(|table| wanted(table));
+            }
+        };
+        names.iter().any(|name| wanted(name))
+    }
+
+    /// The mean of all calls.
+    fn duration_ns(&self) -> u64 {
+        self.total_ns / self.calls.max(1)
+    }
+
+    /// Calls.
+    fn number(&self) -> u64 {
+        self.calls
+    }
+
+    fn failed(&self) -> bool {
+        self.errors > 0
+    }
 }
 
 impl Page {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Admin;
 use super::super::error::ApiError;
+use super::super::filter::{Item, Key};
 use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back};
 use crate::analysis::Snapshot;
 use crate::detect::FindingId;
@@ -105,6 +106,7 @@ pub(in crate::export::http) async fn units(
         Some(digits) => Some(fingerprint(digits).ok_or_else(|| no_id("fingerprint"))?),
     };
     let sort = sort(wanted.page.sort.as_deref())?;
+    let filter = wanted.page.filter::<UnitRecord>()?;
     let snapshot = admin.feed.snapshot();
     let finding = match written(wanted.finding.as_deref()) {
         None => None,
@@ -119,13 +121,7 @@ pub(in crate::export::http) async fn units(
                 && finding.is_none_or(|id| record.findings.contains(&id))
                 && written(wanted.route.as_deref())
                     .is_none_or(|route| record.route.as_deref() == Some(route))
-                && wanted.page.matches(
-                    [&record.route, &record.controller]
-                        .into_iter()
-                        .flatten()
-                        .chain([&record.facts.application, &record.facts.database])
-                        .map(|text| &**text),
-                )
+                && filter.keeps(*record)
         })
         .collect();
     chosen.sort_by_key(|record| {
@@ -237,14 +233,80 @@ fn sort(written: Option<&str>) -> Result<Sort, ApiError> {
     })
 }
 
+impl Item for UnitRecord {
+    const KEYS: &'static [Key] = &[
+        Key::Route,
+        Key::Application,
+        Key::Database,
+        Key::User,
+        Key::Evidence,
+        Key::State,
+        Key::Finding,
+        Key::Table,
+        Key::Operation,
+        Key::Duration,
+        Key::Number,
+        Key::Error,
+    ];
+
+    fn any_text(&self, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let names = [&self.route, &self.controller].into_iter().flatten();
+        names
+            .chain([&self.facts.application, &self.facts.database])
+            .any(|text| wanted(text))
+            || wanted(&words::unit_id(self.id))
+    }
+
+    fn any_word(&self, key: Key, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
+        let mut shapes = self
+            .timeline
+            .iter()
+            .filter_map(|entry| entry.shape.as_ref());
+        match key {
+            Key::Route => self.route.iter().any(|route| wanted(route)),
+            Key::Application => wanted(&self.facts.application),
+            Key::Database => wanted(&self.facts.database),
+            Key::User => wanted(&self.facts.user),
+            Key::Evidence => wanted(self.evidence.as_str()),
+            Key::State => {
+                let incomplete = self.completeness == Completeness::Incomplete;
+                wanted(state(self)) || (incomplete && wanted("incomplete"))
+            }
+            Key::Finding => self.findings.iter().any(|id| wanted(&id.to_string())),
+            Key::Operation => shapes.any(|shape| wanted(words::operation(shape.verb))),
+            _ => shapes
+                .filter_map(|shape| shape.facts())
+                .flat_map(|facts| &facts.tables)
+                .any(|table| wanted(table)),
+        }
+    }
+
+    fn duration_ns(&self) -> u64 {
+        self.ended_at.since(self.started_at)
+    }
+
+    /// Statements.
+    fn number(&self) -> u64 {
+        self.queries
+    }
+
+    fn failed(&self) -> bool {
+        self.timeline.iter().any(|entry| entry.sqlstate.is_some())
+    }
+}
+
+fn state(record: &UnitRecord) -> &'static str {
+    match record.state {
+        UnitState::Open => "open",
+        UnitState::Ended => "ended",
+    }
+}
+
 impl UnitItem {
     fn new(admin: &Admin, record: &UnitRecord) -> UnitItem {
         UnitItem {
             id: words::unit_id(record.id),
-            state: match record.state {
-                UnitState::Open => "open",
-                UnitState::Ended => "ended",
-            },
+            state: state(record),
             started_at: words::rfc3339(&admin.clock, record.started_at),
             duration_ms: words::milliseconds(record.ended_at.since(record.started_at)),
             evidence: record.evidence.as_str(),
