@@ -28,6 +28,7 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	cargo fmt --check --manifest-path bench/floor/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
+	node --test tests/ui/*.test.mjs
 	cargo build --locked --bin pgprism
 	$(PYTEST) tests/e2e -m smoke
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py

@@ -192,7 +192,7 @@ pub enum ServerError {
     Metrics(#[from] MetricsError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes for the sessions of browsers: {0}")]
-    NoRandom(getrandom::Error),
+    NoRandom(std::io::Error),
 }
 
 impl Server {

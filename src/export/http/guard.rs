@@ -5,6 +5,7 @@
 //! send `X-Pgprism`, which all that changes something needs. Browsers also say when a page of another site asks; then
 //! nothing is answered at all, since how long an answer takes tells something too. Links from elsewhere still lead here.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -66,9 +67,9 @@ struct Token {
 
 impl SessionKey {
     /// A new one.
-    pub(super) fn random() -> Result<SessionKey, getrandom::Error> {
+    pub(super) fn random() -> io::Result<SessionKey> {
         let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
         Ok(SessionKey(key))
     }
 }
