@@ -166,14 +166,13 @@ const TAIL_CHARACTERS = 200;
 /**
  * What tells a shape from others of the same tables: its text from WHERE on, without quotes and qualifiers.
  * @param {string} sql
- * @returns {string} empty where there is no such clause
+ * @returns {string} where there is no such clause, what follows the first word
  */
 export function shapeTail(sql) {
   const tokens = scan(sql);
   const start = tokens.findIndex(({ kind, text }) => kind === "keyword" && TAIL_FROM.has(text.toUpperCase()));
-  if (start < 0) return "";
   let tail = "";
-  for (let at = start; at < tokens.length && tail.length < TAIL_CHARACTERS; at += 1) {
+  for (let at = start < 0 ? 2 : start; at < tokens.length && tail.length < TAIL_CHARACTERS; at += 1) {
     const qualifies = tokens[at].kind === "identifier" && tokens[at + 1]?.text === ".";
     if (qualifies) at += 1;
     else tail += tokens[at].kind === "identifier" ? tokens[at].text.replaceAll('"', "") : tokens[at].text;

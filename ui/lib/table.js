@@ -69,7 +69,7 @@ function Header({ column, sort, onSort }) {
   return html`<th role="columnheader" scope="col" class=${column.number ? "number" : ""} style=${{ width: column.width }}
     aria-sort=${sorted ? "descending" : undefined} title=${column.about}>
     ${column.sort && onSort
-      ? html`<button type="button" class="sort" onClick=${choose}>${column.label}<span aria-hidden="true" class="arrow">${sorted ? "▼" : ""}</span></button>`
+      ? html`<button type="button" class="sort" onClick=${choose}>${column.label}${sorted && html`<span aria-hidden="true" class="arrow">▼</span>`}</button>`
       : column.label}
   </th>`;
 }
