@@ -88,11 +88,11 @@ function SortSelect({ columns, sort, onSort }) {
   </label>`;
 }
 
-/** A click anywhere in a row follows its link; selecting text does not. */
+/** A click anywhere in a row is one on its first link or button; selecting text is none. */
 function openRow(event) {
   if (event.target.closest("a, button, input, select")) return;
   if (getSelection()?.toString()) return;
-  const link = event.currentTarget.querySelector("a");
+  const link = event.currentTarget.querySelector("a, button");
   link?.focus({ preventScroll: true });
   link?.click();
 }

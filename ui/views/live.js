@@ -8,7 +8,7 @@ import { announce } from "../lib/announce.js";
 import { isReading } from "../lib/reading.js";
 import { Table } from "../lib/table.js";
 import { count, figure, plural } from "../lib/words.js";
-import { COLUMNS } from "./live/columns.js";
+import { columns } from "./live/columns.js";
 import { Panel } from "./live/panel.js";
 import { addBatch, emptyTape } from "./live/tape.js";
 
@@ -21,6 +21,7 @@ export default function Live() {
   const filter = useMemo(() => parseFilter(q), [q]);
   const [stopped, setStopped] = useState(false);
   const [chosen, setChosen] = useState(null);
+  const cells = useMemo(() => columns(setChosen), []);
   const { tape, shown, held, rate, resume } = useTape(filter, stopped);
 
   function toggle() {
@@ -38,8 +39,8 @@ export default function Live() {
     ${shown.length === 0
       ? html`<${Empty}>${tape.seen > 0 && q ? `None of ${plural(tape.seen, "query", "queries")} matches ${q}.` : "Waiting for queries. They appear here as they finish."}<//>`
       : html`<div class="list live-list">
-          <${Table} label="Queries as they finish, newest first" columns=${COLUMNS} rows=${shown} rowId=${({ key }) => key}
-            rowProps=${(event) => ({ "data-fingerprint": event.fingerprint, "aria-selected": chosen?.key === event.key, onClickCapture: () => setChosen(event) })} />
+          <${Table} label="Queries as they finish, newest first" columns=${cells} rows=${shown} rowId=${({ key }) => key}
+            rowProps=${(event) => ({ "data-fingerprint": event.fingerprint, "aria-current": chosen?.key === event.key })} />
         </div>`}
     ${chosen && html`<${Panel} event=${chosen} close=${() => setChosen(null)} />`}
   <//>`;
