@@ -73,7 +73,7 @@ export function FindingFix({ finding, unit }) {
       : code && html`<${Code} code=${code} />`}
     ${confidence !== "suspected" &&
     remarks.length > 0 &&
-    html`<ul class="finding-remarks">${remarks.map((remark) => html`<li key=${remark}>${remark}</li>`)}</ul>`}
+    html`<ul class=${code ? "finding-remarks" : ""}>${remarks.map((remark) => html`<li key=${remark}>${remark}</li>`)}</ul>`}
     <${Gain} finding=${finding} />
     <p class="finding-why"><b>Why:</b> ${advice.why}</p>
   </section>`;

@@ -10,6 +10,21 @@ export const STEPS = 6;
 export const lowerBound = (band) => (band === 0 ? 0 : BOUNDS_MS[band - 1]);
 
 /**
+ * A bound in words, exact: `0.25 ms`, `1 s`.
+ * @param {number} bound milliseconds
+ */
+export const boundInWords = (bound) => (bound < 1_000 ? `${bound}\u00a0ms` : `${bound / 1_000}\u00a0s`);
+
+/**
+ * What a band holds, in words.
+ * @param {number} band
+ */
+export function bandInWords(band) {
+  if (BOUNDS_MS[band] === Infinity) return `over ${boundInWords(lowerBound(band))}`;
+  return `${boundInWords(lowerBound(band))} to ${boundInWords(BOUNDS_MS[band])}`;
+}
+
+/**
  * The colour step of a count: even steps of its logarithm, and a single query is visible.
  * @param {number} count
  * @param {number} most the greatest count of the grid

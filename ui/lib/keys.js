@@ -63,13 +63,13 @@ function press(selector) {
   return Boolean(control);
 }
 
-/** Moves the focus to the link of the next row; arrows scroll as ever while no row has it. */
+/** Moves the focus to the first control of the next row; arrows scroll as ever while no row has it. */
 function moveRow(step) {
   if (document.activeElement?.closest("[role=treegrid], [role=application]")) return false;
   const rows = [...document.querySelectorAll("#content [data-row]")];
   const now = rows.indexOf(document.activeElement?.closest("[data-row]"));
   const row = rows[now < 0 ? 0 : now + step];
-  const link = row?.querySelector("a");
+  const link = row?.querySelector("a, button");
   link?.focus();
   return Boolean(link);
 }

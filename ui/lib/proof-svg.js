@@ -1,9 +1,9 @@
 import { html } from "./preact.js";
 
 const ROW_PX = 24;
-const WIDTH_PX = 340;
-const LEFT_PX = 22;
-const RIGHT_PX = 176;
+const WIDTH_PX = 400;
+const LEFT_PX = 12;
+const RIGHT_PX = 212;
 const NODE_RADIUS_PX = 9;
 /** Lines of a fan; more rows than that look the same. */
 const FAN_MAX = 4;
@@ -38,7 +38,8 @@ function centred(nodes, height) {
 }
 
 function Head({ title, subtitle }) {
-  return html`<div><b class="proof-title" title=${title}>${title}</b><span class="muted">${subtitle}</span></div>`;
+  const [table, ...column] = title.split(/(?=\.)/);
+  return html`<div><b class="proof-title">${table}<wbr />${column}</b><span class="muted">${subtitle}</span></div>`;
 }
 
 function Edge({ edge, fromY, toY }) {
@@ -52,8 +53,11 @@ function Edge({ edge, fromY, toY }) {
   </g>`;
 }
 
-/** A head of two strokes at the end of a line. */
-function arrow(startX, startY, endX, endY) {
+/** A head of two strokes near the end of a line, where lines that meet still lie apart. */
+function arrow(startX, startY, lineX, lineY) {
+  const share = startY === lineY ? 1 : 0.62;
+  const endX = startX + (lineX - startX) * share;
+  const endY = startY + (lineY - startY) * share;
   const angle = Math.atan2(endY - startY, endX - startX);
   const barb = (turn) => {
     const x = endX - 7 * Math.cos(angle + turn);

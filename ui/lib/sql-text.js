@@ -100,6 +100,7 @@ function kindOf(sql, text, end) {
 export function layOut(sql) {
   const lines = [];
   const brackets = [];
+  let subqueries = 0;
   let line = newLine(0);
   let clause = "";
   let before = "";
@@ -109,12 +110,14 @@ export function layOut(sql) {
   };
   for (const token of scan(sql)) {
     const word = token.kind === "keyword" ? token.text.toUpperCase() : "";
-    const subqueries = brackets.filter(Boolean).length;
     const inList = brackets.length > 0 && !brackets[brackets.length - 1];
-    if (token.text === ")" && brackets.pop()) finish(brackets.filter(Boolean).length);
-    else if (word === "SELECT" && before === "(") {
+    if (token.text === ")" && brackets.pop()) {
+      subqueries -= 1;
+      finish(subqueries);
+    } else if (word === "SELECT" && before === "(") {
       brackets[brackets.length - 1] = true;
-      finish(subqueries + 1);
+      subqueries += 1;
+      finish(subqueries);
     } else if (!inList && startsLine(word, before)) finish(subqueries);
     else if (!inList && (word === "AND" || word === "OR") && clause !== "BETWEEN") finish(subqueries + 0.5);
     if (token.text === "(") brackets.push(false);
@@ -166,14 +169,13 @@ const TAIL_CHARACTERS = 200;
 /**
  * What tells a shape from others of the same tables: its text from WHERE on, without quotes and qualifiers.
  * @param {string} sql
- * @returns {string} empty where there is no such clause
+ * @returns {string} where there is no such clause, what follows the first word
  */
 export function shapeTail(sql) {
   const tokens = scan(sql);
   const start = tokens.findIndex(({ kind, text }) => kind === "keyword" && TAIL_FROM.has(text.toUpperCase()));
-  if (start < 0) return "";
   let tail = "";
-  for (let at = start; at < tokens.length && tail.length < TAIL_CHARACTERS; at += 1) {
+  for (let at = start < 0 ? 2 : start; at < tokens.length && tail.length < TAIL_CHARACTERS; at += 1) {
     const qualifies = tokens[at].kind === "identifier" && tokens[at + 1]?.text === ".";
     if (qualifies) at += 1;
     else tail += tokens[at].kind === "identifier" ? tokens[at].text.replaceAll('"', "") : tokens[at].text;

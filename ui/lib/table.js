@@ -69,7 +69,7 @@ function Header({ column, sort, onSort }) {
   return html`<th role="columnheader" scope="col" class=${column.number ? "number" : ""} style=${{ width: column.width }}
     aria-sort=${sorted ? "descending" : undefined} title=${column.about}>
     ${column.sort && onSort
-      ? html`<button type="button" class="sort" onClick=${choose}>${column.label}<span aria-hidden="true" class="arrow">${sorted ? "▼" : ""}</span></button>`
+      ? html`<button type="button" class="sort" onClick=${choose}>${column.label}${sorted && html`<span aria-hidden="true" class="arrow">▼</span>`}</button>`
       : column.label}
   </th>`;
 }
@@ -88,11 +88,11 @@ function SortSelect({ columns, sort, onSort }) {
   </label>`;
 }
 
-/** A click anywhere in a row follows its link; selecting text does not. */
+/** A click anywhere in a row is one on its first link or button; selecting text is none. */
 function openRow(event) {
   if (event.target.closest("a, button, input, select")) return;
   if (getSelection()?.toString()) return;
-  const link = event.currentTarget.querySelector("a");
+  const link = event.currentTarget.querySelector("a, button");
   link?.focus({ preventScroll: true });
   link?.click();
 }

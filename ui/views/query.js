@@ -26,16 +26,16 @@ export default function Query({ params: { fingerprint } }) {
     <div class=${asked.staleSince ? "stale" : ""} data-fingerprint=${fingerprint}>
       <${Figures} query=${query} summary=${summary} />
       <div class="detail">
-        <${Section} title="Distribution" class="wide"><div class="section-body"><${Distribution} query=${query} /></div><//>
-        <${Section} title="Phases" class="side"><div class="section-body"><${Phases} query=${query} /></div><//>
-        <${Section} title="SQL" class="wide" note="values are never shown">
+        <${Section} title="Distribution"><div class="section-body"><${Distribution} query=${query} /></div><//>
+        <${Section} title="Phases" class="phases-section"><div class="section-body"><${Phases} query=${query} /></div><//>
+        <${Section} title="SQL" note="values are never shown">
           <div class="section-body"><${SqlBlock} text=${query.query} label="Normalised SQL" /></div>
         <//>
-        <${Section} title="Called from" class="side"><div class="section-body"><${Callers} query=${query} /></div><//>
-        <${Section} title="Findings" class="wide"><${Findings} findings=${query.findings} /><//>
-        <${Section} title="Errors" class="side"><div class="section-body"><${ErrorCodes} query=${query} /></div><//>
-        <${Section} title="Latest requests that ran it" class="wide"><${Examples} units=${query.example_units} /><//>
-        <${Section} title="Elsewhere" class="side"><div class="section-body"><${Elsewhere} fingerprint=${fingerprint} /></div><//>
+        <${Section} title="Called from"><div class="section-body"><${Callers} query=${query} /></div><//>
+        <${Section} title="Findings"><${Findings} findings=${query.findings} /><//>
+        <${Section} title="Errors"><div class="section-body"><${ErrorCodes} query=${query} /></div><//>
+        <${Section} title="Latest requests that ran it"><${Examples} units=${query.example_units} /><//>
+        <${Section} title="Elsewhere"><div class="section-body"><${Elsewhere} fingerprint=${fingerprint} /></div><//>
       </div>
     </div>
   <//>`;
@@ -49,7 +49,6 @@ function Figures({ query, summary }) {
     ${["p50", "p95", "p99"].map(
       (name) => html`<div key=${name} title=${exactMs(query[`${name}_ms`])}><dd>${ms(query[`${name}_ms`])}</dd><dt>${name}</dt></div>`,
     )}
-    <div><dd>${figure(query.rows / Math.max(1, query.calls))}</dd><dt>rows a call</dt></div>
   </dl>`;
 }
 
@@ -59,7 +58,7 @@ function Phases({ query }) {
     <dl class="facts">
       <dt>mean</dt><dd title=${exactMs(query.mean_ms)}>${ms(query.mean_ms)}</dd>
       <dt>shortest, longest</dt><dd>${ms(query.min_ms)}, ${ms(query.max_ms)}</dd>
-      <dt>rows</dt><dd>${count(query.rows)}</dd>
+      <dt>rows</dt><dd>${count(query.rows)}, ${figure(query.rows / Math.max(1, calls))} a call</dd>
       <dt>bytes</dt><dd>${bytes(size)}, ${bytes(size / Math.max(1, calls))} a call</dd>
       <dt>first, last seen</dt><dd><${Time} at=${query.first_seen} />, <${Time} at=${query.last_seen} /></dd>
     </dl>
@@ -69,7 +68,7 @@ function Phases({ query }) {
 function Elsewhere({ fingerprint }) {
   const grafana = `var-fingerprint=${fingerprint}`;
   const log = `pgprism fingerprint=${fingerprint}`;
-  return html`<dl class="facts">
+  return html`<dl class="facts stacked">
     <dt>in Grafana</dt><dd><code>${grafana}</code> <${Copy} text=${grafana} name="Copy for Grafana" compact /></dd>
     <dt>in the slow-query log</dt><dd><code>${log}</code> <${Copy} text=${log} name="Copy for the log" compact /></dd>
   </dl>`;

@@ -52,16 +52,7 @@ const COLUMNS = [
     }<//>`,
   },
   { key: "time", label: "time", sort: "duration", width: "84px", number: true, narrow: "figure", cell: ({ duration_ms: ms }) => html`<${Duration} value=${ms} />` },
-  { key: "where", label: "where it went", width: "15%", cell: ({ phases }) => html`<${PhaseBar} phases=${phases} />` },
-  {
-    key: "database",
-    label: "database",
-    sort: "database_time",
-    about: "database time",
-    width: "92px",
-    number: true,
-    cell: ({ phases }) => html`<${Duration} value=${phases.database_ms} />`,
-  },
+  { key: "where", label: "where it went", sort: "database_time", about: "database time", width: "15%", cell: ({ phases }) => html`<${PhaseBar} phases=${phases} />` },
   {
     key: "queries",
     label: "queries",

@@ -1,5 +1,5 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
-import { BOUNDS_MS, STEPS, lowerBound, quantile, sumColumns } from "../../lib/heat.js";
+import { STEPS, bandInWords, quantile, sumColumns } from "../../lib/heat.js";
 import { loadUplot } from "../../lib/uplot.js";
 import { navigate } from "../../lib/router.js";
 import { themeApplied } from "../../lib/settings.js";
@@ -154,10 +154,6 @@ function Legend({ columns }) {
 }
 
 const most = (columns) => Math.max(1, ...columns.map(({ buckets }) => Math.max(...buckets)));
-
-function bandInWords(band) {
-  return BOUNDS_MS[band] === Infinity ? `over ${ms(lowerBound(band))}` : `${ms(lowerBound(band))} to ${ms(BOUNDS_MS[band])}`;
-}
 
 const TABLE = [
   { key: "at", label: "time", narrow: "name", cell: ({ at }) => html`<span title=${exactTime(at)}>${clock(at)}</span>` },

@@ -1,6 +1,6 @@
-import { BOUNDS_MS, COLUMN_S, bandPosition, heatStep, quantile } from "../../lib/heat.js";
+import { BOUNDS_MS, COLUMN_S, bandPosition, boundInWords, heatStep, quantile } from "../../lib/heat.js";
 import { themeColours } from "../../lib/colours.js";
-import { clockMinutes, ms } from "../../lib/words.js";
+import { clockMinutes } from "../../lib/words.js";
 
 const HEAT = ["heat-1", "heat-2", "heat-3", "heat-4", "heat-5", "heat-6"];
 
@@ -58,7 +58,7 @@ export function createHeatPlot(UPlot, host, { width, height, onPoint, onBox }) {
   }
 
   function labels(_, places) {
-    return places.map((place) => ms(BOUNDS_MS[place - 1]));
+    return places.map((place) => boundInWords(BOUNDS_MS[place - 1]));
   }
 
   function drawCells({ ctx, bbox, valToPos }) {

@@ -10,10 +10,10 @@ const SHOWN = 9;
 
 const COLUMNS = [
   { key: "shape", label: "shape", narrow: "name", cell: Shape },
-  { key: "spark", label: "last hour", width: "84px", cell: ({ spark }) => html`<${Sparkline} values=${spark} />` },
-  { key: "calls", label: "calls", number: true, width: "72px", narrow: "figure", cell: ({ calls }) => count(calls) },
-  { key: "total", label: "total", number: true, width: "76px", narrow: "figure", cell: (row) => html`<${Duration} value=${row.total_ms} />` },
-  { key: "p95", label: "p95", number: true, width: "96px", narrow: "figure", cell: (row) => html`<${Duration} value=${row.p95_ms} />` },
+  { key: "spark", label: "last hour", width: "76px", cell: ({ spark }) => html`<${Sparkline} values=${spark} />` },
+  { key: "calls", label: "calls", number: true, width: "68px", narrow: "figure", cell: ({ calls }) => count(calls) },
+  { key: "total", label: "total", number: true, width: "72px", narrow: "figure", cell: (row) => html`<${Duration} value=${row.total_ms} />` },
+  { key: "p95", label: "p95", number: true, width: "92px", narrow: "figure", cell: (row) => html`<${Duration} value=${row.p95_ms} />` },
 ];
 
 function Shape({ fingerprint, summary, query, spark }) {
