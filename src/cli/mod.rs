@@ -51,7 +51,7 @@ enum Command {
 
 /// Why a command failed, and so its exit status.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     /// What was typed or configured is wrong: 64.
     #[error("{0}")]
     Usage(String),

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Failure;
 use crate::clock::Clock;
@@ -126,6 +127,65 @@ const SLOWEST: u16 = 3;
 /// Lines of text are cut here, however wide the terminal is: longer ones are hard to read.
 const WIDTH_MAX: usize = 100;
 
+/// A command that `pgprism run` has run, for the head of its report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ran {
+    /// As it was typed.
+    pub(crate) command: String,
+    /// From its start to its end.
+    pub(crate) wall: Duration,
+    /// The status it ended with, as `run` passes it on.
+    pub(crate) exit: u8,
+}
+
+/// Asks the proxy of a `pgprism run` and prints the report of what came through it: on stderr, so that the child's
+/// output stays whole.
+pub(crate) fn after_run(proxy: &Proxy, ran: &Ran, out: &mut dyn Write) -> Result<(), Failure> {
+    let head = format!(
+        "pgprism: {}  {}, exit {}",
+        ran.command,
+        figures::age(ran.wall.as_secs()),
+        ran.exit
+    );
+    writeln!(out, "{}", text::visible(&head))?;
+    write_form(proxy, Form::Text, SORTS[0], AFTER_RUN, out)
+}
+
+/// Asks the proxy of a `pgprism run` and writes the whole report into a file, in the form that the ending of its name
+/// says: `.html`, `.md`, `.json` or `.txt`.
+pub(crate) fn write_file(proxy: &Proxy, ran: Option<&Ran>, path: &Path) -> Result<(), Failure> {
+    let _ = ran;
+    let form = Form::of(path)?;
+    let mut file = std::fs::File::create(path)
+        .map_err(|error| Failure::Usage(format!("cannot write {}: {error}", path.display())))?;
+    write_form(proxy, form, SORTS[0], 1000, &mut file)
+}
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Markdown,
+    Json,
+}
+
+impl Form {
+    fn of(path: &Path) -> Result<Form, Failure> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("md") => Ok(Form::Markdown),
+            Some("json") => Ok(Form::Json),
+            Some("txt") => Ok(Form::Text),
+            _ => Err(Failure::Usage(format!(
+                "{}: the ending of a report's name says what it is; write .html, .md, .json or .txt",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// Findings and shapes at the end of a run.
+const AFTER_RUN: u16 = 5;
+
 pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(), Failure> {
     let token = arguments
         .token_file
@@ -139,10 +199,25 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
                 .filter(|token| !token.is_empty())
         });
     let proxy = Proxy::new(&arguments.admin, token)?;
+    let form = match (arguments.json, arguments.markdown) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Markdown,
+        _ => Form::Text,
+    };
+    write_form(&proxy, form, arguments.sort, arguments.limit, out)
+}
+
+fn write_form(
+    proxy: &Proxy,
+    form: Form,
+    sort: Sort,
+    limit: u16,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let summary = proxy.summary()?;
     let findings = proxy.findings()?;
-    let queries = proxy.queries(arguments.sort.key, arguments.limit)?;
-    if arguments.json {
+    let queries = proxy.queries(sort.key, limit)?;
+    if form == Form::Json {
         let whole = serde_json::json!({
             "summary": summary.raw, "findings": findings.raw, "queries": queries.raw,
         });
@@ -150,24 +225,24 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
         writeln!(out)?;
         return Ok(());
     }
-    let slowest = match arguments.markdown {
-        true => Vec::new(),
-        false => proxy.queries("p95_ms", SLOWEST)?.items,
+    let slowest = match form {
+        Form::Text => proxy.queries("p95_ms", SLOWEST)?.items,
+        _ => Vec::new(),
     };
     let report = Report {
         admin: proxy.url(),
         summary: &summary.item,
         findings: &findings.items,
-        limit: usize::from(arguments.limit),
-        sort: arguments.sort,
+        limit: usize::from(limit),
+        sort,
         queries: &queries.items,
         more: queries.more,
         slowest: &slowest,
         now: Clock::start().wall(Moment(0)),
     };
-    let text = match arguments.markdown {
-        true => markdown::render(&report),
-        false => text::render(&report, layout()),
+    let text = match form {
+        Form::Markdown => markdown::render(&report),
+        _ => text::render(&report, layout()),
     };
     out.write_all(text.as_bytes())?;
     out.flush()?;
