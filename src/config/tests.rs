@@ -191,7 +191,7 @@ fn errors_name_the_key_and_the_place() {
     );
     refused(
         "[limit]\nconnections_max = 1",
-        "a.toml:1: unknown key `limit`; observe, log_literals, log_level, workers, tick, reuse_port, ports_file, \
+        "a.toml:1: unknown key `limit`; observe, log_literals, log_level, workers, tick, reuse_port, ports_file, add_latency, \
          [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [debug], [[ignore]] are known here",
     );
     refused(

@@ -12,7 +12,7 @@ mod environment;
 mod settings;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -221,18 +221,17 @@ impl Running<'_> {
             super::complain("no report: the admin address is off");
             return;
         };
-        let told = api::Proxy::new(&reachable(admin).to_string(), self.token.clone())
-            .map_err(Failure::from)
-            .and_then(|proxy| {
-                for path in &self.arguments.reports {
-                    report::write_file(&proxy, Some(ran), path)?;
-                }
-                let mut out = io::stderr().lock();
-                report::after_run(&proxy, ran, &mut out)?;
-                Ok(out.flush()?)
-            });
-        if let Err(failure) = told {
-            super::complain(&format!("no whole report: {failure}"));
+        let proxy = match api::Proxy::new(&reachable(admin).to_string(), self.token.clone()) {
+            Ok(proxy) => proxy,
+            Err(error) => return super::complain(&format!("no report: {error}")),
+        };
+        if let Err(failure) = report::after_run(&proxy, ran, &mut io::stderr().lock()) {
+            super::complain(&format!("no report: {failure}"));
+        }
+        for path in &self.arguments.reports {
+            if let Err(failure) = report::write_file(&proxy, Some(ran), path) {
+                super::complain(&failure.to_string());
+            }
         }
     }
 }

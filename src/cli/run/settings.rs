@@ -16,6 +16,9 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 /// How long idle sessions of processes that the command left behind may stay.
 const IDLE_GRACE: Duration = Duration::from_millis(100);
 
+/// More than one command has, and few enough for the files that a process may open.
+const CONNECTIONS_MAX: usize = 1000;
+
 /// The settings of [`Settings`], whose help names `run`'s own defaults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RunSettings(pub(super) Settings);
@@ -83,6 +86,7 @@ pub(super) fn defaults() -> Config {
     };
     config.admin.listen = Some(ANY_PORT);
     config.slow_log.path = Destination::Off;
+    config.limits.connections_max = CONNECTIONS_MAX;
     config.timeouts.drain_idle_grace = IDLE_GRACE;
     config
 }

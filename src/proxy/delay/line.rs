@@ -207,7 +207,9 @@ impl Carrier {
         };
         let [near, far] = &mut connection.ways;
         let (from, to) = if end == 0 { (near, far) } else { (far, near) };
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        if event.is_read_closed() || event.is_error() {
+            from.ending();
+        } else if event.is_readable() {
             from.readable();
         }
         if event.is_writable() || event.is_write_closed() {

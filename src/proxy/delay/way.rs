@@ -50,7 +50,9 @@ enum Content {
 enum Source {
     Drained,
     Readable,
-    /// It sent FIN.
+    /// The kernel has told of a FIN or an error, and does not again: each read says something.
+    Ending,
+    /// Its FIN was read.
     Finished,
     /// It was reset, or nobody wants its bytes any more.
     Gone,
@@ -108,6 +110,13 @@ impl Way {
         }
     }
 
+    /// The source has an end to read, behind whatever else there is.
+    pub(super) fn ending(&mut self) {
+        if matches!(self.source, Source::Drained | Source::Readable) {
+            self.source = Source::Ending;
+        }
+    }
+
     /// The sink has room.
     pub(super) fn writable(&mut self) {
         if self.sink == Sink::Full {
@@ -144,7 +153,8 @@ impl Way {
         now: impl Fn() -> Moment,
     ) -> Filled {
         for _ in 0..READS_IN_A_ROW_MAX {
-            if self.source != Source::Readable || !self.has_room(*held) {
+            let can_read = matches!(self.source, Source::Readable | Source::Ending);
+            if !can_read || !self.has_room(*held) {
                 return Filled::Done;
             }
             match (&*source).read(scratch) {
@@ -155,7 +165,7 @@ impl Way {
                 Ok(count) => {
                     let bytes = scratch.get(..count).unwrap_or_default().into();
                     *held += self.push(now(), Content::Bytes { bytes, sent: 0 });
-                    if count < scratch.len() {
+                    if count < scratch.len() && self.source == Source::Readable {
                         self.source = Source::Drained;
                     }
                 }
