@@ -191,7 +191,10 @@ fn mistakes_are_told_before_the_command_runs() {
             vec!["--env", "NO_SUCH_URL"],
             "--env NO_SUCH_URL: no such variable",
         ),
-        (vec!["--report", "report.pdf"], ".html, .md, .json or .txt"),
+        (
+            vec!["--report", "report.pdf"],
+            ".html, .md, .json, .txt or .log",
+        ),
         (vec!["--add-latency", "fast"], "`fast` is not a duration"),
         (
             vec!["--upstream", "postgres://u:p@db"],

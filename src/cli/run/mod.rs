@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Failure;
-use super::report::{self, Ran, api};
+use super::report::seen::Ran;
+use super::report::{self, Format, api};
 use super::serve::write_logs;
 use crate::app::{Service, Settled};
 use crate::clock::Clock;
@@ -34,6 +35,9 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Longest wait for the sessions of processes that the command left behind.
 const LEFT_BEHIND_WITHIN: Duration = Duration::from_millis(500);
+
+/// How the report on stderr says that there is more.
+const REST: &str = "pgprism run --report report.html";
 
 /// `pgprism run`.
 #[derive(Debug, clap::Args)]
@@ -52,9 +56,12 @@ pub(super) struct RunArgs {
     /// Open the page in the browser
     #[arg(long)]
     open: bool,
-    /// Write the report into a file at the end: .html, .md, .json or .txt
+    /// Write the report into a file at the end: .html, .md, .json, .txt or .log
     #[arg(long = "report", value_name = "FILE", value_parser = report_file)]
     reports: Vec<PathBuf>,
+    /// What the report on stderr is written as; lines suit a log
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    format: Format,
     #[command(flatten)]
     settings: RunSettings,
     /// What to run, with its arguments
@@ -69,9 +76,9 @@ pub(super) struct RunArgs {
 
 /// A file whose ending says what kind of report it is.
 fn report_file(path: &str) -> Result<PathBuf, String> {
-    match path.rsplit_once('.') {
-        Some((_, "html" | "md" | "json" | "txt")) => Ok(path.into()),
-        _ => Err("its ending says what it is: .html, .md, .json or .txt".to_owned()),
+    match Format::of(path.as_ref()) {
+        Ok(_) => Ok(path.into()),
+        Err(failure) => Err(failure.to_string()),
     }
 }
 
@@ -225,7 +232,8 @@ impl Running<'_> {
             Ok(proxy) => proxy,
             Err(error) => return super::complain(&format!("no report: {error}")),
         };
-        if let Err(failure) = report::after_run(&proxy, ran, &mut io::stderr().lock()) {
+        let format = self.arguments.format;
+        if let Err(failure) = report::after_run(&proxy, ran, format, REST, &mut io::stderr()) {
             super::complain(&format!("no report: {failure}"));
         }
         for path in &self.arguments.reports {
