@@ -1,12 +1,14 @@
 //! Asks a running proxy's admin address. `docs/openapi.json` says what its answers hold.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+mod objects;
+
+pub use objects::*;
 
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -74,134 +76,6 @@ impl SentToken {
             SentToken::Yes => "another token",
         }
     }
-}
-
-/// `GET /api/v1/summary`, as far as a report shows it.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Summary {
-    pub version: String,
-    pub started_at: String,
-    pub listeners: Vec<Listener>,
-    pub queries: u64,
-    pub errors: u64,
-    pub phases: Phases,
-    pub connections: u64,
-    pub ignore_rules: Vec<IgnoreRule>,
-    pub dropped: u64,
-    pub degraded: Vec<String>,
-}
-
-/// An `[[ignore]]` section of the proxy's configuration.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct IgnoreRule {
-    pub rule: String,
-    pub matched: u64,
-}
-
-/// A listener of [`Summary`].
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Listener {
-    pub name: String,
-    pub listen: String,
-    pub upstream: String,
-}
-
-/// Where time went, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Phases {
-    pub database_ms: f64,
-    pub transfer_ms: f64,
-    pub client_ms: f64,
-    pub application_ms: f64,
-}
-
-/// An item of `GET /api/v1/queries`, as far as a report shows it.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Query {
-    pub fingerprint: String,
-    pub query: String,
-    pub summary: String,
-    pub calls: u64,
-    pub errors: u64,
-    pub rows: u64,
-    pub total_ms: f64,
-    pub mean_ms: f64,
-    pub max_ms: f64,
-    pub p50_ms: f64,
-    pub p95_ms: f64,
-    pub p99_ms: f64,
-}
-
-/// An item of `GET /api/v1/findings`, as far as a report shows it.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Finding {
-    pub id: String,
-    pub kind: String,
-    pub status: String,
-    pub confidence: String,
-    pub query: String,
-    pub parent_table: Option<String>,
-    pub parent_column: Option<String>,
-    pub child_table: Option<String>,
-    pub child_column: Option<String>,
-    pub chain: Vec<Link>,
-    pub units: u64,
-    pub queries: u64,
-    pub cost_ms: f64,
-    pub tags: BTreeMap<String, Vec<String>>,
-    pub advice: Advice,
-    pub queries_before: u64,
-    pub queries_after: u64,
-    pub example_unit: Option<String>,
-}
-
-/// A loop around a [`Finding`]'s own.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Link {
-    pub parent_table: Option<String>,
-    pub parent_column: Option<String>,
-    pub child_table: Option<String>,
-    pub child_column: Option<String>,
-}
-
-/// What to do about a [`Finding`].
-#[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the API's fields, described in its documentation"
-)]
-pub struct Advice {
-    pub title: String,
-    pub django: String,
-    pub saves_ms: f64,
 }
 
 /// An object as the proxy sent it, and what we read in it.
@@ -274,6 +148,42 @@ impl Proxy {
         self.list("/api/v1/findings?status=open,fixed&sort=cost&limit=1000")
     }
 
+    /// `GET /api/v1/units`: those that took longest, of the ones that are kept.
+    pub fn units(&self) -> Result<List<Unit>, ReportError> {
+        self.list("/api/v1/units?sort=duration&limit=1000")
+    }
+
+    /// The latest unit that is kept of those in which a finding was seen.
+    pub fn unit_of(&self, finding: &str) -> Result<Option<Unit>, ReportError> {
+        let finding = self.word(finding)?;
+        let list: List<Unit> = self.list(&format!("/api/v1/units?finding={finding}&limit=1"))?;
+        Ok(list.items.into_iter().next())
+    }
+
+    /// `GET /api/v1/units/{id}`; `None` where it is no longer kept.
+    pub fn unit(&self, id: &str) -> Result<Option<Answer<UnitDetail>>, ReportError> {
+        match self.get_if_kept(&format!("/api/v1/units/{}", self.word(id)?))? {
+            None => Ok(None),
+            Some(raw) => Ok(Some(Answer {
+                item: self.read(&raw)?,
+                raw,
+            })),
+        }
+    }
+
+    /// `GET /api/v1/history`: the last hour, oldest first.
+    pub fn history(&self) -> Result<List<Column>, ReportError> {
+        self.list("/api/v1/history")
+    }
+
+    /// An id that may stand in a path.
+    fn word<'w>(&self, id: &'w str) -> Result<&'w str, ReportError> {
+        match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            true => Ok(id),
+            false => Err(self.foreign("an id that is no word")),
+        }
+    }
+
     fn list<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>, ReportError> {
         let mut answer = self.get(path)?;
         let raw = match answer.get_mut("items").map(Value::take) {
@@ -291,6 +201,12 @@ impl Proxy {
     }
 
     fn get(&self, path: &str) -> Result<Value, ReportError> {
+        self.get_if_kept(path)?
+            .ok_or_else(|| self.foreign("status 404"))
+    }
+
+    /// `None` where the proxy keeps no such thing.
+    fn get_if_kept(&self, path: &str) -> Result<Option<Value>, ReportError> {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -311,12 +227,17 @@ impl Proxy {
             .read_to_vec();
         let value: Result<Value, _> = serde_json::from_slice(&body.map_err(unreachable)?);
         if status == 200 {
-            return value.map_err(|error| self.foreign(&error.to_string()));
+            return value
+                .map(Some)
+                .map_err(|error| self.foreign(&error.to_string()));
         }
         let message = value
             .ok()
             .and_then(|value| Some(value.get("error")?.get("message")?.as_str()?.to_owned()))
             .map(|message| message.replace(char::is_control, " "));
+        if status == 404 && message.is_some() {
+            return Ok(None);
+        }
         Err(match (status, message) {
             (401, Some(_)) => ReportError::Token {
                 url: self.url.clone(),

@@ -52,14 +52,17 @@ pub fn age(seconds: u64) -> String {
 
 /// `part` of `whole` in per cent: `59 %`, `<1 %`, `0 %`.
 pub fn percent(part: f64, whole: f64) -> String {
-    let share = if whole > 0.0 {
-        100.0 * part / whole
-    } else {
-        0.0
-    };
-    match share {
+    match share(part, whole) {
         share if share > 0.0 && share < 0.5 => "<1 %".to_owned(),
         share => format!("{share:.0} %"),
+    }
+}
+
+/// `part` of `whole`, from 0 to 100.
+pub fn share(part: f64, whole: f64) -> f64 {
+    match whole > 0.0 {
+        true => 100.0 * part / whole,
+        false => 0.0,
     }
 }
 

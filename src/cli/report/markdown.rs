@@ -1,159 +1,246 @@
-//! The report as a Markdown table, for a wiki page or a pull request.
+//! The report as Markdown, for a pull request, a ticket or a wiki page.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-use super::api::Finding;
+use super::api::{Confidence, Finding};
 use super::figures;
-use super::relation::{places, relation};
-use super::text::{Report, is_loss, visible};
+use super::seen::Report;
+use super::words::{self, visible, visible_code};
 
 /// Characters of a query's text.
 const QUERY_CHARS_MAX: usize = 200;
 
-/// The whole report.
-pub fn render(report: &Report<'_>) -> String {
-    let summary = report.summary;
-    let phases = summary.phases;
-    let whole = phases.application_ms + phases.database_ms + phases.transfer_ms + phases.client_ms;
+/// Slowest units shown.
+const UNITS: usize = 10;
+
+/// The whole report; `limit` findings and query shapes.
+pub fn render(report: &Report, limit: usize) -> String {
     let mut text = String::new();
-    let written = (|| {
-        writeln!(text, "## pgprism report\n")?;
-        write!(
-            text,
-            "{}, {}",
-            figures::counted(summary.queries, "query", "queries"),
-            figures::counted(summary.errors, "error", "errors")
-        )?;
-        let observed =
-            summary.dropped == 0 && !summary.degraded.iter().any(|reason| is_loss(reason));
-        let reasons: Vec<String> = summary.degraded.iter().map(|reason| cell(reason)).collect();
-        let reasons = match reasons.as_slice() {
-            [] => String::new(),
-            reasons => format!(" ({})", reasons.join("; ")),
-        };
-        match observed {
-            true => writeln!(text, "; everything was observed{reasons}.\n")?,
-            false => {
-                let dropped =
-                    figures::counted(summary.dropped, "event was dropped", "events were dropped");
-                writeln!(text, "; not everything was observed: {dropped}{reasons}.\n")?;
-            }
-        }
-        if summary.queries > 0 {
-            findings(&mut text, report)?;
-        }
-        writeln!(
-            text,
-            "| where the time went | time | share |\n|---|--:|--:|"
-        )?;
-        for (name, ms) in [
-            ("application", phases.application_ms),
-            ("database", phases.database_ms),
-            ("transfer", phases.transfer_ms),
-            ("client", phases.client_ms),
-        ] {
-            writeln!(
-                text,
-                "| {name} | {} | {} |",
-                figures::duration(ms),
-                figures::percent(ms, whole)
-            )?;
-        }
-        if report.queries.is_empty() {
-            return writeln!(text, "\nNo query came through pgprism.");
-        }
-        writeln!(text, "\nTop shapes by {}:\n", report.sort.words)?;
-        writeln!(
-            text,
-            "| fingerprint | summary | calls | total | mean | p50 | p95 | p99 | max | errors | rows | query |"
-        )?;
-        writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
-        for query in report.queries {
-            let [total, mean, p50, p95, p99, max] = [
-                query.total_ms,
-                query.mean_ms,
-                query.p50_ms,
-                query.p95_ms,
-                query.p99_ms,
-                query.max_ms,
-            ]
-            .map(figures::duration);
-            let [calls, errors, rows] = [query.calls, query.errors, query.rows].map(figures::count);
-            let (summary, query_text) = (cell(&query.summary), code(&query.query));
-            let fingerprint = cell(&query.fingerprint);
-            writeln!(
-                text,
-                "| `{fingerprint}` | {summary} | {calls} | {total} | {mean} | {p50} | {p95} | {p99} | {max} | {errors} | {rows} | {query_text} |"
-            )?;
-        }
-        Ok(())
-    })();
+    let written = whole(&mut text, report, limit);
     debug_assert!(written.is_ok(), "a String takes everything");
     text
 }
 
-/// The findings: a table of those that are open, and the names of the fixed ones.
-fn findings(text: &mut String, report: &Report<'_>) -> std::fmt::Result {
-    let open = || report.findings.iter().filter(|f| f.status == "open");
-    let about = |finding: &Finding| match relation(finding) {
-        Some(relation) => cell(&relation),
-        None => code(&finding.query),
-    };
-    if open().next().is_none() {
-        writeln!(text, "No open findings.\n")?;
-    } else {
-        writeln!(text, "Findings, most costly first:\n")?;
-        writeln!(
-            text,
-            "| cost | saves | kind | confidence | queries | units | relation | write | seen in | finding |"
-        )?;
-        writeln!(text, "|--:|--:|---|---|--:|--:|---|---|---|---|")?;
+fn whole(text: &mut String, report: &Report, limit: usize) -> fmt::Result {
+    let summary = &report.summary;
+    head(text, report)?;
+    if summary.queries == 0 {
+        return writeln!(text, "\nNo query came through pgprism.");
     }
-    for finding in open().take(report.limit) {
-        let advice = &finding.advice;
-        writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | `{}` |",
-            figures::duration(finding.cost_ms),
-            figures::duration(advice.saves_ms),
-            cell(&finding.kind),
-            cell(&finding.confidence),
-            figures::count(finding.queries),
-            figures::count(finding.units),
-            about(finding),
-            code(&advice.django),
-            cell(&places(finding).unwrap_or_default()),
-            cell(&finding.id),
-        )?;
+    phases(text, report)?;
+    findings(text, report, limit)?;
+    shapes(text, report, limit)?;
+    units(text, report)?;
+    match words::round_trip(report) {
+        Some(round_trip) => writeln!(text, "\n{round_trip}"),
+        None => Ok(()),
     }
-    if open().count() > report.limit {
-        writeln!(text, "\n{} more are open.", open().count() - report.limit)?;
-    }
-    if open().next().is_some() {
-        writeln!(text)?;
-    }
-    for finding in report.findings.iter().filter(|f| f.status == "fixed") {
-        writeln!(text, "- fixed: {} {}", cell(&finding.kind), about(finding))?;
-    }
-    for rule in report
-        .summary
-        .ignore_rules
-        .iter()
-        .filter(|rule| rule.matched == 0)
-    {
-        writeln!(text, "- `[[ignore]]` matched nothing: {}", code(&rule.rule))?;
-    }
-    if text.ends_with("\n\n") {
-        return Ok(());
-    }
-    writeln!(text)
 }
 
-/// Text that stays in its cell and is no markup.
+fn head(text: &mut String, report: &Report) -> fmt::Result {
+    let summary = &report.summary;
+    writeln!(text, "## pgprism report\n")?;
+    if let Some(ran) = &report.ran {
+        writeln!(
+            text,
+            "{}, {}, exit {}\n",
+            code(&words::command_without_urls(&ran.command)),
+            figures::age(ran.wall.as_secs()),
+            ran.exit
+        )?;
+    }
+    writeln!(
+        text,
+        "{}, {}, {}; {}.",
+        words::units(report),
+        figures::counted(summary.queries, "query", "queries"),
+        figures::counted(summary.errors, "error", "errors"),
+        words::observed(report),
+    )?;
+    for reason in &summary.degraded {
+        writeln!(text, "- {}", cell(reason))?;
+    }
+    Ok(())
+}
+
+fn phases(text: &mut String, report: &Report) -> fmt::Result {
+    let phases = &report.summary.phases;
+    let whole = phases.whole_ms();
+    writeln!(
+        text,
+        "\n| where the time went | {} inside requests | share |\n|---|--:|--:|",
+        figures::duration(whole)
+    )?;
+    for (name, ms) in words::phases(phases) {
+        writeln!(
+            text,
+            "| {name} | {} | {} |",
+            figures::duration(ms),
+            figures::percent(ms, whole)
+        )?;
+    }
+    Ok(())
+}
+
+/// The open findings, each with its fix; the names of the fixed ones; rules that do nothing.
+fn findings(text: &mut String, report: &Report, limit: usize) -> fmt::Result {
+    let open = report.open().count();
+    match open {
+        0 => writeln!(text, "\n### No findings in {}", words::units(report))?,
+        open => {
+            let bill = words::bill(report);
+            writeln!(
+                text,
+                "\n### {}\n\nThey cost {} ({} of the time); their fixes save {}.",
+                figures::counted(open as u64, "finding", "findings"),
+                figures::duration(bill.cost_ms),
+                figures::percent(bill.cost_ms, bill.whole_ms),
+                figures::duration(bill.saves_ms),
+            )?;
+        }
+    }
+    for (index, finding) in report.open().take(limit).enumerate() {
+        one(text, index + 1, finding)?;
+    }
+    if open > limit {
+        writeln!(text, "\n{} more are open.", open - limit)?;
+    }
+    let mut fixed = report.fixed().peekable();
+    let mut rules = words::idle_rules(report).peekable();
+    if fixed.peek().is_some() || rules.peek().is_some() {
+        writeln!(text)?;
+    }
+    for finding in fixed {
+        writeln!(text, "- fixed: {} {}", cell(&finding.kind), about(finding))?;
+    }
+    for rule in rules {
+        writeln!(text, "- `[[ignore]]` matched nothing: {}", code(rule))?;
+    }
+    Ok(())
+}
+
+fn one(text: &mut String, number: usize, finding: &Finding) -> fmt::Result {
+    writeln!(
+        text,
+        "\n#### {number}. {} ({}, {})\n",
+        cell(&finding.advice.title),
+        figures::duration(finding.cost_ms),
+        finding.confidence.as_str(),
+    )?;
+    let place = words::places(finding).unwrap_or_else(|| "(no route)".to_owned());
+    writeln!(text, "- where: {}: {}", cell(&place), words::price(finding))?;
+    match words::proof(finding) {
+        Some(proof) => writeln!(text, "- proof: {}", code(&proof))?,
+        None => writeln!(text, "- about: {}", about(finding))?,
+    }
+    if let Some(missing) = words::missing(finding) {
+        writeln!(text, "- missing: {}", cell(&missing))?;
+    }
+    if let Some(gain) = words::gain(finding) {
+        writeln!(text, "- gain: {gain}")?;
+    }
+    writeln!(
+        text,
+        "- kind {}, id {}",
+        code(&finding.kind),
+        code(&finding.id)
+    )?;
+    let (django, remark) = words::fix(&finding.advice.django);
+    let remark = remark.map(|remark| format!(" ({})", cell(&remark)));
+    let word = match finding.confidence {
+        Confidence::Suspected => "try",
+        Confidence::Likely | Confidence::Proved => "fix",
+    };
+    match django.trim().is_empty() {
+        true => writeln!(text, "- {word}: {}", cell(&finding.advice.django)),
+        false => {
+            writeln!(text, "- {word}{}:\n", remark.unwrap_or_default())?;
+            block(text, &django)
+        }
+    }
+}
+
+/// Code of Python as a block of its own, inside the list's item.
+fn block(text: &mut String, django: &str) -> fmt::Result {
+    let fence = "`".repeat(longest_run(django).max(2) + 1);
+    writeln!(text, "  {fence}python")?;
+    for line in django.lines() {
+        writeln!(text, "  {}", visible_code(line))?;
+    }
+    writeln!(text, "  {fence}")
+}
+
+fn shapes(text: &mut String, report: &Report, limit: usize) -> fmt::Result {
+    writeln!(text, "\n### Top shapes by {}\n", report.sort.words)?;
+    writeln!(
+        text,
+        "| fingerprint | summary | calls | total | mean | p50 | p95 | p99 | max | errors | rows | query |"
+    )?;
+    writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    for query in report.queries.iter().take(limit) {
+        let [total, mean, p50, p95, p99, max] = [
+            query.total_ms,
+            query.mean_ms,
+            query.p50_ms,
+            query.p95_ms,
+            query.p99_ms,
+            query.max_ms,
+        ]
+        .map(figures::duration);
+        let [calls, errors, rows] = [query.calls, query.errors, query.rows].map(figures::count);
+        let (summary, query_text) = (cell(&query.summary), code_cell(&query.query));
+        let fingerprint = cell(&query.fingerprint);
+        writeln!(
+            text,
+            "| `{fingerprint}` | {summary} | {calls} | {total} | {mean} | {p50} | {p95} | {p99} | {max} | {errors} | {rows} | {query_text} |"
+        )?;
+    }
+    Ok(())
+}
+
+fn units(text: &mut String, report: &Report) -> fmt::Result {
+    if report.units.is_empty() {
+        return Ok(());
+    }
+    let noun = match report.units.iter().any(words::is_request) {
+        true => "requests",
+        false => "units of work",
+    };
+    writeln!(
+        text,
+        "\n### Slowest {noun}\n\n| where | time | queries | database | application | findings |\n|---|--:|--:|--:|--:|--:|"
+    )?;
+    for unit in report.units.iter().take(UNITS) {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} |",
+            cell(&words::unit_name(unit)),
+            figures::duration(unit.duration_ms),
+            figures::count(unit.queries),
+            figures::duration(unit.phases.duration_ms()),
+            figures::duration(unit.phases.application_ms),
+            unit.findings.len(),
+        )?;
+    }
+    Ok(())
+}
+
+/// The relation of a finding, or its query.
+fn about(finding: &Finding) -> String {
+    match words::relation(finding) {
+        Some(relation) => cell(&relation),
+        None => code(&finding.query),
+    }
+}
+
+/// Text that stays in its place and is no markup.
 fn cell(text: &str) -> String {
     let mut cell = String::new();
     for c in visible(text).chars() {
-        if matches!(c, '|' | '`' | '*' | '_' | '<' | '[' | '\\') {
+        if matches!(
+            c,
+            '|' | '`' | '*' | '_' | '<' | '[' | ']' | '\\' | '#' | '@' | '&' | '~'
+        ) {
             cell.push('\\');
         }
         cell.push(c);
@@ -161,7 +248,12 @@ fn cell(text: &str) -> String {
     cell
 }
 
-/// Text as code: between more backticks than it holds in a row, bars escaped as tables want it.
+/// [`code`] in a table, where bars end a cell even inside code.
+fn code_cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
+}
+
+/// Text as code: between more backticks than it holds in a row.
 fn code(text: &str) -> String {
     let visible = visible(text);
     let mut short: String = visible.chars().take(QUERY_CHARS_MAX).collect();
@@ -171,8 +263,13 @@ fn code(text: &str) -> String {
     if short.is_empty() {
         return String::new();
     }
-    let longest = short.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let longest = longest_run(&short);
     let fence = "`".repeat(longest + 1);
     let space = if longest > 0 { " " } else { "" };
-    format!("{fence}{space}{}{space}{fence}", short.replace('|', "\\|"))
+    format!("{fence}{space}{short}{space}{fence}")
+}
+
+/// The most backticks in a row.
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }

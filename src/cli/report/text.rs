@@ -1,333 +1,232 @@
 //! The report for a terminal: 80 columns, ASCII bars, nothing that only colour tells.
 
 mod findings;
+mod page;
 
 use std::fmt::Write;
-use std::time::SystemTime;
 
-use super::api::{Finding, Query, Summary};
-use super::{Sort, figures};
+use super::api::{Query, Summary, Unit};
+use super::figures;
+use super::seen::Report;
+use super::words::{self, visible};
+pub use page::Layout;
+use page::{Page, Paint, pad};
 
-/// Everything a report says.
-#[derive(Debug)]
-pub struct Report<'a> {
-    /// Where the proxy was asked.
-    pub admin: &'a str,
-    /// Its totals.
-    pub summary: &'a Summary,
-    /// All findings that nobody muted, most costly first.
-    pub findings: &'a [Finding],
-    /// Open ones to show.
+/// What is shown, and where the rest is.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent<'a> {
+    /// Findings and query shapes.
     pub limit: usize,
-    /// What `queries` are sorted by.
-    pub sort: Sort,
-    /// The shapes to show, in their order.
-    pub queries: &'a [Query],
-    /// Whether the proxy has further shapes.
-    pub more: bool,
-    /// The slowest shapes, in their order.
-    pub slowest: &'a [Query],
-    /// When the report is made.
-    pub now: SystemTime,
-}
-
-/// What the text is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// Columns of a line.
-    pub columns: usize,
-    /// Whether escape sequences may be used.
-    pub colours: bool,
+    /// Slowest units.
+    pub units: usize,
+    /// How to see all of it: a command or an option.
+    pub rest: &'a str,
 }
 
 /// Columns of the longest bar: the whole time.
 const BAR: f64 = 40.0;
 
-/// Characters of a fingerprint.
-const FINGERPRINT: usize = 16;
+/// Fewer columns than this for a name are not worth a further column of figures.
+const NAME_MIN: usize = 16;
 
-/// Fewer columns than this for a shape's summary are not worth a further column of figures.
-const SUMMARY_MIN: usize = 16;
+/// Columns of a fingerprint, and of the space around it.
+const FINGERPRINT: usize = 16 + 3;
 
-/// Columns of every figure of a table.
-const FIGURE: usize = 9;
+/// A column of a table: its heading, its width and an item's figure.
+type Column<T> = (&'static str, usize, fn(&T) -> String);
 
-/// A column of a table: its heading and a shape's figure.
-type Column = (&'static str, fn(&Query) -> String);
-
-/// The columns of both tables, most important first: the last ones go where a terminal is narrow.
-const TOP: [Column; 6] = [
-    ("calls", |q| figures::short_count(q.calls)),
-    ("total", |q| figures::duration(q.total_ms)),
-    ("mean", |q| figures::duration(q.mean_ms)),
-    ("p95", |q| figures::duration(q.p95_ms)),
-    ("errors", |q| figures::short_count(q.errors)),
-    ("p99", |q| figures::duration(q.p99_ms)),
+/// The columns of shapes, most important first: the last ones go where a terminal is narrow.
+const SHAPES: [Column<Query>; 5] = [
+    ("calls", 9, |q| figures::short_count(q.calls)),
+    ("total", 9, |q| figures::duration(q.total_ms)),
+    ("mean", 9, |q| figures::duration(q.mean_ms)),
+    ("p95", 9, |q| figures::duration(q.p95_ms)),
+    ("errors", 8, |q| figures::short_count(q.errors)),
 ];
-const SLOWEST: [Column; 4] = [
-    ("p95", |q| figures::duration(q.p95_ms)),
-    ("p99", |q| figures::duration(q.p99_ms)),
-    ("max", |q| figures::duration(q.max_ms)),
-    ("calls", |q| figures::short_count(q.calls)),
+
+/// The columns of units.
+const UNITS: [Column<Unit>; 4] = [
+    ("time", 9, |u| figures::duration(u.duration_ms)),
+    ("queries", 9, |u| figures::short_count(u.queries)),
+    ("database", 10, |u| {
+        figures::duration(u.phases.duration_ms())
+    }),
+    ("application", 13, |u| {
+        figures::duration(u.phases.application_ms)
+    }),
 ];
 
 /// The whole report.
-pub fn render(report: &Report<'_>, layout: Layout) -> String {
-    let mut page = Page {
-        text: String::new(),
-        layout,
-    };
-    page.header(report);
+pub fn render(report: &Report, layout: Layout, extent: Extent<'_>) -> String {
+    let mut page = Page::new(layout);
+    header(&mut page, report);
     if report.summary.queries == 0 {
-        page.nothing(report.summary);
+        nothing(&mut page, &report.summary);
         return page.text;
     }
-    page.findings(report);
-    page.phases(report.summary);
-    page.top(report);
-    page.slowest(report.slowest);
+    phases(&mut page, &report.summary);
+    findings::section(&mut page, report, extent.limit, extent.rest);
+    shapes(&mut page, report, extent);
+    units(&mut page, report, extent);
+    footer(&mut page, report, extent);
     page.text
 }
 
-struct Page {
-    text: String,
-    layout: Layout,
+fn header(page: &mut Page, report: &Report) {
+    let summary = &report.summary;
+    let (left, right) = match &report.ran {
+        Some(ran) => (
+            format!("pgprism: {}", visible(&ran.command)),
+            format!("{}, exit {}", figures::age(ran.wall.as_secs()), ran.exit),
+        ),
+        None => (
+            format!("pgprism {} at {}", visible(&summary.version), report.admin),
+            words::up(report).unwrap_or_default(),
+        ),
+    };
+    page.spread(Paint::Bold, &left, &right);
+    let counts = format!(
+        "{}, {}, {}; {}",
+        words::units(report),
+        figures::counted(summary.queries, "query", "queries"),
+        figures::counted(summary.errors, "error", "errors"),
+        words::observed(report),
+    );
+    page.line(Paint::Plain, &counts);
+    for reason in &summary.degraded {
+        page.line(Paint::Red, &format!("  {}", visible(reason)));
+    }
 }
 
-impl Page {
-    fn header(&mut self, report: &Report<'_>) {
-        let summary = report.summary;
-        let left = format!("pgprism {} at {}", summary.version, report.admin);
-        let up = humantime::parse_rfc3339(&summary.started_at)
-            .ok()
-            .and_then(|started| report.now.duration_since(started).ok())
-            .map(|up| format!("up {}", figures::age(up.as_secs())))
-            .unwrap_or_default();
-        self.heading(&left, &up);
-        let mut counts = format!(
-            "{}, {}, {}",
-            figures::counted(summary.queries, "query", "queries"),
-            figures::counted(summary.errors, "error", "errors"),
-            figures::counted(summary.connections, "connection", "connections"),
+fn nothing(page: &mut Page, summary: &Summary) {
+    page.blank();
+    page.line(Paint::Bold, "No query came through pgprism.");
+    page.line(Paint::Plain, "Django reaches it with these settings:");
+    for listener in &summary.listeners {
+        let (host, port) = words::reachable(&listener.listen);
+        let alias = visible(&listener.name);
+        for line in [
+            format!("  DATABASES[\"{alias}\"][\"HOST\"] = \"{host}\""),
+            format!("  DATABASES[\"{alias}\"][\"PORT\"] = \"{port}\""),
+        ] {
+            page.line(Paint::Green, &line);
+        }
+    }
+}
+
+fn phases(page: &mut Page, summary: &Summary) {
+    let whole = summary.phases.whole_ms();
+    page.blank();
+    page.spread(
+        Paint::Bold,
+        "WHERE THE TIME WENT",
+        &format!("{} inside requests", figures::duration(whole)),
+    );
+    for (name, ms) in words::phases(&summary.phases) {
+        let share = if whole > 0.0 { ms / whole } else { 0.0 };
+        #[allow(clippy::cast_sign_loss, reason = "shares are not negative")]
+        let bar = "#".repeat((share * BAR).round().max(0.0) as usize);
+        let row = format!(
+            "  {name:<11} {:>9} {:>6}  {bar}",
+            figures::duration(ms),
+            figures::percent(ms, whole)
         );
-        let observed = !summary.degraded.iter().any(|reason| is_loss(reason));
-        match (summary.dropped, observed) {
-            (0, true) => counts.push_str("; everything was observed"),
-            (0, false) => counts.push_str("; not everything was observed"),
-            (dropped, _) => {
-                let dropped = figures::counted(dropped, "event was dropped", "events were dropped");
-                let _ = write!(counts, "; {dropped}");
-            }
-        }
-        self.line(&counts);
-        for reason in &summary.degraded {
-            self.line(&format!("  {}", visible(reason)));
-        }
+        page.line(Paint::Plain, &row);
     }
+}
 
-    fn nothing(&mut self, summary: &Summary) {
-        self.line("");
-        self.line("No query came through pgprism. Django reaches it with these settings:");
-        for listener in &summary.listeners {
-            let (host, port) = listener
-                .listen
-                .rsplit_once(':')
-                .unwrap_or((&listener.listen, ""));
-            let host = match host.trim_matches(['[', ']']) {
-                "0.0.0.0" => "127.0.0.1",
-                "::" => "::1",
-                host => host,
-            };
-            let alias = visible(&listener.name);
-            self.line(&format!("  DATABASES[\"{alias}\"][\"HOST\"] = \"{host}\""));
-            self.line(&format!("  DATABASES[\"{alias}\"][\"PORT\"] = \"{port}\""));
-        }
+fn shapes(page: &mut Page, report: &Report, extent: Extent<'_>) {
+    if report.queries.is_empty() {
+        return;
     }
-
-    fn phases(&mut self, summary: &Summary) {
-        let phases = summary.phases;
-        let mut rows = [
-            ("application", phases.application_ms),
-            ("database", phases.database_ms),
-            ("transfer", phases.transfer_ms),
-            ("client", phases.client_ms),
-        ];
-        rows.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let whole: f64 = rows.iter().map(|(_, ms)| ms).sum();
-        self.line("");
-        self.heading(
-            "WHERE THE TIME WENT",
-            &format!("{} in all", figures::duration(whole)),
-        );
-        for (name, ms) in rows {
-            let share = if whole > 0.0 { ms / whole } else { 0.0 };
-            #[allow(clippy::cast_sign_loss, reason = "shares are not negative")]
-            let bar = "#".repeat((share * BAR).round().max(0.0) as usize);
-            let row = format!(
-                "  {name:<11} {:>8} {:>6}  {bar}",
-                figures::duration(ms),
-                figures::percent(ms, whole)
-            );
-            self.line(row.trim_end());
-        }
-    }
-
-    fn top(&mut self, report: &Report<'_>) {
-        if report.queries.is_empty() {
-            return;
-        }
-        self.line("");
-        let title = format!("TOP SHAPES by {}", report.sort.words);
-        let shown = self.table(&title, &TOP, report.queries, false);
-        debug_assert!(shown > 0, "a table has columns");
-        if report.more {
-            self.line(&format!(
-                "  and more: pgprism report --limit {}",
-                (report.queries.len() * 5).min(1000)
-            ));
-        }
-    }
-
-    fn slowest(&mut self, slowest: &[Query]) {
-        if slowest.is_empty() {
-            return;
-        }
-        self.line("");
-        self.table("SLOWEST SHAPES by p95", &SLOWEST, slowest, true);
-    }
-
-    /// A title over shapes with as many of `columns` as fit; answers how many did.
-    fn table(
-        &mut self,
-        title: &str,
-        columns: &[Column],
-        queries: &[Query],
-        with_text: bool,
-    ) -> usize {
-        let names = 2 + FINGERPRINT + 1 + SUMMARY_MIN;
-        let fitting = self.layout.columns.saturating_sub(names) / FIGURE;
-        let columns = &columns[..columns.len().min(fitting.max(1))];
-        let left = self.layout.columns.saturating_sub(columns.len() * FIGURE);
-
-        let mut head = pad(title, left);
-        for (name, _) in columns {
-            let _ = write!(head, "{name:>FIGURE$}");
-        }
-        self.bold(&head);
-        for query in queries {
+    page.blank();
+    let title = format!("TOP SHAPES by {}", report.sort.words);
+    let rows = &report.queries[..report.queries.len().min(extent.limit)];
+    table(
+        page,
+        &title,
+        &SHAPES,
+        FINGERPRINT + NAME_MIN,
+        rows,
+        |query| {
             let name = format!(
-                "  {} {}",
+                "{} {}",
                 visible(&query.fingerprint),
                 visible(&query.summary)
             );
-            let mut row = pad(&name, left);
-            for (_, figure) in columns {
-                let _ = write!(row, "{:>FIGURE$}", figure(query));
-            }
-            match query.errors > 0 {
-                true => self.red(&row),
-                false => self.line(&row),
-            }
-            if with_text {
-                self.dim(&format!("    {}", visible(&query.query)));
-            }
+            let paint = match query.errors {
+                0 => Paint::Plain,
+                _ => Paint::Red,
+            };
+            (name, paint)
+        },
+    );
+}
+
+fn units(page: &mut Page, report: &Report, extent: Extent<'_>) {
+    if report.units.is_empty() {
+        return;
+    }
+    let title = match report.units.iter().any(words::is_request) {
+        true => "SLOWEST REQUESTS",
+        false => "SLOWEST UNITS OF WORK",
+    };
+    page.blank();
+    let rows = &report.units[..report.units.len().min(extent.units)];
+    table(page, title, &UNITS, NAME_MIN, rows, |unit| {
+        (visible(&words::unit_name(unit)), Paint::Plain)
+    });
+}
+
+fn footer(page: &mut Page, report: &Report, extent: Extent<'_>) {
+    let more_findings = report.open().count() > extent.limit;
+    let more_shapes = report.queries.len() > extent.limit || report.more_queries;
+    let rest = match (more_findings, more_shapes) {
+        (true, _) => format!("Other fixes: {}", extent.rest),
+        (false, true) => format!("Other shapes: {}", extent.rest),
+        (false, false) => String::new(),
+    };
+    let line = [words::round_trip(report).unwrap_or_default(), rest]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if !line.is_empty() {
+        page.blank();
+        page.line(Paint::Plain, &line);
+    }
+}
+
+/// A title over items with as many of `columns` as leave `name_min` columns for the name.
+fn table<T>(
+    page: &mut Page,
+    title: &str,
+    columns: &[Column<T>],
+    name_min: usize,
+    items: &[T],
+    name: impl Fn(&T) -> (String, Paint),
+) {
+    let mut left = page.layout.columns;
+    let mut shown = 0;
+    for (_, width, _) in columns {
+        if left < name_min + width {
+            break;
         }
-        columns.len()
+        left -= width;
+        shown += 1;
     }
-
-    /// `left`, and `right` at the end of the line.
-    fn heading(&mut self, left: &str, right: &str) {
-        let gap = self
-            .layout
-            .columns
-            .saturating_sub(left.chars().count() + right.chars().count());
-        match gap {
-            0 => self.bold(left),
-            gap => self.bold(format!("{left}{}{right}", " ".repeat(gap)).trim_end()),
+    let columns = &columns[..shown];
+    let mut head = pad(title, left);
+    for (heading, width, _) in columns {
+        let _ = write!(head, "{heading:>width$}");
+    }
+    page.line(Paint::Bold, &head);
+    for item in items {
+        let (name, paint) = name(item);
+        let mut row = pad(&format!("  {name}"), left);
+        for (_, width, figure) in columns {
+            let _ = write!(row, "{:>width$}", figure(item));
         }
+        page.line(paint, &row);
     }
-
-    fn line(&mut self, line: &str) {
-        self.painted("", line);
-    }
-
-    fn bold(&mut self, line: &str) {
-        self.painted("\x1b[1m", line);
-    }
-
-    fn green(&mut self, line: &str) {
-        self.painted("\x1b[32m", line);
-    }
-
-    fn red(&mut self, line: &str) {
-        self.painted("\x1b[31m", line);
-    }
-
-    fn dim(&mut self, line: &str) {
-        self.painted("\x1b[2m", line);
-    }
-
-    fn painted(&mut self, colour: &str, line: &str) {
-        self.whole(colour, &cut(line, self.layout.columns));
-    }
-
-    /// A line that is not cut: somebody may copy it.
-    fn whole(&mut self, colour: &str, line: &str) {
-        match self.layout.colours && !colour.is_empty() {
-            true => {
-                let _ = writeln!(self.text, "{colour}{line}\x1b[0m");
-            }
-            false => {
-                let _ = writeln!(self.text, "{line}");
-            }
-        }
-    }
-}
-
-/// Whether a reason of [`Summary::degraded`] says that traffic was not observed; a slow log that leaves lines out, an
-/// upstream that is down, or a unit with more statements than are kept, do not.
-pub(super) fn is_loss(reason: &str) -> bool {
-    !["slow_log_dropped", "upstream_down", "unit_incomplete"]
-        .iter()
-        .any(|other| reason.starts_with(other))
-}
-
-/// `text` in exactly `columns` columns, cut with `…` where it is longer.
-fn pad(text: &str, columns: usize) -> String {
-    format!("{:<columns$}", cut(text, columns))
-}
-
-/// `text` in at most `columns` columns, with `…` where something is missing.
-fn cut(text: &str, columns: usize) -> String {
-    match text.char_indices().nth(columns) {
-        None => text.to_owned(),
-        Some(_) => {
-            let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
-            format!("{}…", kept.trim_end())
-        }
-    }
-}
-
-/// One line without control characters: names come from clients, and a terminal obeys escape sequences.
-pub(super) fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' | ' ' if visible.ends_with(' ') => {}
-            '\n' | '\t' => visible.push(' '),
-            c => visible.push(harmless(c)),
-        }
-    }
-    visible
-}
-
-/// A line of code: as [`visible`], with its spaces.
-fn visible_code(line: &str) -> String {
-    line.chars().map(harmless).collect()
-}
-
-fn harmless(c: char) -> char {
-    let commands = c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if commands { '?' } else { c }
 }

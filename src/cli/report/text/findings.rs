@@ -1,120 +1,122 @@
-//! The findings of a report: what costs most on top, with the line of Django to write.
+//! The findings of a report: what costs most on top, with what proves it and the line of Django to write.
 
-use super::super::api::Finding;
-use super::super::figures;
-use super::super::relation::{levels, places, relation};
-use super::{Page, Report, visible, visible_code};
+use super::super::api::{Confidence, Finding};
+use super::super::seen::Report;
+use super::super::words::{self, visible, visible_code};
+use super::super::{figures, fold};
+use super::page::{Page, Paint, width};
 
 /// Fixed findings shown.
 const FIXED_MAX: usize = 5;
 
-const GREEN: &str = "\x1b[32m";
+/// Columns of the word before each line of a finding, its margin included.
+const LABEL: usize = 13;
 
-impl Page {
-    pub(super) fn findings(&mut self, report: &Report<'_>) {
-        let (open, fixed): (Vec<&Finding>, Vec<&Finding>) = report
-            .findings
-            .iter()
-            .partition(|finding| finding.status == "open");
-        let cost: f64 = open.iter().map(|finding| finding.cost_ms).sum();
-        self.line("");
-        let right = match open.len() as u64 {
-            0 => "none open".to_owned(),
-            count => format!(
-                "{} open, {} in all",
-                figures::count(count),
-                figures::duration(cost)
-            ),
-        };
-        self.heading("FINDINGS, most costly first", &right);
-        if report.findings.is_empty() {
-            self.line(
-                "  Nothing found so far. Use the slow pages of the application, or run its tests,",
-            );
-            self.line("  with its database at pgprism's address, then run this again.");
-        }
-        for finding in open.iter().take(report.limit) {
-            self.finding(finding);
-        }
-        if open.len() > report.limit {
-            let more = (open.len() - report.limit) as u64;
-            self.line(&format!(
-                "  and {} more: pgprism report --limit {}",
-                figures::count(more),
-                open.len().min(1000)
-            ));
-        }
-        for finding in fixed.iter().take(FIXED_MAX) {
-            let what = relation(finding).unwrap_or_else(|| finding.query.clone());
-            self.green(&format!(
-                "  fixed: {} {}",
-                visible(&finding.kind),
-                visible(&what)
-            ));
-        }
-        if fixed.len() > FIXED_MAX {
-            self.line(&format!("  fixed: {} more", fixed.len() - FIXED_MAX));
-        }
-        for rule in report
-            .summary
-            .ignore_rules
-            .iter()
-            .filter(|rule| rule.matched == 0)
-        {
-            self.line(&format!(
-                "  [[ignore]] matched nothing: {}",
-                visible(&rule.rule)
-            ));
+/// Narrower terminals do without the proof.
+const PROOF_COLUMNS_MIN: usize = 80;
+
+/// The section; `limit` open findings are shown, and `rest` says how to see all.
+pub(super) fn section(page: &mut Page, report: &Report, limit: usize, rest: &str) {
+    let open: Vec<&Finding> = report.open().collect();
+    page.blank();
+    if open.is_empty() {
+        let nothing = format!("No findings in {}.", words::units(report));
+        page.line(Paint::Bold, &nothing);
+    } else {
+        head(page, report, &open);
+    }
+    for (index, finding) in open.iter().take(limit).enumerate() {
+        one(page, index + 1, finding);
+    }
+    if open.len() > limit {
+        let more = figures::count((open.len() - limit) as u64);
+        page.line(Paint::Plain, &format!("and {more} more: {rest}"));
+    }
+    let fixed: Vec<&Finding> = report.fixed().collect();
+    for finding in fixed.iter().take(FIXED_MAX) {
+        let what = words::relation(finding).unwrap_or_else(|| finding.query.clone());
+        let line = format!("fixed: {} {}", visible(&finding.kind), visible(&what));
+        page.line(Paint::Green, &line);
+    }
+    if fixed.len() > FIXED_MAX {
+        let more = format!("fixed: {} more", fixed.len() - FIXED_MAX);
+        page.line(Paint::Green, &more);
+    }
+    for rule in words::idle_rules(report) {
+        let line = format!("[[ignore]] matched nothing: {}", visible(rule));
+        page.line(Paint::Plain, &line);
+    }
+}
+
+fn head(page: &mut Page, report: &Report, open: &[&Finding]) {
+    let title = figures::counted(open.len() as u64, "FINDING", "FINDINGS");
+    let bill = words::bill(report);
+    let share = figures::percent(bill.cost_ms, bill.whole_ms);
+    let (cost, saves) = (
+        figures::duration(bill.cost_ms),
+        figures::duration(bill.saves_ms),
+    );
+    let right = [
+        format!("cost {cost} ({share} of the time), fixes save {saves}"),
+        format!("cost {cost}, fixes save {saves}"),
+        format!("cost {cost}"),
+    ];
+    let fitting = right
+        .iter()
+        .find(|right| right.len() + title.len() + 2 <= page.layout.columns);
+    page.spread(Paint::Bold, &title, fitting.map_or("", |right| right));
+}
+
+fn one(page: &mut Page, number: usize, finding: &Finding) {
+    let head = format!(
+        "{number:<1} {:<10} {}",
+        finding.confidence.as_str(),
+        visible(&finding.advice.title)
+    );
+    let paint = Paint::Bold;
+    page.spread(paint, &head, &figures::duration(finding.cost_ms));
+    let place = words::places(finding).unwrap_or_else(|| "(no route)".to_owned());
+    labelled(page, Paint::Plain, &visible(&place), &words::price(finding));
+    if page.layout.columns >= PROOF_COLUMNS_MIN
+        && let Some(proof) = words::proof(finding)
+    {
+        labelled(page, Paint::Plain, "proof", &visible(&proof));
+    }
+    if let Some(missing) = words::missing(finding) {
+        labelled(page, Paint::Plain, "missing", &visible(&missing));
+    }
+    fix(page, finding);
+    let gain = words::gain(finding).unwrap_or_else(|| "not known".to_owned());
+    let left = label("gain", &gain);
+    page.spread(Paint::Plain, &left, &format!("id {}", visible(&finding.id)));
+}
+
+/// The code, in as many lines as it takes (Python goes on inside brackets), and what is to be said about it.
+fn fix(page: &mut Page, finding: &Finding) {
+    let (code, remark) = words::fix(&finding.advice.django);
+    let word = match finding.confidence {
+        Confidence::Suspected => "try",
+        Confidence::Likely | Confidence::Proved => "fix",
+    };
+    let room = page.layout.columns.saturating_sub(LABEL);
+    let mut first = true;
+    for line in code.lines().filter(|line| !line.trim().is_empty()) {
+        for part in fold::python(&visible_code(line), room) {
+            let word = if std::mem::take(&mut first) { word } else { "" };
+            labelled(page, Paint::Green, word, &part);
         }
     }
-
-    fn finding(&mut self, finding: &Finding) {
-        let counts = format!(
-            "{} in {}",
-            figures::counted(finding.queries, "query", "queries"),
-            figures::counted(finding.units, "unit", "units")
-        );
-        let left = format!(
-            "  {:>8}  {}, {}",
-            figures::duration(finding.cost_ms),
-            visible(&finding.kind),
-            visible(&finding.confidence)
-        );
-        self.heading(&left, &counts);
-        let levels = levels(finding);
-        if levels.is_empty() {
-            self.dim(&format!("    {}", visible(&finding.query)));
-        }
-        for (depth, level) in levels.iter().enumerate() {
-            self.line(&format!("    {}{}", "  ".repeat(depth), visible(level)));
-        }
-        let advice = &finding.advice;
-        if !advice.title.is_empty() {
-            self.line(&format!("    {}:", visible(&advice.title)));
-        }
-        for line in advice.django.lines() {
-            self.whole(GREEN, &format!("      {}", visible_code(line)));
-        }
-        let mut saves = format!("    saves {}", figures::duration(advice.saves_ms));
-        if finding.queries_before > finding.queries_after {
-            saves.push_str(&format!(
-                "; the largest unit has {} then, not {}",
-                figures::counted(finding.queries_after, "query", "queries"),
-                figures::count(finding.queries_before)
-            ));
-        }
-        self.line(&saves);
-        if let Some(places) = places(finding) {
-            self.line(&format!("    seen in {}", visible(&places)));
-        }
-        let example = finding
-            .example_unit
-            .as_ref()
-            .map(|unit| format!(", example /api/v1/units/{}", visible(unit)));
-        self.dim(&format!(
-            "    id {}{}",
-            visible(&finding.id),
-            example.unwrap_or_default()
-        ));
+    if let Some(remark) = remark {
+        let word = if first { word } else { "" };
+        labelled(page, Paint::Dim, word, &visible(&remark));
     }
+}
+
+fn labelled(page: &mut Page, paint: Paint, word: &str, text: &str) {
+    page.line(paint, &label(word, text));
+}
+
+fn label(word: &str, text: &str) -> String {
+    let gap = (LABEL - 2).saturating_sub(width(word)).max(1);
+    format!("  {word}{}{text}", " ".repeat(gap))
 }
