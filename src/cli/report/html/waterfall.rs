@@ -56,7 +56,7 @@ pub(super) fn figure(detail: &UnitDetail, name_of: &dyn Fn(&str) -> Option<Strin
                     @let x = NAMES + TRACK * f64::from(step) / 4.0;
                     line.grid x1=(px(x)) x2=(px(x)) y1="18" y2=(px(height)) {}
                     text.tick x=(px(x)) y="12" text-anchor=[anchor(step)] {
-                        (figures::duration(unit.duration_ms * f64::from(step) / 4.0))
+                        @if step == 0 { "0" } @else { (figures::duration(unit.duration_ms * f64::from(step) / 4.0)) }
                     }
                 }
                 @for (index, row) in rows.iter().take(shown).enumerate() {

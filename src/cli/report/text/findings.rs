@@ -76,7 +76,13 @@ fn one(page: &mut Page, number: usize, finding: &Finding) {
     let paint = Paint::Bold;
     page.spread(paint, &head, &figures::duration(finding.cost_ms));
     let place = words::places(finding).unwrap_or_else(|| "(no route)".to_owned());
-    labelled(page, Paint::Plain, &visible(&place), &words::price(finding));
+    let place = visible(&place);
+    if width(&place) < LABEL - 2 {
+        labelled(page, Paint::Plain, &place, &words::price(finding));
+    } else {
+        page.line(Paint::Plain, &format!("  {place}"));
+        labelled(page, Paint::Plain, "", &words::price(finding));
+    }
     if page.layout.columns >= PROOF_COLUMNS_MIN
         && let Some(proof) = words::proof(finding)
     {
