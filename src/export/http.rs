@@ -186,7 +186,12 @@ impl Server {
         } = settings;
         let access = Access::new(hosts, token);
         let admin = Arc::new(Admin {
-            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&feed))?,
+            metrics: Metrics::new(
+                Arc::clone(&store),
+                Arc::clone(&registry),
+                Arc::clone(&feed),
+                clock,
+            )?,
             guard: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),

@@ -330,6 +330,7 @@ impl Proxy {
                 suspect: Notify::new(),
             }));
         }
+        registry.set_connections_max(settings.tunables.connections_max);
         let shared = Arc::new(Shared {
             registry,
             clock,
@@ -428,6 +429,9 @@ impl Proxy {
                 .set_upstream_address(new.upstream.to_string().into());
             route.figures.observe.store(new.observe, Relaxed);
         }
+        self.shared
+            .registry
+            .set_connections_max(settings.tunables.connections_max);
         self.shared
             .tunables
             .store(Arc::new(settings.tunables.clone()));

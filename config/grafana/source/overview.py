@@ -123,7 +123,7 @@ def _shapes(made) -> None:
             "B": f"({total} > 0) / on () group_left () sum({gained(f'{DURATION}_sum', DATABASE)})",
             "C": f"{calls} > 0",
             "D": f"{total} / ({calls} > 0)",
-            "E": f"histogram_quantile(0.95, {buckets})",
+            "E": f"histogram_quantile(0.95, {buckets}) and on (fingerprint) {calls} > 0",
             "F": f"{by_shape(gained('pgprism_query_rows_total', DATABASE, NAMED))} / ({calls} > 0)",
             "G": f"{by_shape(gained('pgprism_slow_queries_total', DATABASE, NAMED))} and {calls} > 0",
         },
