@@ -221,7 +221,7 @@ def _trouble(made) -> None:
         stacked=True, colours={"committed": "#4a78e8", "rolled_back": "#d9771e", "abandoned": "#b3261e"},
     ))
     made.with_panel(graph(
-        "Idle in transaction",
+        "Connections idle in transaction",
         "Connections whose transaction waits for the application, on average and when Prometheus looked. Their locks "
         "stay, and vacuum cannot remove what they may still see.",
         NUMBER,

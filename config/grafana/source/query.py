@@ -74,7 +74,7 @@ def _figures(made) -> None:
         "Share", "Of the time that all queries take.",
         SHARE, f"{seconds} / (sum({rate(f'{DURATION}_sum', DATABASE)}) > 0)", legend="share", decimals=1,
     ))
-    made.with_panel(figure("Mean", "On average; exact.", SECONDS, f"{seconds} / ({calls} > 0)", legend="mean"))
+    made.with_panel(figure("Mean", "What a call takes on average; it is exact.", SECONDS, f"{seconds} / ({calls} > 0)", legend="mean"))
     for of in (0.5, 0.95, 0.99):
         made.with_panel(figure(
             f"p{of * 100:.0f}", f"{of * 100:.0f} of 100 calls take no longer; as exact as the histogram's buckets.",
@@ -113,7 +113,7 @@ def _time(made) -> None:
         stacked=True, colours=PHASES,
     ))
     made.with_panel(graph(
-        "Calls by database", "A second.", QUERIES_PER_SECOND,
+        "Calls by database", "How often it runs, a second, in each database.", QUERIES_PER_SECOND,
         Query(f"sum by (db_namespace) ({rate(f'{DURATION}_count', *_HERE)})", "{{db_namespace}}"), stacked=True,
     ))
 
@@ -122,14 +122,14 @@ def _answers(made) -> None:
     made.with_row(Row("Answers"))
     calls = f"sum({rate(f'{DURATION}_count', *_HERE)})"
     made.with_panel(graph(
-        "Rows a call", "Rows that grow with time are a query without LIMIT.", NUMBER,
+        "Rows a call over time", "Rows that grow with time are a query without LIMIT.", NUMBER,
         Query(f"sum({rate('pgprism_query_rows_total', *_HERE)}) / ({calls} > 0)", "rows"), width=8,
     ))
     made.with_panel(graph(
-        "Bytes a call", "Both ways. Many bytes with few rows are wide columns: only() or defer() leaves them out.", BYTES,
+        "Bytes a call over time", "Both ways. Many bytes with few rows are wide columns: only() or defer() leaves them out.", BYTES,
         Query(f"sum({rate('pgprism_query_bytes_total', *_HERE)}) / ({calls} > 0)", "bytes"), width=8,
     ))
     made.with_panel(graph(
-        "Slow calls", "Calls a second that took slow_log.threshold or longer.", QUERIES_PER_SECOND,
+        "Slow calls over time", "Calls a second that took slow_log.threshold or longer.", QUERIES_PER_SECOND,
         Query(f"sum({rate('pgprism_slow_queries_total', *_HERE)}){or_zero()}", "slow"), width=8, bars=True,
     ))

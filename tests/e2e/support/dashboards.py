@@ -109,6 +109,27 @@ def options_of(variable: dict[str, Any], ask: Ask, values: Mapping[str, str]) ->
     return options
 
 
+def empty_or_wrong(ask: Ask) -> tuple[int, list[str]]:
+    """Asks every expression of every dashboard: how many there are, and what is wrong with some.
+
+    The dashboard of a query is opened for one that repeats in a finding, where there is one that has series.
+    """
+    count, problems = 0, []
+    repeated = ask("topk(1, pgprism_findings and on (fingerprint) pgprism_query_info)")
+    for dashboard in dashboards().values():
+        offered = {variable["name"] for variable in variables(dashboard)}
+        chosen = {"fingerprint": row["metric"]["fingerprint"] for row in repeated if "fingerprint" in offered}
+        values = chosen_values(dashboard, ask, **chosen)
+        for target in targets(dashboard):
+            count += 1
+            try:
+                if numbers(ask(expand(target.expression, values))) == 0:
+                    problems.append(f"{target}: empty\n    {target.expression}")
+            except AssertionError as refused:
+                problems.append(f"{target}: {refused}")
+    return count, problems
+
+
 def numbers(rows: list[dict[str, Any]]) -> int:
     """How many series of an answer have a number."""
     return sum(row["value"][1] != "NaN" for row in rows)
