@@ -8,6 +8,8 @@ import struct
 import sys
 import types
 import typing
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
@@ -19,7 +21,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard as Schema
 
-from support import dashboards
+from support import bookshop, dashboards
 from support.postgres import Address
 from support.processes import run
 from support.prometheus import RULES, Prometheus, Rules
@@ -261,15 +263,13 @@ def test_no_expression_is_empty(start_pgprism, postgres, database) -> None:
 
     What is shown as 0 while all is well is asked without that 0 too.
     """
-    (host, port) = database.endpoint
-    rule = [{"table": "muted"}]
-    well = start_pgprism(database.endpoint, slow_log={"threshold": "5ms"}, ignore=rule)
+    well = start_pgprism(database.endpoint, slow_log={"threshold": "5ms"}, ignore=[{"table": "muted"}])
     ill = start_pgprism(
         database.endpoint, slow_log={"threshold": "0ms"}, debug={"drop_events_per_10000": 10_000},
         faults=["log-disk-full"],
     )
     ill.expect.decode_errors = ill.expect.dropped_events = True
-    _furnish(database)
+    bookshop.furnish(database)
     rules = Rules(RULES.glob("*.yml"), times_as_fast=60)
     with Prometheus(well.admin, ill.admin, rules=rules) as prometheus, ThreadPoolExecutor(1) as pool:
         wait_until(lambda: len(prometheus.ask("pgprism_build_info")) == 2, "both are scraped")
@@ -307,29 +307,13 @@ def _empty_without_zero(prometheus: Prometheus) -> list[str]:
     return found
 
 
-def _furnish(address: Address) -> None:
-    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        connection.execute("CREATE TABLE author (id int PRIMARY KEY, name text)")
-        connection.execute("CREATE TABLE muted (id int PRIMARY KEY)")
-        connection.execute("CREATE TABLE book (id int PRIMARY KEY, author_id int REFERENCES author)")
-        connection.execute("INSERT INTO author SELECT n, 'name' FROM generate_series(1, 20) n")
-        connection.execute("INSERT INTO muted SELECT n FROM generate_series(1, 20) n")
-        connection.execute("INSERT INTO book SELECT n, n FROM generate_series(1, 20) n")
-
-
 def _visit(address: Address) -> None:
     """A request with an N+1 and what else happens in an application's day."""
-    tag = "/*route='books/'*/"
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        with connection.transaction():
-            books = connection.execute(f"SELECT id, author_id FROM book ORDER BY id {tag}").fetchall()
-            for _, author in books:
-                connection.execute(f"SELECT id, name FROM author WHERE id = %s {tag}", [author])
-        for number in range(1, 8):
-            connection.execute(f"SELECT id FROM muted WHERE id = %s {tag}", [number])
+        bookshop.visit(connection)
+        bookshop.look_up(connection)
         connection.execute("SELECT pg_sleep(0.01)")
-        with pytest.raises(psycopg.errors.DivisionByZero):
-            connection.execute("SELECT 1 / 0")
+        bookshop.fail(connection)
 
 
 def _suffer(proxy: Pgprism, address: Address) -> None:
@@ -338,6 +322,6 @@ def _suffer(proxy: Pgprism, address: Address) -> None:
         client.ask("SELECT 1 AS dropped")
         client.send(b"Q" + struct.pack("!I", 2))
         client.rest()
-    assert proxy.status_of("/metrics/nowhere") == 404
-    with RawClient(proxy.endpoint, log_in=False) as _:
-        pass
+    stranger = urllib.request.Request(f"http://{proxy.admin[0]}:{proxy.admin[1]}/metrics", headers={"Host": "elsewhere"})
+    with pytest.raises(urllib.error.HTTPError, match="403|421"):
+        urllib.request.urlopen(stranger, timeout=10)
