@@ -27,7 +27,7 @@ QUANTILES = {"p50": "light-purple", "p95": "purple", "p99": "dark-purple", "mean
 GOOD, WARN, BAD = "green", "orange", "red"
 
 # What a link hands on, so that the dashboard it leads to shows the same processes and the same time.
-_CONTEXT = "var-datasource=${datasource}&${job:queryparam}&${instance:queryparam}&${__url_time_range}"
+_CONTEXT = "var-datasource=${datasource}&${job:queryparam}&${instance:queryparam}&${page:queryparam}&${__url_time_range}"
 
 
 @dataclass(frozen=True)
