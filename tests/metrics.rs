@@ -239,7 +239,13 @@ impl Fixture {
         store.collect(Moment(0));
         let feed = Arc::new(Feed::default());
         feed.publish_snapshot(snapshots::snapshot());
-        let metrics = Metrics::new(Arc::clone(&store), registry, Arc::clone(&feed), Clock::start()).unwrap();
+        let metrics = Metrics::new(
+            Arc::clone(&store),
+            registry,
+            Arc::clone(&feed),
+            Clock::start(),
+        )
+        .unwrap();
         Fixture {
             store,
             feed,
