@@ -12,7 +12,8 @@ from .panels import SOURCE
 
 TAG = "pgprism"
 Variable = parts.QueryVariable | parts.DatasourceVariable | parts.TextBoxVariable
-_EVERYTHING = dashboard.VariableOption(selected=True, text="All", value="$__all")
+_ALL = dashboard.VariableOption(selected=True, text="All", value="$__all")
+_ALL_OF_MANY = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
 def frame(uid: str, title: str, description: str, variables: list[Variable]) -> parts.Dashboard:
@@ -27,6 +28,7 @@ def frame(uid: str, title: str, description: str, variables: list[Variable]) -> 
         .refresh("10s")
         .time("now-30m", "now")
         .timezone("browser")
+        .annotations([])
         .variables([_data_source(), *_targets(), *variables, _page()])
         .link(
             parts.DashboardLink("pgprism dashboards")
@@ -64,7 +66,7 @@ def choice(name: str, label: str, metric: str, *matchers: str, of: str, descript
         .multi(True)
         .include_all(True)
         .all_value(".*")
-        .current(_EVERYTHING)
+        .current(_ALL_OF_MANY)
     )
 
 
@@ -93,7 +95,7 @@ def named_choice(
         .multi(False)
         .include_all(everything)
     )
-    return variable.all_value(".*").current(_EVERYTHING) if everything else variable
+    return variable.all_value(".*").current(_ALL) if everything else variable
 
 
 def _query(name: str, label: str, query: str, description: str, kind: int = 1) -> parts.QueryVariable:
@@ -129,7 +131,7 @@ def _targets() -> list[parts.QueryVariable]:
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
     )
     return [
-        variable.multi(True).include_all(True).all_value(".*").current(_EVERYTHING) for variable in (job, instance)
+        variable.multi(True).include_all(True).all_value(".*").current(_ALL_OF_MANY) for variable in (job, instance)
     ]
 
 

@@ -91,7 +91,7 @@ def _time(made) -> None:
     ))
     made.with_panel(heat_map(
         "Latency of all queries",
-        "How many queries took how long: the darker a cell, the more. Two bands mean two kinds of queries, or a cache "
+        "How many queries took how long: the stronger a cell's colour, the more. Two bands mean two kinds of queries, or a cache "
         "that is hit or missed.",
         series(f"{DURATION}_bucket", DATABASE),
     ))

@@ -153,8 +153,9 @@ def graph(
     if stacked or bars:
         panel.stacking(common_parts.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     _dress(panel, title, description, unit, queries)
+    # Grafana matches whole names.
     for name, colour in (colours or {}).items():
-        panel.override_by_regexp(f"^{name}( .*)?$", [_property("color", {"mode": "fixed", "fixedColor": colour})])
+        panel.override_by_regexp(f"{name}( .*)?", [_property("color", {"mode": "fixed", "fixedColor": colour})])
     if link:
         panel.data_links([_link(link)])
     return panel.span(width).height(8)
@@ -229,6 +230,8 @@ def rows_of(
             },
         )
     )
+    # What the panel says when it is empty would stand in each empty cell too.
+    panel.override_by_regexp(".*", [_property("noValue", "-")])
     for column in columns:
         if properties := list(_column_properties(column)):
             panel.override_by_name(column.heading, properties)

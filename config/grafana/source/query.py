@@ -91,7 +91,7 @@ def _time(made) -> None:
     seconds = f"sum({rate(f'{DURATION}_sum', *_HERE)})"
     calls = f"sum({rate(f'{DURATION}_count', *_HERE)})"
     made.with_panel(heat_map(
-        "Latency", "How many calls took how long: the darker a cell, the more.", series(f"{DURATION}_bucket", *_HERE),
+        "Latency", "How many calls took how long: the stronger a cell's colour, the more.", series(f"{DURATION}_bucket", *_HERE),
     ))
     made.with_panel(graph(
         "Quantiles and mean", "A mean far above p50 says that few calls take most of the time.",
