@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
+.PHONY: help setup demo dashboards lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ setup: ## install whatever this machine lacks (Debian; cheap when run again)
 
 demo: ## a Django shop on PostgreSQL through pgprism, under load, with its report
 	@scripts/demo
+
+dashboards: setup ## the JSON of the Grafana dashboards again, from config/grafana/source
+	@.venv/bin/python scripts/dashboards
 
 check: lint fuzz ## lint, then each fuzz target for FUZZ_SECONDS (30) seconds
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
-import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from findings import MISTAKES, Finding, in_words, unknown, untold
 from prometheus import Prometheus
-from support import tools
+from support import dashboards, tools
 from support.exposition import Scrape
+from support.prometheus import ask
 from web import fetch_json
 
 SHAPES_MIN = 60
@@ -129,9 +131,11 @@ def check_slow_log(slow_log: Path, scrape: Scrape) -> Iterator[str]:
 def check_prometheus(prometheus: Prometheus) -> Iterator[str]:
     require(prometheus.value('up{job="pgprism"}') == 1, "Prometheus says that pgprism is down")
     require(prometheus.slowest_shapes(), "Prometheus has no p95 for any shape")
-    dashboard = subprocess.run(
-        [sys.executable, Path(__file__).parents[1] / "scripts" / "check-dashboard", "--prometheus", prometheus.url],
-        capture_output=True, text=True, timeout=60, check=False,
-    )
-    require(dashboard.returncode == 0, f"the Grafana dashboard: {dashboard.stdout}{dashboard.stderr}")
-    yield f"Prometheus scrapes it; {dashboard.stdout.strip().splitlines()[-1]}"
+    count, problems = dashboards.empty_or_wrong(functools.partial(ask, prometheus.url))
+    require(not problems, "the Grafana dashboards:\n" + "\n".join(problems))
+    yield f"Prometheus scrapes it; all {count} expressions of the three Grafana dashboards have a value"
+    rules = prometheus.rules()
+    wrong = [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] == "err"]
+    require(rules and not wrong, f"Prometheus' rules: {wrong}")
+    kinds = Counter(rule["type"] for rule in rules)
+    yield f"Prometheus evaluates {kinds['recording']} recording rules and {kinds['alerting']} alerts"

@@ -10,6 +10,7 @@ from typing import Any
 
 from support import tools
 from support.processes import Child, free_port
+from support.prometheus import RULES
 from support.waiting import wait_until
 from web import fetch_json, status_of
 
@@ -33,14 +34,19 @@ class ShapeLatency:
 
 
 class Prometheus:
-    """Scrapes `targets` (job name to host and port) once a second."""
+    """Scrapes `targets` (job name to host and port) once a second, with the rules that config/prometheus has."""
 
     def __init__(self, folder: Path, targets: dict[str, str], start: Callable[..., Child]) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         config = folder / "prometheus.yml"
         jobs = [{"job_name": name, "static_configs": [{"targets": [at]}]} for name, at in targets.items()]
+        settings = {
+            "global": {"scrape_interval": "1s"},
+            "rule_files": [str(RULES / "*.yml")],
+            "scrape_configs": jobs,
+        }
         # JSON is YAML.
-        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}, indent=2))
+        config.write_text(json.dumps(settings, indent=2))
         child = start(
             "prometheus",
             [
@@ -66,6 +72,11 @@ class Prometheus:
         """The one number that `expression` gives, or None when it gives nothing."""
         found = self.query(expression)
         return float(found[0]["value"][1]) if found else None
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with what became of its last evaluation."""
+        groups = fetch_json(f"{self.url}/api/v1/rules")["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
 
     def slowest_shapes(self) -> list[ShapeLatency]:
         rates = {row["metric"]["fingerprint"]: float(row["value"][1]) for row in self.query(RATE)}

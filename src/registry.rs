@@ -18,6 +18,7 @@ pub struct Registry {
     session_id_last: AtomicU64,
     /// What [`Registry::add_latency_ns`] answers.
     add_latency_ns: AtomicU64,
+    connections_max: AtomicU64,
 }
 
 impl Registry {
@@ -39,6 +40,11 @@ impl Registry {
     /// A number that no other session of this process has; the first is 1.
     pub fn next_session_id(&self) -> SessionId {
         SessionId(self.session_id_last.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// Says how many connections the proxy accepts at most, all listeners together.
+    pub fn set_connections_max(&self, connections_max: usize) {
+        self.connections_max.store(connections_max as u64, Relaxed);
     }
 
     /// Adds a listener whose connections are served by `workers` workers.
@@ -93,16 +99,17 @@ impl Registry {
 
     /// Counters and gauges of all listeners at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let mut idle_in_transaction: HashMap<Arc<str>, u64> = HashMap::new();
+        let mut idle_in_transaction: HashMap<Arc<str>, IdleInTransaction> = HashMap::new();
         for connection in lock(&self.connections).values() {
             let state = ConnectionState::from_number(connection.status.state.load(Relaxed));
             if matches!(
                 state,
                 ConnectionState::IdleInTransaction | ConnectionState::IdleInTransactionAborted
             ) {
-                *idle_in_transaction
+                idle_in_transaction
                     .entry(Arc::clone(&connection.listener))
-                    .or_default() += 1;
+                    .or_default()
+                    .add(Moment(connection.status.since.load(Relaxed)));
             }
         }
         let listeners = self
@@ -112,8 +119,12 @@ impl Registry {
         Snapshot {
             listeners: listeners
                 .iter()
-                .map(|listener| listener.snapshot(idle_in_transaction.get(&listener.name).copied()))
+                .map(|listener| {
+                    let idle = idle_in_transaction.get(&listener.name).copied();
+                    listener.snapshot(idle.unwrap_or_default())
+                })
                 .collect(),
+            connections_max: self.connections_max.load(Relaxed),
         }
     }
 }
@@ -224,7 +235,7 @@ impl Listener {
         &self.shards[index]
     }
 
-    fn snapshot(&self, idle_in_transaction: Option<u64>) -> ListenerSnapshot {
+    fn snapshot(&self, idle_in_transaction: IdleInTransaction) -> ListenerSnapshot {
         let mut relayed_bytes = [0; 2];
         let mut added_latency = [HistogramSnapshot::default(), HistogramSnapshot::default()];
         for shard in &self.shards {
@@ -241,7 +252,7 @@ impl Listener {
             upstream: self.upstream(),
             client_connections: self.client_connections.load(Relaxed),
             upstream_connections: self.upstream_connections.load(Relaxed),
-            idle_in_transaction_connections: idle_in_transaction.unwrap_or(0),
+            idle_in_transaction,
             connections_total: self.connections_total.load(Relaxed),
             connection_errors: ConnectionError::ALL.map(|reason| {
                 (
@@ -475,6 +486,24 @@ impl HistogramSnapshot {
 pub struct Snapshot {
     /// In the order of the configuration.
     pub listeners: Vec<ListenerSnapshot>,
+    /// Connections that the proxy accepts at most, all listeners together; 0 before that is known.
+    pub connections_max: u64,
+}
+
+/// The connections in `idle in transaction`, aborted ones included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IdleInTransaction {
+    /// How many there are.
+    pub connections: u64,
+    /// Since when the one has been idle that is idle for longest.
+    pub since: Option<Moment>,
+}
+
+impl IdleInTransaction {
+    fn add(&mut self, since: Moment) {
+        self.connections += 1;
+        self.since = Some(self.since.map_or(since, |oldest| oldest.min(since)));
+    }
 }
 
 /// The figures of one listener at one moment; fields as in [`Listener`].
@@ -488,8 +517,7 @@ pub struct ListenerSnapshot {
     pub upstream: UpstreamState,
     pub client_connections: u64,
     pub upstream_connections: u64,
-    /// Connections in `idle in transaction`, aborted ones included.
-    pub idle_in_transaction_connections: u64,
+    pub idle_in_transaction: IdleInTransaction,
     pub connections_total: u64,
     pub connection_errors: [(ConnectionError, u64); ConnectionError::ALL.len()],
     pub unobserved_sessions: [(Unobserved, u64); Unobserved::ALL.len()],
@@ -564,6 +592,15 @@ mod tests {
     }
 
     #[test]
+    fn the_one_that_is_idle_for_longest_counts() {
+        let mut idle = IdleInTransaction::default();
+        for since in [7, 3, 5] {
+            idle.add(Moment(since));
+        }
+        assert_eq!((idle.connections, idle.since), (3, Some(Moment(3))));
+    }
+
+    #[test]
     fn a_connection_is_listed_while_its_guard_lives() {
         let registry = Arc::new(Registry::new());
         let listener = registry.add_listener("default".into(), "127.0.0.1:1".into(), 1);
@@ -585,8 +622,11 @@ mod tests {
         });
         assert_eq!(registry.connections().len(), 1);
         assert_eq!(
-            registry.snapshot().listeners[0].idle_in_transaction_connections,
-            1
+            registry.snapshot().listeners[0].idle_in_transaction,
+            IdleInTransaction {
+                connections: 1,
+                since: Some(Moment(0)),
+            }
         );
         drop(registered);
         assert!(registry.connections().is_empty());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pgprism::aggregate::{Settings, Store};
 use pgprism::analysis::Feed;
+use pgprism::clock::Clock;
 use pgprism::event::{
     Direction, Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, SessionId,
     Statement, TransactionOutcome,
@@ -238,7 +239,13 @@ impl Fixture {
         store.collect(Moment(0));
         let feed = Arc::new(Feed::default());
         feed.publish_snapshot(snapshots::snapshot());
-        let metrics = Metrics::new(Arc::clone(&store), registry, Arc::clone(&feed)).unwrap();
+        let metrics = Metrics::new(
+            Arc::clone(&store),
+            registry,
+            Arc::clone(&feed),
+            Clock::start(),
+        )
+        .unwrap();
         Fixture {
             store,
             feed,

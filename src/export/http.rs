@@ -210,7 +210,12 @@ impl Server {
         } = settings;
         let access = Access::new(hosts, token.as_deref())?;
         let admin = Arc::new(Admin {
-            metrics: Metrics::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&feed))?,
+            metrics: Metrics::new(
+                Arc::clone(&store),
+                Arc::clone(&registry),
+                Arc::clone(&feed),
+                clock,
+            )?,
             access: access.clone(),
             scrapes: Arc::new(Semaphore::new(bounds.scrapes_max)),
             streams: Arc::new(Semaphore::new(bounds.streams_max)),

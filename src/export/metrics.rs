@@ -19,6 +19,7 @@ use prometheus::{Registry as Collectors, TextEncoder};
 
 use crate::aggregate::{Health, HealthCount, Store};
 use crate::analysis::Feed;
+use crate::clock::Clock;
 use crate::event::Direction;
 use crate::registry::Registry;
 use sample::{Samples, counter, gauge};
@@ -83,6 +84,8 @@ pub const FAMILIES: &[Family] = &[
     connections::CLIENT_CONNECTIONS,
     connections::UPSTREAM_CONNECTIONS,
     connections::IDLE_IN_TRANSACTION_CONNECTIONS,
+    connections::IDLE_IN_TRANSACTION_LONGEST,
+    connections::CONNECTIONS_MAX,
     connections::CONNECTIONS,
     connections::CONNECTION_ERRORS,
     connections::RELAYED_BYTES,
@@ -170,12 +173,16 @@ impl Metrics {
         store: Arc<Store>,
         registry: Arc<Registry>,
         feed: Arc<Feed>,
+        clock: Clock,
     ) -> Result<Metrics, MetricsError> {
         let collectors = Collectors::new();
         for collector in [
             Box::new(queries::QueryCollector::new(Arc::clone(&store))) as Box<dyn Collector>,
             Box::new(findings::FindingCollector::new(feed)),
-            Box::new(connections::ConnectionCollector::new(Arc::clone(&registry))),
+            Box::new(connections::ConnectionCollector::new(
+                Arc::clone(&registry),
+                clock,
+            )),
             Box::new(HealthCollector::new(store, registry)),
         ] {
             collectors

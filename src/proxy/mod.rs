@@ -335,6 +335,7 @@ impl Proxy {
             }));
         }
         note_latency(&registry, &settings.tunables);
+        registry.set_connections_max(settings.tunables.connections_max);
         let shared = Arc::new(Shared {
             registry,
             clock,
@@ -434,6 +435,9 @@ impl Proxy {
             route.figures.observe.store(new.observe, Relaxed);
         }
         note_latency(&self.shared.registry, &settings.tunables);
+        self.shared
+            .registry
+            .set_connections_max(settings.tunables.connections_max);
         self.shared
             .tunables
             .store(Arc::new(settings.tunables.clone()));

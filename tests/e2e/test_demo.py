@@ -41,7 +41,8 @@ def test_it_shows_real_traffic_and_ends_by_itself(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for words in ("pgprism report", "LOG:  duration:", "pgprism_queries_total{", "p95", "pgBadger reads all",
-                  "FINDINGS", "select_related(", "each with its fix", "fixed once the pages were corrected"):
+                  "FINDINGS", "select_related(", "each with its fix", "fixed once the pages were corrected",
+                  "expressions of the three Grafana dashboards have a value", "recording rules and"):
         assert words in done.stdout, f"{words!r} is not shown\n{done.stdout}"
     for name in ("report.txt", "report-fixed.txt", "slow.log", "metrics.txt"):
         assert (folder / name).stat().st_size > 0

@@ -42,6 +42,8 @@ CONTRACT = {
     "pgprism_client_connections": ("gauge", {"listener"}),
     "pgprism_upstream_connections": ("gauge", {"listener"}),
     "pgprism_idle_in_transaction_connections": ("gauge", {"listener"}),
+    "pgprism_idle_in_transaction_longest_seconds": ("gauge", {"listener"}),
+    "pgprism_connections_max": ("gauge", set()),
     "pgprism_connections_total": ("counter", {"listener"}),
     "pgprism_connection_errors_total": ("counter", {"listener", "reason"}),
     "pgprism_transactions_total": ("counter", {"listener", "outcome"}),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::sample::{Samples, counter, descriptions, gauge, histogram};
+use super::sample::{Samples, counter, descriptions, gauge, histogram, seconds};
 use super::{Family, Kind};
+use crate::clock::Clock;
 use crate::event::Direction;
 use crate::registry::Registry;
 
@@ -29,6 +30,20 @@ pub(super) const IDLE_IN_TRANSACTION_CONNECTIONS: Family = Family {
     help: "Connections that wait for their client inside a transaction block.",
     kind: Kind::Gauge,
     labels: &["listener"],
+};
+
+pub(super) const IDLE_IN_TRANSACTION_LONGEST: Family = Family {
+    name: "pgprism_idle_in_transaction_longest_seconds",
+    help: "How long the connection has waited for its client that waits longest inside a transaction block; 0 when none does.",
+    kind: Kind::Gauge,
+    labels: &["listener"],
+};
+
+pub(super) const CONNECTIONS_MAX: Family = Family {
+    name: "pgprism_connections_max",
+    help: "Client connections that are accepted at most, all listeners together.",
+    kind: Kind::Gauge,
+    labels: &[],
 };
 
 pub(super) const CONNECTIONS: Family = Family {
@@ -76,15 +91,18 @@ pub(super) const UPSTREAM_UP: Family = Family {
 /// Collects everything of this file from one snapshot of the registry.
 pub(super) struct ConnectionCollector {
     registry: Arc<Registry>,
+    clock: Clock,
     descriptions: Vec<Desc>,
 }
 
 impl ConnectionCollector {
-    pub(super) fn new(registry: Arc<Registry>) -> ConnectionCollector {
+    pub(super) fn new(registry: Arc<Registry>, clock: Clock) -> ConnectionCollector {
         let families = [
             &CLIENT_CONNECTIONS,
             &UPSTREAM_CONNECTIONS,
             &IDLE_IN_TRANSACTION_CONNECTIONS,
+            &IDLE_IN_TRANSACTION_LONGEST,
+            &CONNECTIONS_MAX,
             &CONNECTIONS,
             &CONNECTION_ERRORS,
             &RELAYED_BYTES,
@@ -94,6 +112,7 @@ impl ConnectionCollector {
         ];
         ConnectionCollector {
             registry,
+            clock,
             descriptions: descriptions(&families),
         }
     }
@@ -108,20 +127,25 @@ impl Collector for ConnectionCollector {
         let mut clients = Samples::new(&CLIENT_CONNECTIONS);
         let mut upstreams = Samples::new(&UPSTREAM_CONNECTIONS);
         let mut idle = Samples::new(&IDLE_IN_TRANSACTION_CONNECTIONS);
+        let mut idle_longest = Samples::new(&IDLE_IN_TRANSACTION_LONGEST);
+        let mut connections_max = Samples::new(&CONNECTIONS_MAX);
         let mut connections = Samples::new(&CONNECTIONS);
         let mut errors = Samples::new(&CONNECTION_ERRORS);
         let mut relayed = Samples::new(&RELAYED_BYTES);
         let mut connect = Samples::new(&CONNECT_DURATION);
         let mut added = Samples::new(&ADDED_LATENCY);
         let mut up = Samples::new(&UPSTREAM_UP);
-        for listener in self.registry.snapshot().listeners {
+        let snapshot = self.registry.snapshot();
+        let now = self.clock.now();
+        connections_max.add(&[], gauge(snapshot.connections_max as f64));
+        for listener in snapshot.listeners {
             let name: &str = &listener.name;
             clients.add(&[name], gauge(listener.client_connections as f64));
             upstreams.add(&[name], gauge(listener.upstream_connections as f64));
-            idle.add(
-                &[name],
-                gauge(listener.idle_in_transaction_connections as f64),
-            );
+            let idle_now = listener.idle_in_transaction;
+            idle.add(&[name], gauge(idle_now.connections as f64));
+            let idle_ns = idle_now.since.map_or(0, |since| now.since(since));
+            idle_longest.add(&[name], gauge(seconds(idle_ns)));
             connections.add(&[name], counter(listener.connections_total as f64));
             for (reason, count) in listener.connection_errors {
                 errors.add(&[name, reason.as_str()], counter(count as f64));
@@ -146,6 +170,8 @@ impl Collector for ConnectionCollector {
             clients,
             upstreams,
             idle,
+            idle_longest,
+            connections_max,
             connections,
             errors,
             relayed,
