@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import csv
 import fcntl
+import itertools
 import os
 import shutil
 import signal
@@ -36,6 +37,7 @@ from web import fetch, post, status_of  # noqa: E402
 
 VISITORS = 8
 FIXED_WITHIN_S = 120.0
+TOUR_EVERY_S = 5.0
 # One visit of each page that has a mistake; and an author who has books.
 TOUR = [
     *("/bad/books/", "/bad/authors/", "/bad/tags/", "/bad/orders/", "/bad/counts/", "/bad/stock/"),
@@ -213,6 +215,7 @@ class Demo:
     def show_report(self) -> None:
         heading(f"pgprism report --admin {self.admin}")
         say(self.report("report.txt").rstrip())
+        self.report("report.html", "--format", "html")
 
     def show_fixed(self) -> list[Finding]:
         heading("pgprism report, once the pages are corrected")
@@ -244,12 +247,14 @@ class Demo:
         relative = os.path.relpath(self.folder)
         if kept:
             say(f"shop             {self.shop}/bad/books/   (compare {self.shop}/books/)")
+            say(f"page             {self.admin}/")
             say(f"metrics          {self.admin}/metrics")
             say(f"API              {self.admin}/api/v1/queries   {self.admin}/api/v1/summary")
             say(f"Prometheus       {self.prometheus.url}/graph")
             say(f"report           {os.path.relpath(tools.pgprism())} report --admin {self.admin}")
         else:
             say(f"It ran at        {self.admin}/metrics, {self.admin}/api/v1/queries, {self.prometheus.url}")
+        say(f"report as a page {relative}/report.html")
         say(f"slow-query log   {relative}/slow.log")
         say(f"everything else  {relative}/: report.txt report-fixed.txt metrics.txt and the log of each part")
 
@@ -261,11 +266,17 @@ class Demo:
             raise Failed(f"pgprism ended with {status}\n{self.pgprism.tail()}")
 
 
-def stay() -> None:
-    say("\nEverything stays up until Ctrl-C.")
+def stay(demo: Demo) -> None:
+    """Serves the shop with its mistakes again, and one visitor goes on, so that there is something to look at."""
+    say(f"\nEverything stays up until Ctrl-C. A visitor opens each page under /bad/ every {TOUR_EVERY_S:.0f} s.")
     with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            signal.pause()
+        demo.server.stop()
+        demo.start_shop()
+        for visit in itertools.count():
+            # Whoever stops a part of it to see what happens has the rest stay up.
+            with contextlib.suppress(OSError):
+                demo.tour(visit % AUTHORS + 1)
+            time.sleep(TOUR_EVERY_S)
 
 
 def empty(folder: Path) -> None:
@@ -309,7 +320,7 @@ def play(seconds: int, stays: bool, folder: Path) -> None:
         say(f"ok  all of it in {time.monotonic() - began:.0f} s")
         demo.show_places(stays)
         if stays:
-            stay()
+            stay(demo)
         demo.end_pgprism()
 
 

@@ -1,28 +1,39 @@
-//! Units that ended, as far as there is room for them.
+//! Units that ended, as far as there is room for them: the latest, and those that are the example of a finding.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::unit::{TimelineEntry, UnitRecord};
+use crate::unit::{TimelineEntry, UnitId, UnitRecord};
 
 /// What a record takes besides its timeline, about.
 const RECORD_BYTES: usize = 256 + size_of::<UnitRecord>();
 
+/// Of the room for units, the part that examples may take once they are not among the latest any more.
+const EXAMPLES_PART: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Newest last.
-    units: VecDeque<Arc<UnitRecord>>,
+    latest: VecDeque<Arc<UnitRecord>>,
+    /// Examples that are older than these.
+    examples: BTreeMap<UnitId, Arc<UnitRecord>>,
+    /// Which units are examples.
+    wanted: HashSet<UnitId>,
     units_max: usize,
     bytes: usize,
+    examples_bytes: usize,
     bytes_max: usize,
 }
 
 impl Kept {
     pub(super) fn new(units_max: usize, bytes_max: usize) -> Kept {
         Kept {
-            units: VecDeque::new(),
+            latest: VecDeque::new(),
+            examples: BTreeMap::new(),
+            wanted: HashSet::new(),
             units_max: units_max.max(1),
             bytes: 0,
+            examples_bytes: 0,
             bytes_max,
         }
     }
@@ -30,18 +41,54 @@ impl Kept {
     /// Keeps a unit; the oldest give way, but never this one.
     pub(super) fn push(&mut self, unit: UnitRecord) {
         self.bytes += bytes(&unit);
-        self.units.push_back(Arc::new(unit));
-        while self.units.len() > self.units_max
-            || (self.bytes > self.bytes_max && self.units.len() > 1)
+        self.latest.push_back(Arc::new(unit));
+        while self.latest.len() > 1
+            && (self.latest.len() + self.examples.len() > self.units_max
+                || self.bytes > self.bytes_max)
         {
-            if let Some(oldest) = self.units.pop_front() {
-                self.bytes -= bytes(&oldest).min(self.bytes);
+            if let Some(oldest) = self.latest.pop_front() {
+                self.retire(oldest);
             }
         }
     }
 
+    /// Says which units are the examples of findings, the most costly finding first.
+    pub(super) fn set_examples(&mut self, examples: impl Iterator<Item = UnitId>) {
+        self.wanted = examples.take(self.examples_max()).collect();
+        let (wanted, mut freed) = (&self.wanted, 0);
+        self.examples.retain(|id, unit| {
+            let is_wanted = wanted.contains(id);
+            freed += if is_wanted { 0 } else { bytes(unit) };
+            is_wanted
+        });
+        self.examples_bytes -= freed;
+        self.bytes -= freed;
+    }
+
+    /// All of them, oldest first.
     pub(super) fn list(&self) -> Vec<Arc<UnitRecord>> {
-        self.units.iter().cloned().collect()
+        self.examples
+            .values()
+            .chain(&self.latest)
+            .cloned()
+            .collect()
+    }
+
+    fn examples_max(&self) -> usize {
+        self.units_max / EXAMPLES_PART
+    }
+
+    /// A unit is not among the latest any more.
+    fn retire(&mut self, unit: Arc<UnitRecord>) {
+        let bytes = bytes(&unit);
+        let has_room = self.examples.len() < self.examples_max()
+            && self.examples_bytes + bytes <= self.bytes_max / EXAMPLES_PART;
+        if has_room && self.wanted.contains(&unit.id) {
+            self.examples_bytes += bytes;
+            self.examples.insert(unit.id, unit);
+        } else {
+            self.bytes -= bytes;
+        }
     }
 }
 
@@ -54,7 +101,7 @@ mod tests {
     use super::*;
     use crate::event::{Moment, Phases, SessionFacts, SessionId};
     use crate::sql::{Fingerprint, Verb};
-    use crate::unit::{Completeness, Evidence, UnitId, UnitState};
+    use crate::unit::{Completeness, Evidence, UnitState};
 
     fn unit(id: u64, statements: usize) -> UnitRecord {
         let entry = TimelineEntry {
@@ -107,5 +154,40 @@ mod tests {
         assert_eq!(ids(&kept), [6], "the last one stays, whatever its size");
         kept.push(unit(7, 10));
         assert_eq!(ids(&kept), [7]);
+    }
+
+    #[test]
+    fn examples_stay_as_long_as_they_are_examples() {
+        let examples = |ids: &[u64]| ids.iter().copied().map(UnitId).collect::<Vec<_>>();
+        let ids = |kept: &Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
+        let mut kept = Kept::new(8, usize::MAX);
+        kept.set_examples(examples(&[2, 4, 5]).into_iter());
+        (1..=20).for_each(|id| kept.push(unit(id, 10)));
+        assert_eq!(
+            ids(&kept),
+            [2, 4, 15, 16, 17, 18, 19, 20],
+            "a quarter of the room is for examples, those of the first findings"
+        );
+        kept.set_examples(examples(&[4, 20]).into_iter());
+        (21..=30).for_each(|id| kept.push(unit(id, 10)));
+        assert_eq!(ids(&kept), [4, 20, 25, 26, 27, 28, 29, 30]);
+        kept.set_examples(std::iter::empty());
+        kept.push(unit(31, 10));
+        assert_eq!(ids(&kept), [25, 26, 27, 28, 29, 30, 31]);
+        let all: usize = kept.list().iter().map(|unit| bytes(unit)).sum();
+        assert_eq!((kept.bytes, kept.examples_bytes), (all, 0));
+    }
+
+    #[test]
+    fn examples_take_a_part_of_the_bytes_only() {
+        let entries = |count: usize| count * size_of::<TimelineEntry>();
+        let mut kept = Kept::new(100, 8 * RECORD_BYTES + entries(800));
+        kept.set_examples([UnitId(1), UnitId(2)].into_iter());
+        kept.push(unit(1, 500));
+        kept.push(unit(2, 100));
+        kept.push(unit(3, 500));
+        kept.push(unit(4, 600));
+        let ids: Vec<u64> = kept.list().iter().map(|unit| unit.id.0).collect();
+        assert_eq!(ids, [2, 4], "the first example is too large to stay");
     }
 }

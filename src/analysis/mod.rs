@@ -317,6 +317,10 @@ impl Analysis {
             return;
         }
         self.published = state;
+        let examples = results.found.list.iter();
+        results
+            .kept
+            .set_examples(examples.filter_map(|found| found.finding.example_unit));
         let snapshot = Snapshot {
             findings: results.found.list.clone(),
             units: results.kept.list(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::advise::Advice;
 use crate::detect::{Finding, FindingId, Kind, Status};
-use crate::unit::UnitRecord;
+use crate::unit::{UnitId, UnitRecord};
 
 /// Upper bounds of the histogram of statements a unit.
 pub const UNIT_QUERIES_BOUNDS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
@@ -14,7 +14,7 @@ pub const UNIT_QUERIES_BOUNDS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 
 pub struct Snapshot {
     /// All findings kept, most costly first.
     pub findings: Vec<Arc<FoundAndAdvised>>,
-    /// The latest units that ended, newest last.
+    /// Units that ended, newest last: examples of findings, and the latest.
     pub units: Vec<Arc<UnitRecord>>,
     /// Units that have not ended.
     pub units_open: u64,
@@ -33,6 +33,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether that unit is among them, ended or open.
+    pub fn keeps(&self, id: UnitId) -> bool {
+        let mut units = self.units.iter().chain(&self.open);
+        units.any(|unit| unit.id == id)
+    }
+
     /// A copy in which `id` is muted, or no more; one that was not muted is what it was.
     pub(super) fn with_status(&self, id: FindingId, status: Status) -> Snapshot {
         let mut copy = self.clone();

@@ -365,7 +365,11 @@ impl FindingItem {
             proof: finding.proof.as_ref().map(ProofItem::new),
             queries_before: finding.queries_before,
             queries_after: finding.queries_after,
-            example_unit: finding.example_unit.map(words::unit_id),
+            // One that is kept no more would lead nowhere.
+            example_unit: finding
+                .example_unit
+                .filter(|unit| admin.feed.snapshot().keeps(*unit))
+                .map(words::unit_id),
         }
     }
 }
