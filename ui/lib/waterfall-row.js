@@ -10,6 +10,8 @@ const DEPTH_MAX = 4;
 /** Members of a group stand further in than it does. */
 const DEPTH_INSIDE = 3;
 const TRACK_PX = 20;
+/** Between the name of a shape and how often it ran. */
+const TIMES = " × ";
 /** Room for the SQLSTATE beside a bar, pixels. */
 const LABEL_PX = 72;
 
@@ -17,7 +19,7 @@ const LABEL_PX = 72;
 export function rowName(item) {
   if (item.kind === "application") return "application";
   const name = statementName(item.query);
-  return item.kind === "group" ? `${name} × ${count(item.members.length)}` : name;
+  return item.kind === "group" ? `${name}${TIMES}${count(item.members.length)}` : name;
 }
 
 /**
@@ -51,6 +53,7 @@ export function Row({ row, scale, finding, index, heightPx, hasFocus, isSelected
 function Name({ row, finding, hasFocus, onToggle }) {
   const { item, level, expanded } = row;
   const name = rowName(item);
+  const [label, times] = name.split(TIMES);
   const depth = level > 1 ? DEPTH_INSIDE : Math.min(item.depth ?? 0, DEPTH_MAX);
   const tab = hasFocus ? 0 : -1;
   return html`<div role="gridcell" class="wf-name" style=${{ paddingLeft: `${8 + depth * 12}px` }}>
@@ -58,10 +61,11 @@ function Name({ row, finding, hasFocus, onToggle }) {
       ? html`<span class="wf-no-toggle"></span>`
       : html`<button type="button" class="wf-toggle" tabindex=${tab} aria-label=${`${expanded ? "Collapse" : "Expand"} ${name}`}
           onClick=${() => onToggle(item.id)}>${expanded ? "▾" : "▸"}</button>`}
-    <span class="wf-label" title=${item.query || name}>${name}</span>
+    <span class="wf-label" title=${item.query || name}>${label}</span>
+    ${times && html`<span class="wf-times">${TIMES}${times}</span>`}
     ${finding &&
     html`<${Link} class="wf-finding" tabindex=${tab} href=${`/findings/${finding.id}`} title=${finding.advice.title}>
-      <span aria-hidden="true">●</span> finding
+      <span aria-hidden="true">●</span><span class="wf-finding-word"> finding</span>
     <//>`}
   </div>`;
 }

@@ -46,7 +46,10 @@ export function Waterfall({ unit, findings, state, onState, heightPx = 560, tool
 
   const setView = (next) => onState({ view: next });
   const toggle = (id) => onState({ open: open.includes(id) ? open.filter((other) => other !== id) : [...open, id] });
-  const parentOf = ({ item }) => (item.origin ?? item.members?.[0].origin ?? null) === null ? null : rowOf(rows, item.origin ?? item.members[0].origin);
+  const parentOf = ({ item }) => {
+    const origin = (item.members?.[0] ?? item).origin ?? null;
+    return origin === null ? null : rowOf(rows, origin);
+  };
   const hasFinding = ({ item, level }) => level === 1 && findingOf.has(item.fingerprint);
 
   function focusRow(id) {
@@ -58,10 +61,12 @@ export function Waterfall({ unit, findings, state, onState, heightPx = 560, tool
 
   function keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.getAttribute("role") !== "row") return;
-    const move = moveOf(event, { rows, at: focusAt, open, groups, view, unitMs: fall.durationMs, parentOf, hasFinding });
+    const move = moveOf(event, { rows, at: focusAt, open, groups, view, unitMs: fall.durationMs, parentOf, hasFinding, selected: state.selected });
     if (!move) return;
     event.preventDefault();
     if (move.focus) focusRow(move.focus);
+    // An open panel follows the focus.
+    if (move.focus && state.selected) onState({ selected: move.focus });
     if (move.change) onState(move.change);
   }
 
