@@ -1,4 +1,4 @@
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/preact.js";
 import { STEPS, bandInWords, quantile, sumColumns } from "../../lib/heat.js";
 import { loadUplot } from "../../lib/uplot.js";
 import { navigate } from "../../lib/router.js";
@@ -21,7 +21,7 @@ const NARROW_COLUMNS = 30;
  */
 export function HeatMap({ start, end, columns: all }) {
   const narrow = useNarrow();
-  const columns = narrow ? all.slice(-NARROW_COLUMNS) : all;
+  const columns = useMemo(() => (narrow ? all.slice(-NARROW_COLUMNS) : all), [narrow, all]);
   const from = narrow ? end - NARROW_COLUMNS * 5 : start;
   const [asTable, setAsTable] = useState(false);
   const [cell, setCell] = useState(null);
