@@ -79,12 +79,13 @@ function Time({ item }) {
 
 function Track({ item, scale }) {
   const { x, width } = barOf(scale, item);
-  if (x + width < 0) return html`<span class="wf-beyond wf-beyond-left" aria-hidden="true">‹</span>`;
-  if (x > scale.widthPx) return html`<span class="wf-beyond wf-beyond-right" aria-hidden="true">›</span>`;
+  const bar = html`<${Bar} item=${item} scale=${scale} x=${x} width=${width} />`;
+  if (x + width < 0) return html`${bar}<span class="wf-beyond wf-beyond-left" aria-hidden="true">‹</span>`;
+  if (x > scale.widthPx) return html`${bar}<span class="wf-beyond wf-beyond-right" aria-hidden="true">›</span>`;
   const failed = failureOf(item);
   const fitsRight = x + width + LABEL_PX < scale.widthPx;
   const place = fitsRight ? { left: `${Math.max(x + width, 0) + 6}px` } : { right: `${Math.min(scale.widthPx - x, scale.widthPx - LABEL_PX) + 6}px` };
-  return html`<${Bar} item=${item} scale=${scale} x=${x} width=${width} />
+  return html`${bar}
     ${failed && html`<span class="wf-failed" style=${place}>${failed}</span>`}`;
 }
 
