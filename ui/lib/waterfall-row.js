@@ -1,6 +1,6 @@
 import { html } from "./preact.js";
 import { Link } from "./router.js";
-import { barOf, phasesOf } from "./waterfall-scale.js";
+import { barOf, drawnPhases } from "./waterfall-scale.js";
 import { zigzag } from "./waterfall-strip.js";
 import { statementName } from "./statement-name.js";
 import { count, exactMs, ms, plural } from "./words.js";
@@ -62,7 +62,7 @@ function Name({ row, finding, hasFocus, onToggle }) {
       : html`<button type="button" class="wf-toggle" tabindex=${tab} aria-label=${`${expanded ? "Collapse" : "Expand"} ${name}`}
           onClick=${() => onToggle(item.id)}>${expanded ? "▾" : "▸"}</button>`}
     <span class="wf-label" title=${item.query || name}>${label}</span>
-    ${times && html`<span class="wf-times">${TIMES}${times}</span>`}
+    ${times && html`<span class="wf-times">${TIMES.trim()} ${times}</span>`}
     ${finding &&
     html`<${Link} class="wf-finding" tabindex=${tab} href=${`/findings/${finding.id}`} title=${finding.advice.title}>
       <span aria-hidden="true">●</span><span class="wf-finding-word"> finding</span>
@@ -105,7 +105,7 @@ function Bar({ item, scale, x, width }) {
     </svg>`;
   }
   return html`<span class=${item.sqlstate ? "wf-bar wf-error" : "wf-bar"} style=${box} data-bar aria-hidden="true">
-    ${phasesOf(item).map(({ phase, startMs, endMs }) => html`<i key=${phase} class=${`wf-phase wf-fill-${phase}`} style=${{ flexGrow: endMs - startMs }}></i>`)}
+    ${drawnPhases(item, width).map(({ phase, startMs, endMs }) => html`<i key=${phase} class=${`wf-phase wf-fill-${phase}`} style=${{ flexGrow: Math.max(endMs - startMs, Number.EPSILON) }}></i>`)}
   </span>`;
 }
 

@@ -3,7 +3,7 @@ import { useQueryParams } from "../lib/router.js";
 import { get } from "../lib/api.js";
 import { REFRESH_MS, useApi } from "../lib/useApi.js";
 import { View } from "../lib/view.js";
-import { Empty, PhaseBar, Skeleton, Trouble } from "../lib/parts.js";
+import { Empty, Neighbours, PhaseBar, Skeleton, Trouble } from "../lib/parts.js";
 import { Waterfall } from "../lib/waterfall-view.js";
 import { WaterfallPanel } from "../lib/waterfall-panel.js";
 import { paramsOf, stateOf } from "../lib/waterfall-state.js";
@@ -33,7 +33,7 @@ export default function Unit({ params }) {
   }
   const title = unit.route ?? `Unit ${unit.id}`;
   return html`<${View} name="unit" title=${title} tab=${`${title}, ${ms(unit.duration_ms)}`}
-    aside=${html`<b class="finding-cost">${ms(unit.duration_ms)}</b>`}>
+    aside=${html`<span class="finding-price"><${Neighbours} list="units" id=${unit.id} base="/requests" /><b class="finding-cost">${ms(unit.duration_ms)}</b></span>`}>
     <${Facts} unit=${unit} />
     ${unit.incomplete && html`<${Incomplete} />`}
     ${unit.timeline.length === 0
@@ -57,7 +57,7 @@ function Facts({ unit }) {
 }
 
 function Incomplete() {
-  return html`<p class="strip" role="note"><b>▲ Incomplete:</b> events were dropped or it has more queries than are kept.
+  return html`<p class="strip unit-incomplete" role="note"><b>▲ Incomplete:</b> events were dropped or it has more queries than are kept.
     What is shown was seen; nothing is concluded from what is missing.</p>`;
 }
 
