@@ -34,7 +34,7 @@ export function HeatMap({ start, end, columns: all }) {
       ${asTable
         ? html`<div class="heat-table" tabindex="0" role="region" aria-label="Latency as a table"><${Columns} columns=${columns} /></div>`
         : html`<div class="heat-chart">
-            <${Chart} grid=${grid} cell=${cell} onCell=${setCell} />
+            <${Chart} grid=${grid} cell=${cell} onCell=${setCell} onMissing=${() => setAsTable(true)} />
             ${!narrow && html`<${Profile} columns=${columns} cell=${cell} bands=${bands} />`}
           </div>
           <${Caption} columns=${columns} cell=${cell} />`}
@@ -53,7 +53,8 @@ function useBands(columns) {
   return most.current;
 }
 
-function Chart({ grid, cell, onCell }) {
+/** `onMissing` is called where uPlot cannot be loaded. */
+function Chart({ grid, cell, onCell, onMissing }) {
   const host = useRef(null);
   const plot = useRef(null);
   const latest = useRef(grid);
@@ -71,7 +72,7 @@ function Chart({ grid, cell, onCell }) {
       plot.current.draw(latest.current);
       observer = new ResizeObserver(() => plot.current.resize(size()));
       observer.observe(host.current);
-    }, () => {});
+    }, onMissing);
     return () => {
       gone = true;
       observer?.disconnect();
