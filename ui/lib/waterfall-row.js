@@ -15,6 +15,9 @@ const TIMES = " × ";
 /** Room for the SQLSTATE beside a bar, pixels. */
 const LABEL_PX = 72;
 
+/** What application time is. */
+export const ABOUT_APPLICATION = "Python, templates, other services: what happened between two queries";
+
 /** What the row is called. @param {import("./waterfall.js").Item} item */
 export function rowName(item) {
   if (item.kind === "application") return "application";
@@ -61,7 +64,7 @@ function Name({ row, finding, hasFocus, onToggle }) {
       ? html`<span class="wf-no-toggle"></span>`
       : html`<button type="button" class="wf-toggle" tabindex=${tab} aria-label=${`${expanded ? "Collapse" : "Expand"} ${name}`}
           onClick=${() => onToggle(item.id)}>${expanded ? "▾" : "▸"}</button>`}
-    <span class="wf-label" title=${item.query || name}>${label}</span>
+    <span class="wf-label" title=${item.kind === "application" ? ABOUT_APPLICATION : item.query || name}>${label}</span>
     ${times && html`<span class="wf-times">${TIMES.trim()} ${times}</span>`}
     ${finding &&
     html`<${Link} class="wf-finding" tabindex=${tab} href=${`/findings/${finding.id}`} title=${finding.advice.title}>
