@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { barOf, dragged, idleOf, panned, phasesOf, scaleOf, ticksOf, zoomed } from "../../ui/lib/waterfall-scale.js";
+import { barOf, dragged, drawnPhases, idleOf, panned, phasesOf, scaleOf, ticksOf, zoomed } from "../../ui/lib/waterfall-scale.js";
 
 const gap = (startMs, endMs) => ({ startMs, endMs, durationMs: endMs - startMs });
 const near = (actual, expected) => assert.ok(Math.abs(actual - expected) < 1e-6, `${actual} is not ${expected}`);
@@ -56,6 +56,15 @@ test("the parts of a bar are database, transfer, client", () => {
     { phase: "database", startMs: 10, endMs: 15 },
     { phase: "client", startMs: 15, endMs: 17 },
   ]);
+});
+
+test("a bar too narrow for parts is all of its longest phase, and never without one", () => {
+  const phases = { database_ms: 1, transfer_ms: 4, client_ms: 0 };
+  const statement = { startMs: 10, endMs: 15, phases };
+  assert.deepEqual(drawnPhases(statement, 3), [{ phase: "transfer", startMs: 10, endMs: 15 }]);
+  assert.equal(drawnPhases(statement, 50).length, 2);
+  const instant = { startMs: 10, endMs: 10, phases: { database_ms: 0, transfer_ms: 0, client_ms: 0 } };
+  assert.deepEqual(drawnPhases(instant, 2), [{ phase: "database", startMs: 10, endMs: 10 }]);
 });
 
 test("labels are round times with room between them", () => {

@@ -89,7 +89,7 @@ function Code({ code }) {
 /** Where only repetition was seen: no code, but the queries whose rows the loop may run over. */
 function Candidates({ finding, candidates, advice }) {
   return html`
-    <p>${advice.title}, if one of these feeds the loop:</p>
+    <p>${advice.title}${candidates.length > 0 ? ", if one of these feeds the loop:" : "."}</p>
     ${candidates.length === 0 &&
     html`<p class="muted">No earlier query of the example returned as many rows: the values may come from the code itself.</p>`}
     <ul class="finding-candidates">

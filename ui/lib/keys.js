@@ -1,5 +1,5 @@
 import { keysSetting, nextTheme } from "./settings.js";
-import { navigate } from "./router.js";
+import { leaveTo, navigate } from "./router.js";
 
 /** Views by the letter that follows `g`. */
 const PLACES = { o: "/", f: "/findings", r: "/requests", q: "/queries", c: "/connections", l: "/live" };
@@ -78,6 +78,6 @@ function moveRow(step) {
 function leave() {
   const [, list, item] = location.pathname.split("/");
   if (!item) return false;
-  navigate(`/${list}`);
+  leaveTo(`/${list}`);
   return true;
 }

@@ -1,6 +1,7 @@
 /** Small parts that several views draw. */
 import { html } from "./preact.js";
 import { Link } from "./router.js";
+import { neighboursOf } from "./useList.js";
 import { count, exactMs, exactTime, clock, ms, percent } from "./words.js";
 
 export { Copy } from "./copy.js";
@@ -144,6 +145,18 @@ export function Section({ title, note, children, ...rest }) {
     <header class="section-head"><h2>${title}</h2>${note && html`<span class="muted">${note}</span>`}</header>
     ${children}
   </section>`;
+}
+
+/**
+ * The items before and after this one in the list it was opened from.
+ * @param {{ list: string, id: string, base: string }} props `list`: its path in the API; `base`: where items are opened
+ */
+export function Neighbours({ list, id, base }) {
+  const { before, after } = neighboursOf(list, id);
+  if (!before && !after) return null;
+  const step = (to, key, label) =>
+    to && html`<${Link} class="button small" data-key=${key} href=${`${base}/${to}`} aria-label=${label}>${label} <kbd>${key}</kbd><//>`;
+  return html`<span class="neighbours">${step(before, "[", "Previous")}${step(after, "]", "Next")}</span>`;
 }
 
 /**

@@ -20,6 +20,7 @@ export function startRouter() {
   history.scrollRestoration = "manual";
   addEventListener("popstate", (event) => {
     returning = event.state?.left ?? null;
+    opened = Math.max(0, opened - 1);
     place.set(here());
   });
 }
@@ -43,9 +44,19 @@ export function navigate(href, { replace = false } = {}) {
     const row = document.activeElement?.closest("[data-row]")?.dataset.row;
     if (row) history.replaceState({ left: { row, top: scrollY } }, "");
     history.pushState(null, "", href);
+    opened += 1;
   }
   returning = null;
   place.set(here());
+}
+
+/** Views that were opened from this page: Back stays inside it while there is one. */
+let opened = 0;
+
+/** Back to where this view was opened from, or to `list` where it was opened directly. @param {string} list */
+export function leaveTo(list) {
+  if (opened > 0) history.back();
+  else navigate(list);
 }
 
 /** @returns {Location} */

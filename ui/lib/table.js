@@ -1,4 +1,4 @@
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./preact.js";
 import { announce } from "./announce.js";
 import { useNarrow } from "./media.js";
 
@@ -34,7 +34,7 @@ export function Table({ label, columns, rows, rowId, total, sort, onSort, rowPro
   const sight = useRowsInSight(body, height, windowed);
   const from = windowed ? Math.min(sight.from, Math.max(0, rows.length - AROUND)) : 0;
   const to = windowed ? Math.min(rows.length, sight.to) : rows.length;
-  const shown = narrow ? columns.filter((column) => column.narrow) : columns;
+  const shown = useMemo(() => (narrow ? columns.filter((column) => column.narrow) : columns), [narrow, columns]);
 
   useEndInSight(body, rows.length, onEnd);
 
@@ -51,7 +51,7 @@ export function Table({ label, columns, rows, rowId, total, sort, onSort, rowPro
         ${rows.slice(from, to).map((row, index) => {
           const id = rowId(row);
           return html`<tr key=${id} role="row" data-row=${id} aria-rowindex=${from + index + 2} ...${rowProps?.(row)} onClick=${openRow}>
-            ${shown.map((column) => html`<${Cell} key=${column.key} column=${column} row=${row} />`)}
+            <${Cells} columns=${shown} row=${row} />
           </tr>`;
         })}
         ${to < rows.length && html`<tr key="below" role="presentation" class="filler"><td style=${{ height: `${(rows.length - to) * height}px` }}></td></tr>`}
@@ -74,9 +74,14 @@ function Header({ column, sort, onSort }) {
   </th>`;
 }
 
-function Cell({ column, row }) {
+/** The cells of a row; drawn again only with other figures. */
+function Cells({ columns, row }) {
+  return useMemo(() => columns.map((column) => drawCell(column, row)), [columns, row]);
+}
+
+function drawCell(column, row) {
   const place = column.narrow ? ` place-${column.narrow}` : "";
-  return html`<td role="cell" class=${(column.number ? "number" : "") + place} data-label=${column.label}>${column.cell(row)}</td>`;
+  return html`<td key=${column.key} role="cell" class=${(column.number ? "number" : "") + place} data-label=${column.label}>${column.cell(row)}</td>`;
 }
 
 /** Where headers have no room, the same choice as a list. */

@@ -19,10 +19,14 @@ const LAST_LISTS_MAX = 6;
  * @property {number | null} staleSince
  * @property {number} fresh how many came since that are not shown
  * @property {boolean} moved whether the server's order is another one by now
+ * @property {boolean} pending whether `items` are those of the question before, until the new one is answered
  * @property {boolean} hasMore
  * @property {() => void} more loads the page that follows
  * @property {() => void} sortAgain takes the server's order
  */
+
+/** Classes of what holds a list: muted while it is stale, under a thin bar while another one is asked for. @param {Listed} list */
+export const listClass = (list) => `list${list.staleSince ? " stale" : ""}${list.pending ? " pending" : ""}`;
 
 const EMPTY = { items: [], total: null, next: null, error: null, staleSince: null, fresh: 0, moved: false, known: false };
 
@@ -42,7 +46,7 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS, pageItems 
   latest.current = state;
 
   useEffect(() => {
-    setState((now) => (now.key === key ? now : initial(key)));
+    setState((now) => entered(now, key));
     poll.current = startPoll({
       ask: (signal) => get(path, { ...params, limit: pageItems }, { signal }),
       refreshMs,
@@ -74,7 +78,7 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS, pageItems 
     poll.current?.now();
   }, [key]);
 
-  const current = state.key === key ? state : initial(key);
+  const current = entered(state, key);
   return {
     items: current.items,
     total: current.total,
@@ -83,6 +87,7 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS, pageItems 
     staleSince: current.staleSince,
     fresh: current.fresh,
     moved: current.moved,
+    pending: Boolean(current.pending),
     hasMore: current.next !== null,
     more,
     sortAgain,
@@ -91,13 +96,44 @@ export function useList(path, params, idOf, { refreshMs = REFRESH_MS, pageItems 
 
 const initial = (key) => lastLists.get(key) ?? { ...EMPTY, key };
 
+/** After another sort or filter the rows before stay until the answer comes. */
+function entered(now, key) {
+  if (now.key === key) return now;
+  const kept = lastLists.get(key);
+  if (kept || !now.known) return kept ?? { ...EMPTY, key };
+  return { ...now, key, next: null, fresh: 0, moved: false, pending: true, resort: true };
+}
+
 function answered(now, key, answer, idOf) {
   const total = answer.total ?? null;
   const well = { key, total, known: true, error: null, staleSince: null };
   if (now.key !== key || !now.known || now.resort || now.items.length === 0) {
+    noteOrder(key, answer.items, idOf);
     return { ...EMPTY, ...well, items: answer.items, next: answer.next };
   }
   return { ...now, ...well, ...mergeInPlace(now.items, answer.items, idOf) };
+}
+
+/** Ids of the list that was looked at last, by its path: what stands before and after an item. */
+const lastOrders = new Map();
+
+function noteOrder(key, items, idOf) {
+  lastOrders.set(pathOf(key), items.map(idOf));
+}
+
+const pathOf = (key) => key.split("?")[0];
+
+/**
+ * What stood before and after an item in its list.
+ * @param {string} path the list's, below `/api/v1/`
+ * @param {string} id
+ * @returns {{ before: string | null, after: string | null }}
+ */
+export function neighboursOf(path, id) {
+  const order = lastOrders.get(apiUrl(path)) ?? [];
+  const place = order.indexOf(id);
+  if (place < 0) return { before: null, after: null };
+  return { before: order[place - 1] ?? null, after: order[place + 1] ?? null };
 }
 
 function appended(now, page, idOf) {
@@ -105,7 +141,7 @@ function appended(now, page, idOf) {
 }
 
 function remember(state) {
-  if (!state.known) return;
+  if (!state.known || state.pending) return;
   lastLists.delete(state.key);
   lastLists.set(state.key, { ...state, loadingMore: false });
   if (lastLists.size > LAST_LISTS_MAX) lastLists.delete(lastLists.keys().next().value);

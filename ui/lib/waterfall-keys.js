@@ -22,6 +22,7 @@ const PAN_SHARE = 0.25;
  * @param {number} now.unitMs
  * @param {(row: import("./waterfall.js").Row) => string | null} now.parentOf the row whose rows gave a row its values
  * @param {(row: import("./waterfall.js").Row) => boolean} now.hasFinding
+ * @param {string | null} [now.selected] id of the row in the panel
  * @returns {Move | null} null where the key means nothing here
  */
 export function moveOf(event, now) {
@@ -43,6 +44,8 @@ export function moveOf(event, now) {
       return outOf(row, now);
     case "Enter":
       return { change: { selected: row.item.id } };
+    case "Escape":
+      return now.selected ? { change: { selected: null } } : null;
     case "e":
       return { change: { open: now.groups } };
     case "n":

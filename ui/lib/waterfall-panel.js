@@ -3,7 +3,7 @@ import { Link } from "./router.js";
 import { Copy, PhaseBar } from "./parts.js";
 import { SqlBlock } from "./sql.js";
 import { statementName } from "./statement-name.js";
-import { rowName } from "./waterfall-row.js";
+import { ABOUT_APPLICATION, rowName } from "./waterfall-row.js";
 import { count, exactMs, ms, percent, plural } from "./words.js";
 
 /** Length at which the API cuts the text of a statement in a timeline. */
@@ -28,7 +28,7 @@ export function WaterfallPanel({ item, fall, finding, onClose, onShow }) {
 
 function OfGap({ gap, fall }) {
   return html`<p>${ms(gap.durationMs)} from ${ms(gap.startMs)} on, ${percent(gap.durationMs, fall.durationMs)} of the whole.</p>
-    <p class="muted">Python, templates, other services: what happened between two queries.</p>`;
+    <p class="muted">${ABOUT_APPLICATION}.</p>`;
 }
 
 function OfQuery({ item, fall, finding, onShow }) {

@@ -13,5 +13,5 @@ export function UnitPreview({ unit, findings }) {
     if (selected) navigate(`/requests/${unit.id}?row=${selected}`);
     else setState((now) => ({ ...now, ...changes }));
   };
-  return html`<div class="section-body"><${Waterfall} unit=${unit} findings=${findings} state=${state} onState=${change} heightPx=${380} tools=${false} /></div>`;
+  return html`<div class="section-body"><${Waterfall} unit=${unit} findings=${findings} state=${state} onState=${change} compact /></div>`;
 }

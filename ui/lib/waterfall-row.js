@@ -1,6 +1,6 @@
 import { html } from "./preact.js";
 import { Link } from "./router.js";
-import { barOf, phasesOf } from "./waterfall-scale.js";
+import { barOf, drawnPhases } from "./waterfall-scale.js";
 import { zigzag } from "./waterfall-strip.js";
 import { statementName } from "./statement-name.js";
 import { count, exactMs, ms, plural } from "./words.js";
@@ -10,14 +10,19 @@ const DEPTH_MAX = 4;
 /** Members of a group stand further in than it does. */
 const DEPTH_INSIDE = 3;
 const TRACK_PX = 20;
+/** Between the name of a shape and how often it ran. */
+const TIMES = " × ";
 /** Room for the SQLSTATE beside a bar, pixels. */
 const LABEL_PX = 72;
+
+/** What application time is. */
+export const ABOUT_APPLICATION = "Python, templates, other services: what happened between two queries";
 
 /** What the row is called. @param {import("./waterfall.js").Item} item */
 export function rowName(item) {
   if (item.kind === "application") return "application";
   const name = statementName(item.query);
-  return item.kind === "group" ? `${name} × ${count(item.members.length)}` : name;
+  return item.kind === "group" ? `${name}${TIMES}${count(item.members.length)}` : name;
 }
 
 /**
@@ -51,6 +56,7 @@ export function Row({ row, scale, finding, index, heightPx, hasFocus, isSelected
 function Name({ row, finding, hasFocus, onToggle }) {
   const { item, level, expanded } = row;
   const name = rowName(item);
+  const [label, times] = name.split(TIMES);
   const depth = level > 1 ? DEPTH_INSIDE : Math.min(item.depth ?? 0, DEPTH_MAX);
   const tab = hasFocus ? 0 : -1;
   return html`<div role="gridcell" class="wf-name" style=${{ paddingLeft: `${8 + depth * 12}px` }}>
@@ -58,10 +64,11 @@ function Name({ row, finding, hasFocus, onToggle }) {
       ? html`<span class="wf-no-toggle"></span>`
       : html`<button type="button" class="wf-toggle" tabindex=${tab} aria-label=${`${expanded ? "Collapse" : "Expand"} ${name}`}
           onClick=${() => onToggle(item.id)}>${expanded ? "▾" : "▸"}</button>`}
-    <span class="wf-label" title=${item.query || name}>${name}</span>
+    <span class="wf-label" title=${item.kind === "application" ? ABOUT_APPLICATION : item.query || name}>${label}</span>
+    ${times && html`<span class="wf-times">${TIMES.trim()} ${times}</span>`}
     ${finding &&
     html`<${Link} class="wf-finding" tabindex=${tab} href=${`/findings/${finding.id}`} title=${finding.advice.title}>
-      <span aria-hidden="true">●</span> finding
+      <span aria-hidden="true">●</span><span class="wf-finding-word"> finding</span>
     <//>`}
   </div>`;
 }
@@ -75,12 +82,13 @@ function Time({ item }) {
 
 function Track({ item, scale }) {
   const { x, width } = barOf(scale, item);
-  if (x + width < 0) return html`<span class="wf-beyond wf-beyond-left" aria-hidden="true">‹</span>`;
-  if (x > scale.widthPx) return html`<span class="wf-beyond wf-beyond-right" aria-hidden="true">›</span>`;
+  const bar = html`<${Bar} item=${item} scale=${scale} x=${x} width=${width} />`;
+  if (x + width < 0) return html`${bar}<span class="wf-beyond wf-beyond-left" aria-hidden="true">‹</span>`;
+  if (x > scale.widthPx) return html`${bar}<span class="wf-beyond wf-beyond-right" aria-hidden="true">›</span>`;
   const failed = failureOf(item);
   const fitsRight = x + width + LABEL_PX < scale.widthPx;
   const place = fitsRight ? { left: `${Math.max(x + width, 0) + 6}px` } : { right: `${Math.min(scale.widthPx - x, scale.widthPx - LABEL_PX) + 6}px` };
-  return html`<${Bar} item=${item} scale=${scale} x=${x} width=${width} />
+  return html`${bar}
     ${failed && html`<span class="wf-failed" style=${place}>${failed}</span>`}`;
 }
 
@@ -100,7 +108,7 @@ function Bar({ item, scale, x, width }) {
     </svg>`;
   }
   return html`<span class=${item.sqlstate ? "wf-bar wf-error" : "wf-bar"} style=${box} data-bar aria-hidden="true">
-    ${phasesOf(item).map(({ phase, startMs, endMs }) => html`<i key=${phase} class=${`wf-phase wf-fill-${phase}`} style=${{ flexGrow: endMs - startMs }}></i>`)}
+    ${drawnPhases(item, width).map(({ phase, startMs, endMs }) => html`<i key=${phase} class=${`wf-phase wf-fill-${phase}`} style=${{ flexGrow: Math.max(endMs - startMs, Number.EPSILON) }}></i>`)}
   </span>`;
 }
 

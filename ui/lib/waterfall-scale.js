@@ -122,6 +122,28 @@ export function phasesOf({ startMs, phases }) {
   return parts;
 }
 
+/** Bars narrower than this have room for one colour, pixels. */
+const PARTED_PX_MIN = 6;
+
+/**
+ * The parts of a bar as they are drawn: a narrow one is all of the phase that took most.
+ *
+ * @param {import("./waterfall.js").Statement} statement
+ * @param {number} widthPx of the bar
+ * @returns {{phase: "database" | "transfer" | "client", startMs: number, endMs: number}[]}
+ */
+export function drawnPhases(statement, widthPx) {
+  const parts = phasesOf(statement);
+  if (widthPx >= PARTED_PX_MIN && parts.length > 0) return parts;
+  const { startMs, endMs } = statement;
+  const longest = parts.reduce((most, part) => (part.endMs - part.startMs > most.endMs - most.startMs ? part : most), {
+    phase: "database",
+    startMs,
+    endMs: startMs,
+  });
+  return [{ phase: longest.phase, startMs, endMs }];
+}
+
 /**
  * The labels of the axis: round times outside of folds, and the first and last when there is room for no more.
  *

@@ -30,8 +30,9 @@ export function stateOf({ group, fold, large, open, row, zoom }) {
 
 /** `12.5-80` */
 function viewOf(zoom) {
-  const [fromMs, toMs] = (zoom ?? "").split("-").map(Number);
-  return fromMs >= 0 && toMs > fromMs ? { fromMs, toMs } : null;
+  const bounds = (zoom ?? "").split("-");
+  const [fromMs, toMs] = bounds.map(Number);
+  return bounds.length === 2 && fromMs >= 0 && toMs > fromMs ? { fromMs, toMs } : null;
 }
 
 /**

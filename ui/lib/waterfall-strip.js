@@ -1,5 +1,5 @@
 import { html, useMemo, useRef, useState } from "./preact.js";
-import { barOf, dragged, phasesOf, scaleOf } from "./waterfall-scale.js";
+import { dragged, drawnPhases, scaleOf } from "./waterfall-scale.js";
 import { ms } from "./words.js";
 
 const HEIGHT_PX = 28;
@@ -68,14 +68,15 @@ function pathsOf(fall, scale) {
   const parts = { application: [], database: [], transfer: [], client: [] };
   const [top, tall] = [4, HEIGHT_PX - 8];
   for (const one of fall.statements) {
-    for (const { phase, ...interval } of phasesOf(one)) {
-      const { x, width } = barOf(scale, interval);
-      parts[phase].push(rectangle(x, top, width, tall));
+    const widthPx = scale.x(one.endMs) - scale.x(one.startMs);
+    for (const { phase, startMs, endMs } of drawnPhases(one, widthPx)) {
+      const x = scale.x(startMs);
+      parts[phase].push(rectangle(x, top, Math.max(scale.x(endMs) - x, 1), tall));
     }
   }
   for (const gap of fall.gaps) {
-    const { x, width } = barOf(scale, gap);
-    parts.application.push(rectangle(x, top, width, tall));
+    const x = scale.x(gap.startMs);
+    parts.application.push(rectangle(x, top, scale.x(gap.endMs) - x, tall));
   }
   return Object.fromEntries(Object.entries(parts).map(([phase, all]) => [phase, all.join("")]));
 }

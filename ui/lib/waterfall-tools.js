@@ -10,7 +10,7 @@ import { plural } from "./words.js";
  */
 export function WaterfallTools({ state, view, unitMs, groups, open, hasIdle, hidden, onNextFinding, onState }) {
   const allOpen = groups.length > 0 && groups.every((id) => open.includes(id));
-  return html`<div class="wf-tools" role="toolbar" aria-label="Waterfall">
+  return html`<div class="wf-tools" role="group" aria-label="What the waterfall shows">
     <${Switch} label="group" on=${state.grouped} about="Repeats of one shape are one row" onChange=${(grouped) => onState({ grouped, open: [], selected: null })} />
     ${hasIdle && html`<${Switch} label="fold idle" on=${state.folded} about="Long idle time is drawn short" onChange=${(folded) => onState({ folded })} />`}
     <${Switch} label=">1 %" on=${state.onlyLarge} about="Only what took 1 % of the time, and errors" onChange=${(onlyLarge) => onState({ onlyLarge })} />

@@ -17,9 +17,9 @@ const AROUND = 8;
  * The waterfall of a unit: the strip, the tools, and the rows as a tree grid.
  * @param {{ unit: any, findings: any[], state: import("./waterfall-state.js").WaterfallState,
  *   onState: (changes: Partial<import("./waterfall-state.js").WaterfallState>) => void,
- *   heightPx?: number, tools?: boolean }} props `heightPx`: of the rows, at most
+ *   compact?: boolean }} props `compact`: lower and without tools, inside of another view
  */
-export function Waterfall({ unit, findings, state, onState, heightPx = 560, tools = true }) {
+export function Waterfall({ unit, findings, state, onState, compact = false }) {
   const narrow = useNarrow();
   const rowPx = narrow ? ROW_PX.narrow : ROW_PX.wide;
   const fall = useMemo(() => waterfall(unit, { grouped: state.grouped }), [unit, state.grouped]);
@@ -46,7 +46,10 @@ export function Waterfall({ unit, findings, state, onState, heightPx = 560, tool
 
   const setView = (next) => onState({ view: next });
   const toggle = (id) => onState({ open: open.includes(id) ? open.filter((other) => other !== id) : [...open, id] });
-  const parentOf = ({ item }) => (item.origin ?? item.members?.[0].origin ?? null) === null ? null : rowOf(rows, item.origin ?? item.members[0].origin);
+  const parentOf = ({ item }) => {
+    const origin = (item.members?.[0] ?? item).origin ?? null;
+    return origin === null ? null : rowOf(rows, origin);
+  };
   const hasFinding = ({ item, level }) => level === 1 && findingOf.has(item.fingerprint);
 
   function focusRow(id) {
@@ -58,10 +61,12 @@ export function Waterfall({ unit, findings, state, onState, heightPx = 560, tool
 
   function keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.getAttribute("role") !== "row") return;
-    const move = moveOf(event, { rows, at: focusAt, open, groups, view, unitMs: fall.durationMs, parentOf, hasFinding });
+    const move = moveOf(event, { rows, at: focusAt, open, groups, view, unitMs: fall.durationMs, parentOf, hasFinding, selected: state.selected });
     if (!move) return;
     event.preventDefault();
     if (move.focus) focusRow(move.focus);
+    // An open panel follows the focus.
+    if (move.focus && state.selected) onState({ selected: move.focus });
     if (move.change) onState(move.change);
   }
 
@@ -71,13 +76,13 @@ export function Waterfall({ unit, findings, state, onState, heightPx = 560, tool
   };
 
   return html`<div class="wf">
-    ${tools &&
+    ${!compact &&
     html`<${WaterfallTools} state=${state} onState=${onState} view=${view} unitMs=${fall.durationMs} groups=${groups} open=${open}
       hasIdle=${idle.length > 0} hidden=${hidden} onNextFinding=${rows.some(hasFinding) ? nextFinding : null} />`}
     <div class="wf-strip-box" ref=${strip}>
       ${stripPx > 0 && html`<${Strip} fall=${fall} folds=${folds} widthPx=${stripPx} view=${view} words=${inWords(unit)} onView=${setView} />`}
     </div>
-    <div class="wf-scroll" ref=${scroller} style=${{ maxHeight: `${heightPx}px` }} role="treegrid" aria-label="Queries in order of time"
+    <div class=${compact ? "wf-scroll wf-scroll-compact" : "wf-scroll"} ref=${scroller} role="treegrid" aria-label="Queries in order of time"
       aria-rowcount=${rows.length + 1} aria-colcount="5" onKeyDown=${keyDown}>
       <div role="rowgroup" class="wf-head">
         <div role="row" aria-rowindex="1" class="wf-head-row">

@@ -15,5 +15,7 @@ export function Strips() {
   }
   if (now) lines.push(...degradedInWords(now));
   if (lines.length === 0) return null;
-  return html`<ul class="strip" aria-label="What to know about these figures">${lines.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`;
+  return html`<aside class="strip" aria-label="What to know about these figures">
+    <ul>${lines.map((line) => html`<li key=${line}>${line}</li>`)}</ul>
+  </aside>`;
 }

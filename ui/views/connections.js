@@ -1,6 +1,6 @@
 import { html } from "../lib/preact.js";
 import { useQueryParams } from "../lib/router.js";
-import { useList } from "../lib/useList.js";
+import { listClass, useList } from "../lib/useList.js";
 import { View } from "../lib/view.js";
 import { Empty, ListChanges, Skeleton, Trouble } from "../lib/parts.js";
 import { Table } from "../lib/table.js";
@@ -20,7 +20,7 @@ export default function Connections() {
     ${list.loading && html`<${Skeleton} rows=${8} />`}
     ${!list.loading && !list.error && rows.length === 0 && html`<${Nothing} q=${q} clear=${() => change({ q: null })} />`}
     ${rows.length > 0 &&
-    html`<div class=${list.staleSince ? "list stale" : "list"}>
+    html`<div class=${listClass(list)}>
       <${Table} label="Connections" columns=${COLUMNS} rows=${rows} rowId=${({ id }) => String(id)} total=${list.total}
         onEnd=${list.hasMore ? list.more : undefined} />
     </div>`}

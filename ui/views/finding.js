@@ -2,7 +2,7 @@ import { html } from "../lib/preact.js";
 import { Link } from "../lib/router.js";
 import { useApi } from "../lib/useApi.js";
 import { View } from "../lib/view.js";
-import { Copy, Empty, Section, Severity, Skeleton, Trouble } from "../lib/parts.js";
+import { Copy, Empty, Neighbours, Section, Severity, Skeleton, Trouble } from "../lib/parts.js";
 import { FindingFacts, FindingFix, FindingProof } from "../lib/finding-parts.js";
 import { MuteButton } from "../lib/mute-button.js";
 import { UnitPreview } from "../lib/waterfall-preview.js";
@@ -31,16 +31,16 @@ export default function Finding({ params }) {
         <${FindingProof} finding=${finding} unit=${unit} />
         <${FindingFix} finding=${finding} unit=${unit} />
       </div>
-      <${Actions} finding=${finding} unit=${unit} onMuted=${asked.reload} />
+      <${Actions} key=${finding.id} finding=${finding} unit=${unit} onMuted=${asked.reload} />
     </article>
     ${unit && html`<${Example} finding=${finding} unit=${unit} />`}
     <${Statements} finding=${finding} />
-    <${Neighbours} finding=${finding} />
   <//>`;
 }
 
 function Price({ finding }) {
   return html`<span class="finding-price">
+    <${Neighbours} list="findings" id=${finding.id} base="/findings" />
     <b class="finding-cost" title="Cost of all occurrences">${ms(finding.cost_ms)}</b>
     <${Severity} level=${finding.severity} />
   </span>`;
@@ -66,7 +66,7 @@ function Actions({ finding, unit, onMuted }) {
 function Example({ finding, unit }) {
   const note = html`<${Link} href=${`/requests/${unit.id}`}>Open this ${unitWord(unit)}<//>`;
   return html`<${Section} title="Where it happens" note=${note}>
-    <${UnitPreview} unit=${unit} findings=${[finding]} />
+    <${UnitPreview} key=${unit.id} unit=${unit} findings=${[finding]} />
   <//>`;
 }
 
@@ -79,19 +79,6 @@ function Statements({ finding }) {
         <${SqlBlock} text=${finding.query} label="Repeated query" /></div>
     </div>
   <//>`;
-}
-
-/** The findings before and after this one in the order of cost. */
-function Neighbours({ finding }) {
-  const { data } = useApi("findings", { status: finding.status, limit: 1000 }, { refreshMs: 0 });
-  const items = data?.items ?? [];
-  const at = items.findIndex(({ id }) => id === finding.id);
-  const step = (item, key, label) =>
-    item && html`<${Link} class="button" data-key=${key} href=${`/findings/${item.id}`} title=${item.advice.title}>${label} <kbd>${key}</kbd><//>`;
-  if (at < 0 || items.length < 2) return null;
-  return html`<nav class="neighbours" aria-label="Other findings">
-    ${step(items[at - 1], "[", "Previous")}${step(items[at + 1], "]", "Next")}
-  </nav>`;
 }
 
 function Gone() {

@@ -78,7 +78,7 @@ const COLUMNS = [
     key: "queries",
     label: "queries",
     about: "queries in the largest unit, before and after the fix",
-    width: "92px",
+    width: "108px",
     number: true,
     narrow: "figure",
     cell: ({ queries_before: before, queries_after: after }) => `${count(before)} → ${count(after)}`,

@@ -52,6 +52,8 @@ function useTape(filter, stopped) {
   const [shown, setShown] = useState([]);
   const [rate, setRate] = useState({ shown: 0, seen: 0 });
   const latest = useRef(tape);
+  const passing = useRef(filter);
+  passing.current = filter;
   const holds = useRef(stopped);
   holds.current = stopped;
 
@@ -59,7 +61,7 @@ function useTape(filter, stopped) {
     let second = { shown: 0, seen: 0 };
     const stop = onQueries((batch) => {
       const before = latest.current;
-      latest.current = addBatch(before, batch, filter);
+      latest.current = addBatch(before, batch, passing.current);
       second.seen += batch.seen;
       second.shown += latest.current.passed - before.passed;
       setTape(latest.current);
@@ -73,7 +75,7 @@ function useTape(filter, stopped) {
       stop();
       clearInterval(timer);
     };
-  }, [filter]);
+  }, []);
   useEffect(() => {
     latest.current = emptyTape();
     setTape(latest.current);

@@ -1,6 +1,6 @@
-import { html } from "../lib/preact.js";
+import { html, useMemo } from "../lib/preact.js";
 import { Link, useQueryParams } from "../lib/router.js";
-import { useList } from "../lib/useList.js";
+import { listClass, useList } from "../lib/useList.js";
 import { useApi } from "../lib/useApi.js";
 import { View } from "../lib/view.js";
 import { Duration, Empty, ListChanges, Skeleton, Sparkline, Trouble, phasesTotal, trendInWords } from "../lib/parts.js";
@@ -16,6 +16,7 @@ export default function Queries() {
   const list = useList("queries", { sort, q }, ({ fingerprint }) => fingerprint);
   const { data: summary } = useApi("summary");
   const all = summary ? phasesTotal({ ...summary.phases, application_ms: 0 }) : null;
+  const cells = useMemo(() => columns(all), [all]);
   const total = list.total ?? list.items.length;
 
   return html`<${View} name="queries" title="Queries" tab=${`${plural(total, "shape")} of queries`}
@@ -24,8 +25,8 @@ export default function Queries() {
     ${list.loading && html`<${Skeleton} rows=${12} />`}
     ${!list.loading && !list.error && list.items.length === 0 && html`<${Nothing} q=${q} clear=${() => change({ q: null })} />`}
     ${list.items.length > 0 &&
-    html`<div class=${list.staleSince ? "list stale" : "list"}>
-      <${Table} label="Shapes of queries" columns=${columns(all)} rows=${list.items} rowId=${({ fingerprint }) => fingerprint}
+    html`<div class=${listClass(list)}>
+      <${Table} label="Shapes of queries" columns=${cells} rows=${list.items} rowId=${({ fingerprint }) => fingerprint}
         total=${list.total} sort=${sort} onSort=${(next) => change({ sort: next === SORT ? null : next })}
         rowProps=${({ fingerprint }) => ({ "data-fingerprint": fingerprint })} onEnd=${list.hasMore ? list.more : undefined} />
     </div>`}

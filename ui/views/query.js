@@ -2,7 +2,7 @@ import { html } from "../lib/preact.js";
 import { useApi } from "../lib/useApi.js";
 import { View } from "../lib/view.js";
 import { SqlBlock } from "../lib/sql.js";
-import { Copy, Empty, PhaseBar, Section, Skeleton, Time, Trouble, phasesTotal } from "../lib/parts.js";
+import { Copy, Empty, Neighbours, PhaseBar, Section, Skeleton, Time, Trouble, phasesTotal } from "../lib/parts.js";
 import { bytes, count, exactMs, figure, ms, percent } from "../lib/words.js";
 import { Distribution } from "./query/distribution.js";
 import { Callers, ErrorCodes, Examples, Findings } from "./query/lists.js";
@@ -21,7 +21,7 @@ export default function Query({ params: { fingerprint } }) {
     <//>`;
   }
   const name = query.summary || "Other shapes";
-  const identity = html`<span class="identity"><code>${fingerprint}</code><${Copy} text=${fingerprint} name="Copy the fingerprint" compact /></span>`;
+  const identity = html`<span class="identity"><${Neighbours} list="queries" id=${fingerprint} base="/queries" /><code>${fingerprint}</code><${Copy} text=${fingerprint} name="Copy the fingerprint" compact /></span>`;
   return html`<${View} name="query" title=${name} aside=${identity}>
     <div class=${asked.staleSince ? "stale" : ""} data-fingerprint=${fingerprint}>
       <${Figures} query=${query} summary=${summary} />

@@ -60,7 +60,7 @@ const COLUMNS = [
     width: "80px",
     number: true,
     narrow: "figure",
-    cell: ({ queries }) => html`${count(queries)}<span class="narrow-only"> queries</span>`,
+    cell: ({ queries }) => count(queries),
   },
   { key: "shapes", label: "shapes", width: "72px", number: true, cell: ({ shapes }) => count(shapes) },
   { key: "repeats", label: "repeats", about: "queries that repeat an earlier one with the same values", width: "76px", number: true, cell: ({ duplicates }) => count(duplicates) },
@@ -70,7 +70,7 @@ const COLUMNS = [
 
 function FindingsCount({ findings }) {
   if (findings.length === 0) return html`<span class="muted" aria-label="no findings">–</span>`;
-  return html`<span title=${plural(findings.length, "finding")}><span aria-hidden="true">● </span>${count(findings.length)}<span class="narrow-only"> found</span></span>`;
+  return html`<span title=${plural(findings.length, "finding")}><span aria-hidden="true">● </span>${count(findings.length)}</span>`;
 }
 
 function Evidence({ evidence, incomplete, state }) {

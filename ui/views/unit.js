@@ -1,9 +1,9 @@
 import { html, useEffect, useMemo, useState } from "../lib/preact.js";
 import { useQueryParams } from "../lib/router.js";
 import { get } from "../lib/api.js";
-import { useApi } from "../lib/useApi.js";
+import { REFRESH_MS, useApi } from "../lib/useApi.js";
 import { View } from "../lib/view.js";
-import { Empty, PhaseBar, Skeleton, Trouble } from "../lib/parts.js";
+import { Empty, Neighbours, PhaseBar, Skeleton, Trouble } from "../lib/parts.js";
 import { Waterfall } from "../lib/waterfall-view.js";
 import { WaterfallPanel } from "../lib/waterfall-panel.js";
 import { paramsOf, stateOf } from "../lib/waterfall-state.js";
@@ -16,7 +16,9 @@ const FINDINGS_MAX = 20;
 /** One unit of work, statement by statement. @param {{ params: { id: string } }} props */
 export default function Unit({ params }) {
   const [query, change] = useQueryParams();
-  const asked = useApi(`units/${encodeURIComponent(params.id)}`, {}, { refreshMs: 0 });
+  const [open, setOpen] = useState(false);
+  const asked = useApi(`units/${encodeURIComponent(params.id)}`, {}, { refreshMs: open ? REFRESH_MS : 0 });
+  useEffect(() => setOpen(asked.data?.state === "open"), [asked.data?.state]);
   const unit = asked.data;
   const findings = useFindings(unit?.findings);
   const state = useMemo(() => stateOf(query), [query]);
@@ -31,7 +33,7 @@ export default function Unit({ params }) {
   }
   const title = unit.route ?? `Unit ${unit.id}`;
   return html`<${View} name="unit" title=${title} tab=${`${title}, ${ms(unit.duration_ms)}`}
-    aside=${html`<b class="finding-cost">${ms(unit.duration_ms)}</b>`}>
+    aside=${html`<span class="finding-price"><${Neighbours} list="units" id=${unit.id} base="/requests" /><b class="finding-cost">${ms(unit.duration_ms)}</b></span>`}>
     <${Facts} unit=${unit} />
     ${unit.incomplete && html`<${Incomplete} />`}
     ${unit.timeline.length === 0
@@ -55,7 +57,7 @@ function Facts({ unit }) {
 }
 
 function Incomplete() {
-  return html`<p class="strip" role="note"><b>▲ Incomplete:</b> events were dropped or it has more queries than are kept.
+  return html`<p class="strip unit-incomplete" role="note"><b>▲ Incomplete:</b> events were dropped or it has more queries than are kept.
     What is shown was seen; nothing is concluded from what is missing.</p>`;
 }
 
@@ -63,10 +65,14 @@ function WithPanel({ unit, findings, state, onState }) {
   const fall = useMemo(() => waterfall(unit, { grouped: state.grouped }), [unit, state.grouped]);
   const item = useMemo(() => itemOf(fall, state.selected), [fall, state.selected]);
   const finding = item && findings.find(({ fingerprint, kind }) => fingerprint === item.fingerprint && kind !== "chatty_unit");
+  const close = () => {
+    onState({ selected: null });
+    document.querySelector(`[data-item="${CSS.escape(state.selected)}"]`)?.focus();
+  };
   const show = (index) => onState(selectionOf(fall, index));
   return html`<div class=${item ? "wf-with-panel wf-panel-open" : "wf-with-panel"}>
     <${Waterfall} unit=${unit} findings=${findings} state=${state} onState=${onState} />
-    ${item && html`<${WaterfallPanel} item=${item} fall=${fall} finding=${finding} onClose=${() => onState({ selected: null })} onShow=${show} />`}
+    ${item && html`<${WaterfallPanel} item=${item} fall=${fall} finding=${finding} onClose=${close} onShow=${show} />`}
   </div>`;
 }
 

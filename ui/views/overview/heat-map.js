@@ -1,4 +1,4 @@
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/preact.js";
 import { STEPS, bandInWords, quantile, sumColumns } from "../../lib/heat.js";
 import { loadUplot } from "../../lib/uplot.js";
 import { navigate } from "../../lib/router.js";
@@ -21,7 +21,7 @@ const NARROW_COLUMNS = 30;
  */
 export function HeatMap({ start, end, columns: all }) {
   const narrow = useNarrow();
-  const columns = narrow ? all.slice(-NARROW_COLUMNS) : all;
+  const columns = useMemo(() => (narrow ? all.slice(-NARROW_COLUMNS) : all), [narrow, all]);
   const from = narrow ? end - NARROW_COLUMNS * 5 : start;
   const [asTable, setAsTable] = useState(false);
   const [cell, setCell] = useState(null);
@@ -34,7 +34,7 @@ export function HeatMap({ start, end, columns: all }) {
       ${asTable
         ? html`<div class="heat-table" tabindex="0" role="region" aria-label="Latency as a table"><${Columns} columns=${columns} /></div>`
         : html`<div class="heat-chart">
-            <${Chart} grid=${grid} cell=${cell} onCell=${setCell} />
+            <${Chart} grid=${grid} cell=${cell} onCell=${setCell} onMissing=${() => setAsTable(true)} />
             ${!narrow && html`<${Profile} columns=${columns} cell=${cell} bands=${bands} />`}
           </div>
           <${Caption} columns=${columns} cell=${cell} />`}
@@ -53,7 +53,8 @@ function useBands(columns) {
   return most.current;
 }
 
-function Chart({ grid, cell, onCell }) {
+/** `onMissing` is called where uPlot cannot be loaded. */
+function Chart({ grid, cell, onCell, onMissing }) {
   const host = useRef(null);
   const plot = useRef(null);
   const latest = useRef(grid);
@@ -71,7 +72,7 @@ function Chart({ grid, cell, onCell }) {
       plot.current.draw(latest.current);
       observer = new ResizeObserver(() => plot.current.resize(size()));
       observer.observe(host.current);
-    }, () => {});
+    }, onMissing);
     return () => {
       gone = true;
       observer?.disconnect();
