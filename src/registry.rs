@@ -16,12 +16,24 @@ pub struct Registry {
     listeners: RwLock<Vec<Arc<Listener>>>,
     connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
     session_id_last: AtomicU64,
+    /// What [`Registry::add_latency_ns`] answers.
+    add_latency_ns: AtomicU64,
 }
 
 impl Registry {
     /// An empty registry.
     pub fn new() -> Registry {
         Registry::default()
+    }
+
+    /// What new sessions' round trips with their upstreams are made to take longer, nanoseconds.
+    pub fn add_latency_ns(&self) -> u64 {
+        self.add_latency_ns.load(Relaxed)
+    }
+
+    /// Writes that down.
+    pub fn set_add_latency_ns(&self, nanoseconds: u64) {
+        self.add_latency_ns.store(nanoseconds, Relaxed);
     }
 
     /// A number that no other session of this process has; the first is 1.

@@ -93,10 +93,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli", "src/main.rs"]),
     ("toml", &["src/config"]),
     ("ureq", &["src/cli"]),
+    ("signal_hook", &["src/cli/run"]),
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
     ("pgwire", &["src/wire"]),
-    ("mio", &["src/proxy/reactor.rs", "src/proxy/direct.rs"]),
+    (
+        "mio",
+        &[
+            "src/proxy/reactor.rs",
+            "src/proxy/direct.rs",
+            "src/proxy/delay",
+        ],
+    ),
     ("rustls", &["src/proxy"]),
     ("tokio_rustls", &["src/proxy"]),
     (

@@ -128,8 +128,8 @@ impl Admin {
     }
 
     /// Releases the port; answers in progress get their time on their own thread.
-    pub(super) fn release(self) {
-        if let Some(Thread { stop, thread, .. }) = self.running {
+    pub(super) fn release(&mut self) {
+        if let Some(Thread { stop, thread, .. }) = self.running.take() {
             // The thread is not waited for: a reader that does not read must not hold up the drain.
             drop((stop, thread));
         }

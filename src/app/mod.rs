@@ -4,7 +4,8 @@
 //!  threads: acceptor, one worker a core (proxy + observer) | collector (aggregate) | analyst | slow log | admin | main
 //! ```
 //!
-//! [`serve`] reads as the life of the process; [`settings`] says which key of the configuration goes to which room.
+//! [`serve`] is the life of the process, [`Service`] what runs in it; [`settings`] says which key of the configuration
+//! goes to which room.
 
 mod admin;
 mod analyst;
@@ -13,6 +14,7 @@ mod handover;
 mod life;
 mod ports;
 mod reload;
+mod service;
 mod settings;
 mod sockets;
 
@@ -23,29 +25,26 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::runtime::Runtime;
 
 use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::analysis::{Analysis, Feed};
+use crate::analysis::Feed;
 use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::http::Access;
 use crate::export::slow_log::{SlowLog, Writer};
 use crate::fault::Faults;
-use crate::observer::{Observer, Shared};
-use crate::proxy::{self, Proxy, StartError};
+use crate::observer::Shared;
+use crate::proxy::{Proxy, StartError};
 use crate::registry::Registry;
 
-use admin::Admin;
-use analyst::Analyst;
-use collector::Collector;
+pub use service::{Service, Settled};
+
 use handover::{Invocation, Predecessor};
 use life::Signals;
 use sockets::Offers;
-
-/// How long the slow log's last lines may take when the process ends.
-const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the proxy could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -130,112 +129,27 @@ struct Running {
 
 /// Runs the proxy until it is told to end; [`life`] says by which signals. `faults` go wrong on purpose.
 pub fn serve(config: Config, faults: &Faults) -> Result<(), AppError> {
-    log_panics_once();
-    let (predecessor, mut offers) = meet_predecessor().map_err(AppError::TakeOver)?;
-    let invocation = Invocation::of_this_process()
-        .map_err(|error| AppError::internal("find this program")(error.into()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| AppError::internal("start the runtime")(error.into()))?;
-    let _entered = runtime.enter();
-    let mut signals = Signals::listen()
-        .map_err(|error| AppError::internal("listen for signals")(error.into()))?;
-
-    let clock = Clock::start();
-    let registry = Arc::new(Registry::new());
-    let store = Store::new(&settings::aggregate(&config));
-    let shared = settings::observer(&config, faults);
-    let guide = Arc::new(Guide::default());
-    guide.set_models(Arc::clone(&config.advise.map));
-    let slow_log = start_slow_log(&config, &shared, &store, clock, faults)?;
-    let sockets = offers.take_listeners(&config);
-    let admin_socket = admin::bind(config.admin.listen, offers.take_admin(&config))?;
-    offers.close();
-
-    let connections_max = proxy::fit_connections_max(config.limits.connections_max);
-    let workers = match config.workers {
-        0 => proxy::default_worker_count(),
-        workers => workers,
+    let (predecessor, offers) = meet_predecessor().map_err(AppError::TakeOver)?;
+    let runtime = start_runtime()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::listen().map_err(|error| AppError::internal("listen for signals")(error.into()))?
     };
-    let observers: Vec<Observer> = (0..workers)
-        .map(|_| Observer::new(Arc::clone(&shared), &store, config.limits.ring_events_max))
-        .collect();
-    let rings = observers.iter().map(Observer::ring).collect();
-    let proxy = Proxy::prepare(
-        proxy::Settings {
-            sockets,
-            ..settings::proxy(&config, connections_max)
-        },
-        Arc::clone(&registry),
-        clock,
-        observers,
-    )
-    .map_err(|error| match error {
-        StartError::Listen { .. } => AppError::Listen(error),
-        _ => AppError::internal("start the proxy")(error.into()),
-    })?;
-    if connections_max < config.limits.connections_max {
-        tracing::warn!(
-            connections_max,
-            "the limit of open files allows no more connections"
-        );
-    }
-    let analyst = Analysis::new(
-        Arc::clone(&store),
-        Arc::clone(&guide),
-        settings::analysis(&config, &registry, faults),
-    )
-    .and_then(|analysis| Analyst::start(analysis, rings, clock, config.tick, faults))
-    .map_err(|error| AppError::internal("start the analysis")(error.into()))?;
-    let feed = analyst.feed();
-    let collector = Collector::start(Arc::clone(&store), clock, config.tick, analyst)
-        .map_err(|error| AppError::internal("start the collector")(error.into()))?;
-    slow_log.watch(Arc::clone(&feed));
-    let mut admin = Admin::start(
-        &admin_socket,
-        settings::http(&config, &store, &registry, Arc::clone(&feed), clock),
-    )?;
-    let catalog = start_catalog(&config, &guide, &store)?;
-    ports::announce(&config, proxy.bound_addresses(), admin.address())?;
+    let mut service = Service::prepare(config, faults, runtime, offers)?;
     if let Some(predecessor) = predecessor {
         predecessor.ready();
     }
-    proxy.open();
-    admin.open();
+    service.open();
     life::notify(&[NotifyState::Ready]);
-
-    let mut running = Running {
-        config,
-        connections_max,
-        registry,
-        store,
-        shared,
-        proxy,
-        feed,
-        slow_log,
-        access: admin.access(),
-        guide,
-        invocation,
-        admin_socket,
-        faults: faults.clone(),
-    };
-    let leave = runtime.block_on(running.until_told_to_leave(&mut signals));
-    running.admin_socket = None;
-    admin.release();
-    drop(catalog);
-    runtime.block_on(running.drain(leave, &mut signals));
-
-    let Running {
-        proxy, slow_log, ..
-    } = running;
-    drop(proxy);
-    collector.stop();
-    if !slow_log.stop(LAST_LINES_WITHIN) {
-        tracing::warn!("the slow log did not take its last lines in time");
-    }
-    tracing::info!("ended");
+    service.live(&mut signals);
     Ok(())
+}
+
+fn start_runtime() -> Result<Runtime, AppError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AppError::internal("start the runtime")(error.into()))
 }
 
 /// The process that this one replaces, where there is one, and the sockets that were there before this process.

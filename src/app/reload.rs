@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Running, set_slow_threshold, settings};
 use crate::config::{Changes, Config, ReloadError};
-use crate::proxy;
 
 impl Running {
     pub(super) fn reload(&mut self) {
@@ -29,11 +28,7 @@ impl Running {
     }
 
     fn take(&mut self, config: Config, changes: &Changes) {
-        let connections_max =
-            match config.limits.connections_max == self.config.limits.connections_max {
-                true => self.connections_max,
-                false => proxy::fit_connections_max(config.limits.connections_max),
-            };
+        let connections_max = settings::connections_max(&config);
         if let Err(error) = self
             .proxy
             .reload(&settings::proxy(&config, connections_max))

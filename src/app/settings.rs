@@ -155,6 +155,16 @@ pub(super) fn slow_log_path(config: &Config) -> PathBuf {
     }
 }
 
+/// Connections at a time, as far as the limit of open files allows them.
+pub(super) fn connections_max(config: &Config) -> usize {
+    let setting = config.limits.connections_max;
+    match config.add_latency {
+        Duration::ZERO => proxy::fit_connections_max(setting),
+        // Each connection has twice as many sockets then.
+        _ => proxy::fit_connections_max(setting.saturating_mul(2)) / 2,
+    }
+}
+
 pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings {
     let timeouts = &config.timeouts;
     proxy::Settings {
@@ -188,6 +198,7 @@ pub(super) fn proxy(config: &Config, connections_max: usize) -> proxy::Settings 
                 session_max: timeouts.session_max,
             },
             tcp_user_timeout: timeouts.tcp_user_timeout,
+            add_latency: config.add_latency,
         },
         reuse_port: config.reuse_port,
         sockets: Vec::new(),

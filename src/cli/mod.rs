@@ -1,4 +1,4 @@
-//! The command line: `serve`, `check-config`, `fingerprint`, `report`.
+//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`.
 //!
 //! What was typed becomes what it means: a [`crate::config::Config`] or a question to a running proxy. Exit status: 0
 //! done, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
@@ -17,6 +17,7 @@ use report::api::ReportError;
 
 mod fingerprint;
 pub mod report;
+mod run;
 mod serve;
 pub mod settings;
 
@@ -26,7 +27,7 @@ pub mod settings;
     name = "pgprism",
     version,
     about = "See what Django's ORM really sends to PostgreSQL, without touching either",
-    after_help = "Example:\n  pgprism serve --upstream postgres://127.0.0.1:5432\n  \
+    after_help = "Examples:\n  pgprism run -- python manage.py runserver\n  pgprism serve --upstream postgres://127.0.0.1:5432\n  \
                   then point DATABASE_URL at 127.0.0.1:6433, and read: pgprism report",
     subcommand_required = true,
     arg_required_else_help = true,
@@ -39,6 +40,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a command with the proxy before its database, and print what was seen at its end
+    Run(run::RunArgs),
     /// Run the proxy until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
     /// Say whether a configuration is valid, without starting anything
@@ -103,6 +106,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => return refuse(&error),
     };
     let done = match command {
+        Command::Run(arguments) => match run::run(&arguments) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Fingerprint(arguments) => {
             fingerprint::fingerprint(&arguments, &mut io::BufWriter::new(io::stdout().lock()))

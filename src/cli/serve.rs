@@ -60,7 +60,7 @@ pub(super) fn serve(arguments: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// Sends pgprism's own log to stderr, coloured for a person only.
-fn write_logs(level: LogLevel) {
+pub(super) fn write_logs(level: LogLevel) {
     let colours = io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let others = match level {

@@ -119,6 +119,8 @@ pub static KEYS: &[Key] = &[
         summary: "Share the listeners' ports with other processes (SO_REUSEPORT)" },
     Key { name: "ports_file", flag: flag("ports-file", "PATH"), environment: Some("PGPRISM_PORTS_FILE"), range: None, reload: AtStart, field: Once(|c| &mut c.ports_file),
         summary: "Write the bound addresses there, one name=address a line" },
+    Key { name: "add_latency", flag: flag("add-latency", "DURATION"), environment: Some("PGPRISM_ADD_LATENCY"), range: Some(("0s", "10s")), reload: AtOnce, field: Once(|c| &mut c.add_latency),
+        summary: "Make each round trip to the upstream take so much longer, to feel a network as far away as production's" },
 
     Key { name: "admin.listen", flag: flag("admin", "ADDRESS"), environment: Some("PGPRISM_ADMIN"), range: None, reload: AtStart, field: Once(|c| &mut c.admin.listen),
         summary: "Address of metrics, API and health checks, or off" },

@@ -78,6 +78,11 @@ impl Sources {
         Sources { file, given, token }
     }
 
+    /// What the environment or a flag gives for a key.
+    pub fn words(&self, key: &str) -> Option<&str> {
+        Some(&self.given(key)?.words)
+    }
+
     fn given(&self, key: &str) -> Option<&Given> {
         self.given.iter().find(|given| given.key == key)
     }
@@ -135,6 +140,16 @@ fn line_at(text: &str, offset: usize) -> usize {
 impl Config {
     /// Reads and checks all of `sources`; the error is the first thing found wrong.
     pub fn load(sources: Sources) -> Result<Config, ConfigError> {
+        Config::load_over(Config::default(), sources, |_| {})
+    }
+
+    /// The same for a command with `defaults` of its own. `amend` has a say between the file, which it may overrule,
+    /// and what the environment and the flags give.
+    pub fn load_over(
+        defaults: Config,
+        sources: Sources,
+        amend: impl FnOnce(&mut Config),
+    ) -> Result<Config, ConfigError> {
         let path = sources.file.clone();
         let text =
             match &path {
@@ -150,10 +165,11 @@ impl Config {
             (Some(path), Some(text)) => Some(File::parse(path, text)?),
             _ => None,
         };
-        let mut config = Config::default();
+        let mut config = defaults;
         if let Some(file) = &file {
             config.read_file(file)?;
         }
+        amend(&mut config);
         config.sources = sources.clone();
         config.read_given()?;
         config.finish(&Places {

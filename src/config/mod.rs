@@ -56,6 +56,8 @@ pub struct Config {
     pub reuse_port: bool,
     /// Where the bound addresses are written, one `name=address` a line.
     pub ports_file: Option<PathBuf>,
+    /// Added to each round trip between proxy and upstream, half each way; zero adds nothing.
+    pub add_latency: Duration,
     /// `[admin]`.
     pub admin: Admin,
     /// `[[listeners]]`, at least one.
@@ -323,6 +325,7 @@ impl Default for Config {
             tick: Duration::from_millis(50),
             reuse_port: false,
             ports_file: None,
+            add_latency: Duration::ZERO,
             admin: Admin {
                 listen: Some(SocketAddr::from(([127, 0, 0, 1], 9433))),
                 hosts: Vec::new(),

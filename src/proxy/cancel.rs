@@ -153,12 +153,7 @@ pub(super) async fn send(key: &KnownKey, limit: Duration) {
 async fn connect_to(road: &Road, tunables: &Tunables) -> Option<Socket> {
     let endpoint = &road.endpoint;
     let limit = tunables.timeouts.connect;
-    match timeout(
-        limit,
-        upstream::connect_again(road, tunables.tcp_user_timeout),
-    )
-    .await
-    {
+    match timeout(limit, upstream::connect_again(road, tunables)).await {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(error)) => {
             tracing::debug!(%error, "cancel request not delivered");

@@ -18,6 +18,7 @@
 
 mod cancel;
 mod connection;
+mod delay;
 mod direct;
 mod drain;
 mod greeting;
@@ -92,6 +93,8 @@ pub struct Tunables {
     pub timeouts: Timeouts,
     /// TCP_USER_TIMEOUT on both legs. It also ends peers that live but do not read: hence `None` by default.
     pub tcp_user_timeout: Option<Duration>,
+    /// Added to each round trip with the upstream, half each way.
+    pub add_latency: Duration,
 }
 
 impl Default for Tunables {
@@ -101,6 +104,7 @@ impl Default for Tunables {
             connections_per_address_max: 0,
             timeouts: Timeouts::default(),
             tcp_user_timeout: None,
+            add_latency: Duration::ZERO,
         }
     }
 }
@@ -330,6 +334,7 @@ impl Proxy {
                 suspect: Notify::new(),
             }));
         }
+        note_latency(&registry, &settings.tunables);
         let shared = Arc::new(Shared {
             registry,
             clock,
@@ -428,6 +433,7 @@ impl Proxy {
                 .set_upstream_address(new.upstream.to_string().into());
             route.figures.observe.store(new.observe, Relaxed);
         }
+        note_latency(&self.shared.registry, &settings.tunables);
         self.shared
             .tunables
             .store(Arc::new(settings.tunables.clone()));
@@ -483,6 +489,12 @@ impl Proxy {
     fn lock_sockets(&self) -> MutexGuard<'_, Vec<ListeningSocket>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells readers of the registry what is added to round trips.
+fn note_latency(registry: &Registry, tunables: &Tunables) {
+    let nanoseconds = tunables.add_latency.as_nanos();
+    registry.set_add_latency_ns(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
 }
 
 impl Drop for Proxy {

@@ -164,6 +164,15 @@ impl Socket {
         }
     }
 
+    /// Takes a plaintext socket out of its runtime, for somebody else to carry its bytes.
+    pub(super) fn into_raw(self) -> io::Result<socket2::Socket> {
+        match self.stream {
+            Stream::Tcp(stream) => Ok(stream.into_std()?.into()),
+            Stream::Unix(stream) => Ok(stream.into_std()?.into()),
+            Stream::Direct(_) | Stream::Nowhere | Stream::Tls(_) => Err(nowhere()),
+        }
+    }
+
     /// Closes so that the peer sees a reset, as its own peer was reset.
     pub(super) fn reset(self) {
         if let Stream::Tls(secured) = self.stream {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::socket::Socket;
 use super::tls::{Connector, SslMode};
-use super::{Target, Tunables};
+use super::{Target, Tunables, delay};
 use crate::event::Moment;
 use crate::registry;
 use crate::wire::startup::{SSL_REQUEST, SqlState};
@@ -157,14 +157,14 @@ pub(super) async fn connect(
         let address = target.upstream.to_string();
         return Err(ConnectError::TimedOut { address, limit });
     };
-    connect_first(endpoints?, target, deadline, tunables.tcp_user_timeout).await
+    connect_first(endpoints?, target, deadline, tunables).await
 }
 
 async fn connect_first(
     endpoints: Vec<Endpoint>,
     target: &Target,
     deadline: Instant,
-    user_timeout: Option<Duration>,
+    tunables: &Tunables,
 ) -> Result<(Socket, Road), ConnectError> {
     let tls = target.upstream_tls.as_ref();
     let mut error = ConnectError::NoAddress {
@@ -174,7 +174,7 @@ async fn connect_first(
     for endpoint in endpoints {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         left = left.saturating_sub(1).max(1);
-        error = match timeout(share, connect_to(&endpoint, tls, user_timeout)).await {
+        error = match timeout(share, connect_to(&endpoint, tls, tunables)).await {
             Ok(Ok(leg)) => {
                 let road = Road::of(endpoint, &leg, tls);
                 return Ok((leg, road));
@@ -192,9 +192,9 @@ async fn connect_first(
 /// Connects where a leg was connected before, without a time limit.
 pub(super) async fn connect_again(
     road: &Road,
-    user_timeout: Option<Duration>,
+    tunables: &Tunables,
 ) -> Result<Socket, ConnectError> {
-    let socket = open(&road.endpoint, user_timeout).await?;
+    let socket = open(&road.endpoint, tunables).await?;
     match &road.tls {
         Some(connector) => secure(socket, connector, Plaintext::Refused)
             .await
@@ -207,9 +207,9 @@ pub(super) async fn connect_again(
 async fn connect_to(
     endpoint: &Endpoint,
     tls: Option<&Arc<Connector>>,
-    user_timeout: Option<Duration>,
+    tunables: &Tunables,
 ) -> Result<Socket, ConnectError> {
-    let socket = open(endpoint, user_timeout).await?;
+    let socket = open(endpoint, tunables).await?;
     let (Some(connector), Endpoint::Tcp(_)) = (tls, endpoint) else {
         return Ok(socket);
     };
@@ -224,7 +224,7 @@ async fn connect_to(
             if plaintext == Plaintext::Accepted =>
         {
             tracing::debug!(%endpoint, %error, "no TLS with the upstream; sslmode=prefer goes on without");
-            open(endpoint, user_timeout).await
+            open(endpoint, tunables).await
         }
         Err(error) => Err(error.at(endpoint, connector)),
     }
@@ -237,7 +237,8 @@ enum Plaintext {
     Refused,
 }
 
-async fn open(endpoint: &Endpoint, user_timeout: Option<Duration>) -> Result<Socket, ConnectError> {
+async fn open(endpoint: &Endpoint, tunables: &Tunables) -> Result<Socket, ConnectError> {
+    let user_timeout = tunables.tcp_user_timeout;
     let opened = match endpoint {
         Endpoint::Tcp(address) => match TcpStream::connect(address).await {
             Ok(stream) => Socket::from_tcp(stream, user_timeout),
@@ -245,10 +246,23 @@ async fn open(endpoint: &Endpoint, user_timeout: Option<Duration>) -> Result<Soc
         },
         Endpoint::Unix(path) => UnixStream::connect(&**path).await.map(Socket::from_unix),
     };
+    let opened = match opened {
+        Ok(socket) if !tunables.add_latency.is_zero() => {
+            further_away(socket, tunables.add_latency).await
+        }
+        opened => opened,
+    };
     opened.map_err(|source| ConnectError::Connect {
         endpoint: endpoint.clone(),
         source,
     })
+}
+
+/// The same, as far away as `latency` says; connecting to it would have taken a round trip too.
+async fn further_away(socket: Socket, latency: Duration) -> io::Result<Socket> {
+    tokio::time::sleep(latency).await;
+    let near = delay::lengthen(socket.into_raw()?, latency)?;
+    Socket::from_tcp(TcpStream::from_std(near)?, None)
 }
 
 /// Asks for TLS and begins it. Nothing is read beyond the answer: what stands there already was sent by somebody who
@@ -343,7 +357,8 @@ mod tests {
             .unwrap()
             .block_on(async {
                 let deadline = Instant::now() + limit;
-                let connected = connect_first(endpoints, &target(), deadline, None).await;
+                let connected =
+                    connect_first(endpoints, &target(), deadline, &Tunables::default()).await;
                 connected.map(|(_, road)| road.endpoint.to_string())
             })
     }

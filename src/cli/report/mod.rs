@@ -88,7 +88,7 @@ pub enum Format {
 
 impl Format {
     /// What the ending of a file's name says.
-    fn of(path: &Path) -> Result<Format, Failure> {
+    pub(super) fn of(path: &Path) -> Result<Format, Failure> {
         let ending = path.extension().and_then(|ending| ending.to_str());
         match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("html" | "htm") => Ok(Format::Html),

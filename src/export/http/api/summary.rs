@@ -33,6 +33,7 @@ pub(in crate::export::http) struct Summary {
     ignore_rules: Vec<IgnoreRuleItem>,
     dropped: u64,
     degraded: Vec<String>,
+    added_latency_ms: f64,
 }
 
 /// An ignore rule; one that matches nothing can go.
@@ -103,6 +104,7 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
             .chain(analysis_stuck(admin))
             .chain(listeners.iter().filter_map(upstream_down))
             .collect(),
+        added_latency_ms: admin.registry.add_latency_ns() as f64 / 1e6,
         listeners: listeners
             .into_iter()
             .map(|listener| ListenerItem {
