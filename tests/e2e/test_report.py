@@ -110,7 +110,7 @@ def test_a_terminal_gets_colours_and_its_width(proxy, tmp_path):
     """`script` gives the command a terminal; what it prints is the same text with colours around it."""
     admin = f"http://{proxy.admin[0]}:{proxy.admin[1]}"
     def on_terminal(columns: int, **environment: str) -> list[str]:
-        said = f"stty cols {columns}; {shlex.quote(str(tools.pgprism()))} report --admin {admin}"
+        said = f"stty rows 30 cols {columns}; {shlex.quote(str(tools.pgprism()))} report --admin {admin}"
         done = subprocess.run(
             ["script", "--quiet", "--return", "--command", said, str(tmp_path / "typescript")],
             env={"PATH": "/usr/bin:/bin", "TERM": "xterm", **environment},

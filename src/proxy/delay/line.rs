@@ -24,6 +24,9 @@ use crate::event::Moment;
 /// Sockets that one look at the kernel can tell of.
 const EVENTS_MAX: usize = 256;
 
+/// A thread that runs later than this is one of too many; that is not made up for.
+const LATE_NS_MAX: u64 = 200_000;
+
 /// Says that there are new connections.
 const ORDERS: Token = Token(usize::MAX);
 /// Says that something is due.
@@ -96,6 +99,10 @@ struct Carrier {
     due: BinaryHeap<Reverse<(Moment, usize)>>,
     /// Ways that had more to read.
     yielded: Vec<usize>,
+    /// When the alarm should ring.
+    alarm_at: Option<Moment>,
+    /// How late this thread comes to run, on a running average, nanoseconds.
+    late_ns: u64,
     /// What all ways hold.
     held: usize,
     scratch: Box<[u8]>,
@@ -120,6 +127,8 @@ impl Carrier {
             connections: Slab::new(),
             due: BinaryHeap::new(),
             yielded: Vec::new(),
+            alarm_at: None,
+            late_ns: 0,
             held: 0,
             scratch: vec![0; WAY_BYTES_MIN].into_boxed_slice(),
         }
@@ -141,7 +150,7 @@ impl Carrier {
             for event in &events {
                 match event.token() {
                     ORDERS => has_orders = true,
-                    ALARM => {}
+                    ALARM => self.learn(),
                     _ => self.hear(event),
                 }
             }
@@ -164,12 +173,23 @@ impl Carrier {
         match self.due.peek() {
             None => Ok(None),
             Some(Reverse((due, _))) => {
-                let left = due.since(self.clock.now());
-                match left {
-                    0 => Ok(Some(Duration::ZERO)),
-                    left => self.alarm.set(Duration::from_nanos(left)),
+                let now = self.clock.now();
+                // Woken a little early, it looks at its sockets without waiting until the time has come.
+                let left = due.since(now).saturating_sub(self.late_ns * 3 / 2);
+                if left == 0 {
+                    return Ok(Some(Duration::ZERO));
                 }
+                self.alarm_at = Some(Moment(now.0 + left));
+                self.alarm.set(Duration::from_nanos(left))
             }
+        }
+    }
+
+    /// The alarm has rung: how late, says how late everything else is that wakes this thread.
+    fn learn(&mut self) {
+        if let Some(asked) = self.alarm_at.take() {
+            let late = self.clock.now().since(asked).min(LATE_NS_MAX);
+            self.late_ns = (self.late_ns * 7 + late) / 8;
         }
     }
 
@@ -246,8 +266,10 @@ impl Carrier {
         };
         let ([near, far], [out, back]) = (ends, ways);
         let (source, its) = if end == 0 { (near, out) } else { (far, back) };
-        let clock = self.clock;
-        let filled = its.fill(source, &mut self.scratch, &mut self.held, || clock.now());
+        let (clock, late_ns) = (self.clock, self.late_ns);
+        // What is read now came a little earlier.
+        let arrived_at = || Moment(clock.now().0.saturating_sub(late_ns));
+        let filled = its.fill(source, &mut self.scratch, &mut self.held, arrived_at);
         if filled == Filled::Yielded {
             self.yielded.push(way);
         }

@@ -144,13 +144,14 @@ impl Way {
         self.held < WAY_BYTES_MIN || (self.held < WAY_BYTES_MAX && line_held < LINE_BYTES_MAX)
     }
 
-    /// Reads what there is and what there is room for; `held` counts what all directions hold.
+    /// Reads what there is and what there is room for; `held` counts what all directions hold, `arrived_at` says when it
+    /// came.
     pub(super) fn fill(
         &mut self,
         source: &Socket,
         scratch: &mut [u8],
         held: &mut usize,
-        now: impl Fn() -> Moment,
+        arrived_at: impl Fn() -> Moment,
     ) -> Filled {
         for _ in 0..READS_IN_A_ROW_MAX {
             let can_read = matches!(self.source, Source::Readable | Source::Ending);
@@ -160,11 +161,11 @@ impl Way {
             match (&*source).read(scratch) {
                 Ok(0) => {
                     self.source = Source::Finished;
-                    *held += self.push(now(), Content::Fin);
+                    *held += self.push(arrived_at(), Content::Fin);
                 }
                 Ok(count) => {
                     let bytes = scratch.get(..count).unwrap_or_default().into();
-                    *held += self.push(now(), Content::Bytes { bytes, sent: 0 });
+                    *held += self.push(arrived_at(), Content::Bytes { bytes, sent: 0 });
                     if count < scratch.len() && self.source == Source::Readable {
                         self.source = Source::Drained;
                     }
@@ -173,7 +174,7 @@ impl Way {
                     self.source = Source::Drained;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.source_lost(now()),
+                Err(_) => self.source_lost(arrived_at()),
             }
         }
         Filled::Yielded

@@ -22,7 +22,7 @@ pub struct Summary {
     pub ignore_rules: Vec<IgnoreRule>,
     pub dropped: u64,
     pub degraded: Vec<String>,
-    /// Units that ended; absent where the proxy does not count them.
+    /// Units that ended since the start; an older proxy does not count them.
     #[serde(default)]
     pub units: Option<u64>,
     /// What `--add-latency` adds to each.

@@ -255,6 +255,29 @@ fn equal_statements_are_a_group_with_true_ends_and_gaps_are_rows() {
 }
 
 #[test]
+fn a_loop_inside_a_loop_is_one_group() {
+    let mut example = example();
+    let inner: Vec<_> = (1..=20)
+        .map(|parent| {
+            let mut statement = example.timeline[1].clone();
+            statement.fingerprint = "00000000000000cc".to_owned();
+            statement.at_ms = 100.0 + parent as f64;
+            statement.parent_index = Some(parent);
+            statement
+        })
+        .collect();
+    example.timeline.extend(inner);
+    let groups: Vec<usize> = waterfall::rows(&example)
+        .iter()
+        .filter_map(|row| match row {
+            waterfall::Row::Group(statements) => Some(statements.len()),
+            waterfall::Row::One(_) | waterfall::Row::Gap { .. } => None,
+        })
+        .collect();
+    assert_eq!(groups, [40, 20]);
+}
+
+#[test]
 fn sql_has_a_clause_a_line_and_loses_nothing() {
     let text = |query: &str| {
         let mut shown = String::new();
