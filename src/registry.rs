@@ -4,10 +4,14 @@
 //! every read lives in a [`Shard`], which one worker alone writes; the rest changes once or twice a connection.
 //! Readers take a [`Snapshot`] or the list of [`Connection`]s.
 
+mod histogram;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use self::histogram::bucket_of;
+pub use self::histogram::{BOUNDS_NS, Histogram, HistogramSnapshot};
 use crate::event::{ConnectionState, ConnectionStatus, Direction, Moment, SessionId};
 
 /// Everything the proxy knows of itself. One for the process, shared by all rooms that need it.
@@ -410,77 +414,6 @@ fn index_of(direction: Direction) -> usize {
     }
 }
 
-/// Upper bounds of all buckets but the last, which has none: nanoseconds, inclusive.
-pub const BOUNDS_NS: [u64; 17] = [
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-    30_000_000_000,
-];
-
-/// Durations counted in the buckets of [`BOUNDS_NS`].
-#[derive(Debug, Default)]
-pub struct Histogram {
-    counts: [AtomicU64; BOUNDS_NS.len() + 1],
-    sum_ns: AtomicU64,
-}
-
-impl Histogram {
-    /// Counts one duration. Any number of threads may call it.
-    pub fn record(&self, nanoseconds: u64) {
-        self.counts[bucket_of(nanoseconds)].fetch_add(1, Relaxed);
-        self.sum_ns.fetch_add(nanoseconds, Relaxed);
-    }
-
-    /// What was counted so far. Counts of one reading may be missing from the sum or the other way round.
-    pub fn snapshot(&self) -> HistogramSnapshot {
-        HistogramSnapshot {
-            counts: std::array::from_fn(|index| self.counts[index].load(Relaxed)),
-            sum_ns: self.sum_ns.load(Relaxed),
-        }
-    }
-}
-
-fn bucket_of(nanoseconds: u64) -> usize {
-    BOUNDS_NS.partition_point(|bound| *bound < nanoseconds)
-}
-
-/// A [`Histogram`] at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HistogramSnapshot {
-    /// Readings in each bucket, not cumulated; the last bucket has no upper bound.
-    pub counts: [u64; BOUNDS_NS.len() + 1],
-    /// Sum of all readings, nanoseconds.
-    pub sum_ns: u64,
-}
-
-impl HistogramSnapshot {
-    /// Readings in all buckets.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    fn add(&mut self, other: &HistogramSnapshot) {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
-        }
-        self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
-    }
-}
-
 /// All figures at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -549,15 +482,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bound_belongs_to_its_bucket() {
-        assert_eq!(bucket_of(0), 0);
-        assert_eq!(bucket_of(100_000), 0);
-        assert_eq!(bucket_of(100_001), 1);
-        assert_eq!(bucket_of(30_000_000_000), 16);
-        assert_eq!(bucket_of(u64::MAX), 17);
-    }
 
     #[test]
     fn the_numbers_of_reasons_are_their_places() {

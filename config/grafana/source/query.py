@@ -44,7 +44,7 @@ def dashboard() -> Dashboard:
     made.with_row(Row("Findings"))
     made.with_panel(findings_table.open_findings(
         (_THIS,), ('parent_fingerprint="$fingerprint"',),
-        title="Findings with this query, as what repeats or as the parent for whose rows something does",
+        title="Findings in which it repeats, or others repeat for its rows",
         empty="No finding has to do with this query.", height=7,
     ))
     return finished(made)
