@@ -117,7 +117,7 @@ impl Ring {
         self.parts.get(place)?.get()
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&self, place: usize, event: Observed) -> Result<(), Observed> {
         match self.parts.get(place) {
             Some(part) => part
