@@ -28,6 +28,8 @@ pub(super) struct Placeholders {
     parameters: usize,
     /// Types of its parameters as Parse gave them, 0 where it left them to the server; only of those that matter.
     given: Box<[u32]>,
+    /// Bytes that a prepared statement takes with it, and with what ParameterDescription may add.
+    held_bytes: usize,
 }
 
 impl Placeholders {
@@ -35,10 +37,14 @@ impl Placeholders {
     pub(super) fn new(slots: Slots, values: u64, types: &[u8]) -> Placeholders {
         let parameters = parameters(&slots);
         Placeholders {
+            given: type_oids(types, parameters).collect(),
+            held_bytes: size_of::<Prepared>()
+                + size_of::<Placeholders>()
+                + size_of_val(slots.as_slice())
+                + 2 * parameters * size_of::<u32>(),
             slots,
             values,
             parameters,
-            given: type_oids(types, parameters).collect(),
         }
     }
 
@@ -86,13 +92,7 @@ impl Prepared {
     /// Bytes it takes, those that it may share included, and what ParameterDescription may add.
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        let Placeholders {
-            slots, parameters, ..
-        } = &*self.placeholders;
-        size_of::<Prepared>()
-            + size_of::<Placeholders>()
-            + size_of_val(slots.as_slice())
-            + 2 * parameters * size_of::<u32>()
+        self.placeholders.held_bytes
     }
 }
 
