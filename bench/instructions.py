@@ -8,9 +8,9 @@ callgrind counts is good to 1 or 2 per cent on any machine, however busy.
     make bench-check                          # fails where a figure is more than 3 % above bench/instructions.json
     .venv/bin/python bench/instructions.py --write    # takes today's figures for the bound
 
-Workloads: `simple`, `extended` and `prepared` are pgbench -S (a text of 53 bytes); `text` is one of 700 bytes as Django
-writes it, told as instructions for each byte more than the 53; `rows` is a result of rows of 115 bytes, told for each
-KB (1,000 bytes).
+Workloads: `simple`, `extended` and `prepared` are pgbench -S (a text of 53 bytes); `pipeline` is twenty of them in one
+flush, told for each; `text` is one of 700 bytes as Django writes it, told as instructions for each byte more than the 53;
+`rows` is a result of rows of 115 bytes, told for each KB (1,000 bytes).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ BOUNDS = PROJECT / "bench" / "instructions.json"
 TOLERANCE = 1.03
 FEW, MORE = 300, 1300
 PGBENCH_TEXT_BYTES = 53
+PIPELINE = 20
 ROWS = 10_000
 # What a row of 100 bytes and its number is on the wire: header, two lengths, the text and some digits.
 ROW_BYTES = 115
@@ -63,6 +64,14 @@ def scripted(text: str) -> Callable[[Address, int], None]:
     script = scratch_folder("script") / "script.sql"
     script.write_text(f"\\set aid random(1, 100000)\n{text};\n")
     return lambda address, times: pgbench(address, times, "-f", str(script))
+
+
+def pipeline() -> Callable[[Address, int], None]:
+    """PIPELINE selects of pgbench's in one flush, as the cell `pipeline` of the benchmark sends them."""
+    script = scratch_folder("script") / "pipeline.sql"
+    select = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+    script.write_text("\\set aid random(1, 100000)\n\\startpipeline\n" + select * PIPELINE + "\\endpipeline\n")
+    return lambda address, times: pgbench(address, times, "-M", "extended", "-f", str(script))
 
 
 def relayed(folder: Path) -> int:
@@ -117,6 +126,8 @@ def measure(names: list[str]) -> dict[str, float]:
         for mode in ("simple", "extended", "prepared"):
             if mode in names or (mode == "simple" and "text" in names):
                 tell(mode, counter.each(lambda to, times, mode=mode: pgbench(to, times, "-S", "-M", mode)), "a query")
+        if "pipeline" in names:
+            tell("pipeline", counter.each(pipeline(), 50, 150) / PIPELINE, "a query")
         if "text" in names:
             text = django_text()
             value = counter.each(scripted(text)) - found["simple"]
@@ -129,7 +140,7 @@ def measure(names: list[str]) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    everything = ["simple", "extended", "prepared", "text", "rows"]
+    everything = ["simple", "extended", "prepared", "pipeline", "text", "rows"]
     parser.add_argument("workloads", nargs="*", default=everything, help=", ".join(everything))
     parser.add_argument("--write", action="store_true", help="take these figures for the bound")
     arguments = parser.parse_args()

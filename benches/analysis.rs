@@ -5,18 +5,18 @@
 //! for those who count instructions: all that counts is done in `analyse`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pgprism::aggregate::{self, Store};
 use pgprism::analysis::{Analysis, Settings};
-use pgprism::event::{
-    ConnectionStatus, Direction, Moment, Observed, SessionId, SessionStart, Tap, Taps,
-};
+use pgprism::event::{Direction, Moment, Observed, Tap, Taps};
 use pgprism::observer::{Observer, Shared};
 use pgprism::session;
+use support::message;
 
 /// Between two queries: 10,000 a second.
 const QUERY_NS: u64 = 100_000;
@@ -48,11 +48,6 @@ const BALANCE: [(&str, u32); 1] = [("abalance", 23)];
 
 /// Rows of a page.
 const PAGE: u64 = 24;
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u32 + 4;
-    [&[tag][..], &length.to_be_bytes(), body].concat()
-}
 
 /// A RowDescription, rows with these numbers in their first columns, and the end of the query.
 fn result(table: u32, columns: &[(&str, u32)], rows: &[Vec<u64>], ready: u8) -> Vec<u8> {
@@ -97,19 +92,10 @@ type Open = <Observer as Taps>::Tap;
 impl Stage {
     fn connect(&mut self) -> Open {
         self.connections += 1;
-        let mut tap = self.observer.open(SessionStart {
-            id: SessionId(self.connections),
-            listener: "default".into(),
-            client: "127.0.0.1".into(),
-            user: "shop".into(),
-            database: "shop".into(),
-            application: "".into(),
-            accepted_at: Moment(self.now),
-            opened_at: Moment(self.now),
-            status: Arc::new(ConnectionStatus::default()),
-            observe: Arc::new(AtomicBool::new(true)),
-        });
-        let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+        let mut tap = self
+            .observer
+            .open(support::start(self.connections, self.now));
+        let login = support::login();
         tap.relayed(Direction::UpstreamToClient, &login, Moment(self.now));
         tap
     }

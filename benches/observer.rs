@@ -4,16 +4,15 @@
 //! (`valgrind --tool=callgrind --toggle-collect='*relay_to_tap*' ... prepared 10000`).
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+mod support;
+
 use std::time::Instant;
 
 use pgprism::aggregate::{Settings as Limits, Store};
-use pgprism::event::{
-    ConnectionStatus, Direction, Moment, Observed, SessionId, SessionStart, Tap, Taps,
-};
+use pgprism::event::{Direction, Moment, Observed, Tap, Taps};
 use pgprism::observer::{Observer, Shared};
 use pgprism::session::Settings;
+use support::message;
 
 /// As the proxy has it.
 #[global_allocator]
@@ -21,11 +20,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Queries between two ticks, at which others take what the worker has counted.
 const TICK: u64 = 2_000;
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u32 + 4;
-    [&[tag][..], &length.to_be_bytes(), body].concat()
-}
 
 /// What pgbench -S says in one of its modes, and what it is answered.
 struct Conversation {
@@ -101,19 +95,8 @@ fn observe(conversation: &Conversation, queries: u64) -> f64 {
     let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
     let observer = Observer::new(shared, &store, 16_384);
     let ring = observer.ring();
-    let mut tap = observer.open(SessionStart {
-        id: SessionId(1),
-        listener: "default".into(),
-        client: "127.0.0.1".into(),
-        user: "shop".into(),
-        database: "shop".into(),
-        application: "".into(),
-        accepted_at: Moment(0),
-        opened_at: Moment(0),
-        status: Arc::new(ConnectionStatus::default()),
-        observe: Arc::new(AtomicBool::new(true)),
-    });
-    let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    let mut tap = observer.open(support::start(1, 0));
+    let login = support::login();
     tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
     if !conversation.first.is_empty() {
         tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));

@@ -3,17 +3,19 @@
 //! The proxy's kernel work is not in it (some 20 us a query); what is here is added to that.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod support;
+
 use std::hint::black_box;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pgprism::event::{
-    ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, Parsed,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    ClosedEvent, Direction, Exchange, FlowBudget, Held, Moment, Parsed, RowsEvent, SessionEvent,
+    SessionFacts, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
+use support::message;
 
 /// Drops what it is told.
 struct Nowhere {
@@ -37,11 +39,6 @@ impl Sink for Nowhere {
     }
     fn event(&mut self, _: &Arc<SessionFacts>, _: SessionEvent, _: Moment) {}
     fn unknown_message(&mut self, _: Direction, _: u8) {}
-}
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u32 + 4;
-    [&[tag][..], &length.to_be_bytes(), body].concat()
 }
 
 /// A conversation: what is asked, what is answered.
@@ -166,18 +163,7 @@ fn measure(exchanged: &Exchanged, value_flow: bool) -> f64 {
         values: defaults.values.filter(|_| value_flow),
         ..defaults
     };
-    let start = SessionStart {
-        id: SessionId(1),
-        listener: "default".into(),
-        client: "127.0.0.1".into(),
-        user: "shop".into(),
-        database: "shop".into(),
-        application: "".into(),
-        accepted_at: Moment(0),
-        opened_at: Moment(0),
-        status: Arc::new(ConnectionStatus::default()),
-        observe: Arc::new(AtomicBool::new(true)),
-    };
+    let start = support::start(1, 0);
     let mut scratch = Scratch::new(settings.fingerprint_bytes_max);
     let mut session = Session::open(&start, Arc::new(settings));
     let mut sink = Nowhere {
@@ -190,7 +176,7 @@ fn measure(exchanged: &Exchanged, value_flow: bool) -> f64 {
             parsed: Parsed::yes(),
         }),
     };
-    let login = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    let login = support::login();
     let mut at = 0;
     let mut relay = |direction, bytes: &[u8]| {
         // As the proxy reads: at most 64 KiB at a time.

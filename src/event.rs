@@ -328,8 +328,8 @@ pub struct Exchange {
 pub enum Observed {
     /// A query finished.
     Query(QueryEvent),
-    /// A cursor or portal that stays open returned some of its rows.
-    Rows(RowsEvent),
+    /// A cursor or portal that stays open returned some of its rows: rare, and larger than a query.
+    Rows(Box<RowsEvent>),
     /// A connection ended.
     Closed(ClosedEvent),
 }

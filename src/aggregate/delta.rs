@@ -141,6 +141,8 @@ pub(super) struct ListenerCounts {
 pub(super) struct Delta {
     index: HashMap<Key, u32, RandomState>,
     entries: Vec<Entry>,
+    /// The entry of the last query: loops ask the same again.
+    last: usize,
     durations: Vec<(u32, u32)>,
     errors: Vec<(u32, SqlState)>,
     listeners: Vec<(NameId, ListenerCounts)>,
@@ -185,16 +187,8 @@ impl Delta {
     #[inline]
     fn record(&mut self, key: Key, exchange: &Exchange, slow_threshold_ns: u64) -> &mut Entry {
         let duration_ns = exchange.phases.duration_ns();
-        let index = match self.index.get(&key) {
-            Some(index) => *index as usize,
-            None => {
-                let index = self.entries.len();
-                self.entries.push(Entry::new(key, exchange));
-                self.index
-                    .insert(key, u32::try_from(index).unwrap_or(u32::MAX));
-                index
-            }
-        };
+        let index = self.index_of(key, exchange);
+        self.last = index;
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let duration_us = u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX);
         self.durations.push((number, duration_us));
@@ -204,6 +198,27 @@ impl Delta {
         let entry = &mut self.entries[index];
         entry.add(exchange, duration_ns, duration_ns >= slow_threshold_ns);
         entry
+    }
+
+    #[inline]
+    fn index_of(&mut self, key: Key, exchange: &Exchange) -> usize {
+        if self
+            .entries
+            .get(self.last)
+            .is_some_and(|last| last.key == key)
+        {
+            return self.last;
+        }
+        match self.index.get(&key) {
+            Some(index) => *index as usize,
+            None => {
+                let index = self.entries.len();
+                self.entries.push(Entry::new(key, exchange));
+                self.index
+                    .insert(key, u32::try_from(index).unwrap_or(u32::MAX));
+                index
+            }
+        }
     }
 
     fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {

@@ -52,6 +52,10 @@ impl Waiting {
             return None;
         }
         let (event, _) = self.events.pop_front()?;
+        if self.events.is_empty() {
+            // New shapes come in waves; between them nothing waits.
+            self.events = VecDeque::new();
+        }
         let facts = if known { Facts::Known } else { Facts::Late };
         Some(Next { event, facts })
     }

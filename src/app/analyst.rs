@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
 use smallvec::SmallVec;
 
 use crate::analysis::{Analysis, Feed, Guarded, STUCK_AFTER_NS};
 use crate::clock::Clock;
-use crate::event::{Moment, Observed};
+use crate::event::Moment;
 use crate::fault::{self, Fault, Faults};
+use crate::observer::Ring;
 
 /// How much less urgent than traffic this thread is, in nice levels: figures come before findings. At 10 levels a machine
 /// without a free core left it so little that rings overflowed at 17,000 queries a second.
@@ -62,7 +62,7 @@ enum Told {
 
 /// What a thread takes over from the one before it.
 struct Seat {
-    rings: Vec<Arc<ArrayQueue<Observed>>>,
+    rings: Vec<Arc<Ring>>,
     clock: Clock,
     tick: Duration,
     analysis: Guarded,
@@ -75,7 +75,7 @@ struct Seat {
 impl Analyst {
     pub(super) fn start(
         analysis: Analysis,
-        rings: Vec<Arc<ArrayQueue<Observed>>>,
+        rings: Vec<Arc<Ring>>,
         clock: Clock,
         tick: Duration,
         faults: &Faults,
@@ -203,7 +203,7 @@ impl Seat {
 
     fn round(&mut self) {
         let now = self.clock.now();
-        let rings: SmallVec<[Arc<ArrayQueue<Observed>>; 8]> = self.rings.iter().cloned().collect();
+        let rings: SmallVec<[Arc<Ring>; 8]> = self.rings.iter().cloned().collect();
         // At most what fits into the rings: workers that fill them as fast as they are emptied do not hold up the tick.
         let left: usize = rings.iter().map(|ring| ring.capacity()).sum();
         let mut taken = 0;

@@ -296,6 +296,10 @@ impl Loops {
                 return None;
             }
             None => {
+                // Many units have one shape only, and there may be thousands of units.
+                if self.groups.is_empty() {
+                    self.groups.reserve_exact(1);
+                }
                 self.groups.push(Group::new(event));
                 self.by_fingerprint
                     .insert(event.fingerprint, self.groups.len() - 1);

@@ -21,6 +21,7 @@
 )]
 
 mod guard;
+mod ring;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -33,12 +34,14 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Observed, Rest, SessionStart,
+    ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
     SlowQuery, Tap, Taps,
 };
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
 pub use guard::Guarded;
+pub use ring::Ring;
+use ring::Writer;
 use sink::{Outlet, WorkerSink};
 
 /// What all observers of the process share, and what a reload may change.
@@ -111,15 +114,18 @@ pub struct Observer {
     shared: Arc<Shared>,
     store: Arc<Store>,
     desk: Arc<Mutex<Desk>>,
-    ring: Arc<ArrayQueue<Observed>>,
+    ring: Arc<Ring>,
 }
 
 impl Observer {
     /// An observer that hands its queries to a worker of `store`, and `events_max` of them to the analysis.
     pub fn new(shared: Arc<Shared>, store: &Arc<Store>, events_max: usize) -> Observer {
         let fingerprint_bytes_max = shared.session.load().fingerprint_bytes_max;
+        let events = Writer::new(events_max);
+        let ring = events.ring();
         let desk = Desk {
             worker: store.worker(),
+            events,
             scratch: Scratch::new(fingerprint_bytes_max),
             fingerprint_bytes_max,
         };
@@ -127,12 +133,12 @@ impl Observer {
             shared,
             store: Arc::clone(store),
             desk: Arc::new(Mutex::new(desk)),
-            ring: Arc::new(ArrayQueue::new(events_max.max(1))),
+            ring,
         }
     }
 
     /// Where the analysis takes this worker's events from.
-    pub fn ring(&self) -> Arc<ArrayQueue<Observed>> {
+    pub fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring)
     }
 }
@@ -160,6 +166,7 @@ enum Watching {
 /// never waited for, it makes the observer `Send`, and knows of a panic.
 struct Desk {
     worker: Worker,
+    events: Writer,
     scratch: Scratch,
     fingerprint_bytes_max: usize,
 }
@@ -262,11 +269,15 @@ impl Tap for SessionTap {
         }
         let mut desk = sit_down(&self.desk);
         let Desk {
-            worker, scratch, ..
+            worker,
+            events,
+            scratch,
+            ..
         } = &mut *desk;
         let mut sink = WorkerSink {
             outlet: &mut self.outlet,
             worker,
+            events,
         };
         let followed = session.relayed(direction, bytes, at, scratch, &mut sink);
         drop(desk);
@@ -300,16 +311,18 @@ impl Tap for SessionTap {
     fn finished(&mut self, _: Direction, _: Moment) {}
 
     fn closed(&mut self, at: Moment) {
+        let mut desk = sit_down(&self.desk);
+        let Desk { worker, events, .. } = &mut *desk;
+        let mut sink = WorkerSink {
+            outlet: &mut self.outlet,
+            worker,
+            events,
+        };
         match &mut self.watching {
-            Watching::Session(session) => {
-                let mut sink = WorkerSink {
-                    outlet: &mut self.outlet,
-                    worker: &sit_down(&self.desk).worker,
-                };
-                session.closed(at, &mut sink);
-            }
-            Watching::Off => self.outlet.closed_unobserved(at),
+            Watching::Session(session) => session.closed(at, &mut sink),
+            Watching::Off => sink.closed_unobserved(at),
         }
+        drop(desk);
         self.watching = Watching::Off;
         self.charge(0);
     }

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use crossbeam_queue::ArrayQueue;
-
+use super::ring::{RingFull, Writer};
 use super::{Observer, Shared};
 use crate::aggregate::{Store, Worker};
 use crate::event::{
@@ -20,7 +19,6 @@ pub(super) struct Outlet {
     pub store: Arc<Store>,
     pub status: Arc<ConnectionStatus>,
     shared: Arc<Shared>,
-    ring: Arc<ArrayQueue<Observed>>,
     shown: ConnectionState,
     shown_facts: Option<Arc<SessionFacts>>,
     /// Lines that this session has in the slow log.
@@ -33,6 +31,7 @@ pub(super) struct Outlet {
 pub(super) struct WorkerSink<'a> {
     pub outlet: &'a mut Outlet,
     pub worker: &'a Worker,
+    pub events: &'a mut Writer,
 }
 
 impl Outlet {
@@ -41,7 +40,6 @@ impl Outlet {
             store: Arc::clone(&observer.store),
             status,
             shared: Arc::clone(&observer.shared),
-            ring: Arc::clone(&observer.ring),
             shown: ConnectionState::Starting,
             shown_facts: None,
             log_lines: 0,
@@ -49,33 +47,9 @@ impl Outlet {
         }
     }
 
-    #[inline]
-    fn offer(&self, observed: Observed) {
-        if self.shared.drops_on_purpose() {
-            self.dropped("on_purpose");
-        } else if self.ring.push(observed).is_err() {
-            self.dropped("ring_full");
-        }
-    }
-
     #[cold]
     fn dropped(&self, reason: &'static str) {
         self.store.health().event_dropped(reason);
-    }
-
-    /// The connection of a session that was no longer followed is over. Nobody knows how many queries it had since: one
-    /// more than were told says that the unit they belong to was not seen whole.
-    pub(super) fn closed_unobserved(&mut self, at: Moment) {
-        if self.offered == 0 {
-            return;
-        }
-        if let Some(facts) = &self.shown_facts {
-            self.offer(Observed::Closed(ClosedEvent {
-                facts: Arc::clone(facts),
-                at,
-                queries: self.offered + 1,
-            }));
-        }
     }
 
     /// Shows what the connection does now, if that changed.
@@ -128,6 +102,33 @@ impl Outlet {
     }
 }
 
+impl WorkerSink<'_> {
+    #[inline]
+    fn offer(&mut self, observed: Observed) {
+        if self.outlet.shared.drops_on_purpose() {
+            self.outlet.dropped("on_purpose");
+        } else if let Err(RingFull) = self.events.push(observed) {
+            self.outlet.dropped("ring_full");
+        }
+    }
+
+    /// The connection of a session that was no longer followed is over. Nobody knows how many queries it had since: one
+    /// more than were told says that the unit they belong to was not seen whole.
+    pub(super) fn closed_unobserved(&mut self, at: Moment) {
+        if self.outlet.offered == 0 {
+            return;
+        }
+        if let Some(facts) = &self.outlet.shown_facts {
+            let closed = ClosedEvent {
+                facts: Arc::clone(facts),
+                at,
+                queries: self.outlet.offered + 1,
+            };
+            self.offer(Observed::Closed(closed));
+        }
+    }
+}
+
 /// Adds one; there is only one writer.
 fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -159,7 +160,7 @@ impl Sink for WorkerSink<'_> {
             outlet.log(facts, exchange.clone());
             exchange.flow = flow;
         }
-        outlet.offer(Observed::Query(QueryEvent {
+        self.offer(Observed::Query(QueryEvent {
             facts: Arc::clone(facts),
             sequence: exchange.sequence,
             fingerprint: exchange.statement.fingerprint,
@@ -182,11 +183,11 @@ impl Sink for WorkerSink<'_> {
     }
 
     fn rows(&mut self, rows: RowsEvent) {
-        self.outlet.offer(Observed::Rows(rows));
+        self.offer(Observed::Rows(Box::new(rows)));
     }
 
     fn closed(&mut self, closed: ClosedEvent) {
-        self.outlet.offer(Observed::Closed(closed));
+        self.offer(Observed::Closed(closed));
     }
 
     fn hold(&mut self, bytes: usize) -> Option<Held> {

@@ -104,7 +104,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Worker<T>) -> Option<Box<Se
     let login_deadline = Instant::now() + tunables.timeouts.login;
     let stream = tokio::net::TcpStream::from_std(accepted.stream);
     let client = stream
-        .and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout))
+        .and_then(|stream| Socket::from_accepted(stream, tunables.tcp_user_timeout))
         .ok()?;
 
     let greeting = timeout_at(login_deadline, greeting::read(client, &target.tls)).await;

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::socket::set_options;
 use super::worker::{Door, run_on_thread};
 use super::{
     ListenerSettings, ListeningSocket, Running, Settings, Shared, Stage, probe, sockets_above,
@@ -24,7 +25,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 /// Clients the kernel keeps for us; it takes less where `net.core.somaxconn` is less.
 const BACKLOG: i32 = 4096;
 
-/// The socket of `listener`: the one that was handed to us, else one of our own.
+/// The socket of `listener`: the one that was handed to us, else one of our own. What it accepts has its options.
 pub(super) fn open(
     listener: &ListenerSettings,
     settings: &Settings,
@@ -33,6 +34,7 @@ pub(super) fn open(
     if let Some(handed) = handed.find(|handed| handed.listener == listener.name) {
         // Whoever made it may not have known that it will be polled.
         handed.socket.set_nonblocking(true)?;
+        set_options(&SockRef::from(&handed.socket))?;
         return Ok((handed.clone(), handed.socket.local_addr()?));
     }
     let (socket, address) = bind(&listener.listen, settings.reuse_port)?;
@@ -68,6 +70,7 @@ fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener
     // Connections of a proxy that ran here before do not keep the port; a proxy that runs here does.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
+    set_options(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -178,6 +181,8 @@ impl Acceptor {
         };
         for _ in 0..=BACKLOG {
             match listener.accept() {
+                // The kernel does not hand this on with the other options.
+                Ok(accepted) if accepted.0.set_nonblocking(true).is_err() => {}
                 Ok(accepted) => self.hand_over(accepted),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => return,
@@ -185,12 +190,28 @@ impl Acceptor {
         }
     }
 
+    /// Gives a client, whose socket does not block, to a worker.
     fn hand_over(&self, accepted: (std::net::TcpStream, SocketAddr)) {
-        if accepted.0.set_nonblocking(true).is_err() {
-            return;
-        }
         if let Some(door) = self.doors.iter().min_by_key(|door| door.connections()) {
             door.hand_over(accepted, &self.shared, self.route);
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_has_the_options_of_its_listener() {
+        let listener = bind_address(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        let first_probe = socket.tcp_keepalive_time().unwrap();
+        assert_eq!(first_probe, Duration::from_secs(10));
     }
 }

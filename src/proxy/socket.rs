@@ -17,6 +17,20 @@ use super::relay::Leg;
 use super::secured::Secured;
 use crate::wire::sasl::MechanismFilter;
 
+/// Whether a socket that is accepted has the options of the one that listens.
+const ARE_INHERITED: bool = cfg!(target_os = "linux");
+
+/// TCP_NODELAY and keepalive: a dead peer is noticed after 25 s of silence (10 s, then three probes 5 s apart).
+pub(super) fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(Duration::from_secs(10))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3),
+    )
+}
+
 /// A connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -38,23 +52,30 @@ enum Stream {
 }
 
 impl Socket {
-    /// A TCP leg with TCP_NODELAY and keepalive: a dead peer is noticed after 25 s of silence (10 s, then three
-    /// probes 5 s apart).
+    /// A TCP leg with the options that all have.
     pub(super) fn from_tcp(
         stream: TcpStream,
         user_timeout: Option<Duration>,
     ) -> io::Result<Socket> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        socket.set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(Duration::from_secs(10))
-                .with_interval(Duration::from_secs(5))
-                .with_retries(3),
-        )?;
+        set_options(&SockRef::from(&stream))?;
+        Socket::with_options(stream, user_timeout)
+    }
+
+    /// A TCP leg that a listening socket with these options has accepted.
+    pub(super) fn from_accepted(
+        stream: TcpStream,
+        user_timeout: Option<Duration>,
+    ) -> io::Result<Socket> {
+        if !ARE_INHERITED {
+            set_options(&SockRef::from(&stream))?;
+        }
+        Socket::with_options(stream, user_timeout)
+    }
+
+    fn with_options(stream: TcpStream, user_timeout: Option<Duration>) -> io::Result<Socket> {
         #[cfg(target_os = "linux")]
         if user_timeout.is_some() {
-            socket.set_tcp_user_timeout(user_timeout)?;
+            SockRef::from(&stream).set_tcp_user_timeout(user_timeout)?;
         }
         #[cfg(not(target_os = "linux"))]
         let _ = user_timeout;

@@ -103,6 +103,7 @@ struct Bounded<V> {
     used: u64,
     max: usize,
     table_bytes: usize,
+    /// What those with a name hold.
     heap_bytes: usize,
 }
 
@@ -133,6 +134,9 @@ impl<V: Entry> Bounded<V> {
     #[inline]
     fn change<R>(&mut self, name: NameHash, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let value = self.get(name)?;
+        if name == NameHash::UNNAMED {
+            return Some(change(value));
+        }
         let before = value.heap_bytes();
         let result = change(value);
         let after = value.heap_bytes();
@@ -144,19 +148,19 @@ impl<V: Entry> Bounded<V> {
     #[inline]
     fn insert(&mut self, name: NameHash, value: V) -> (Option<V>, Option<V>) {
         self.used += 1;
-        self.heap_bytes += value.heap_bytes();
         let kept = Kept {
             value,
             used: self.used,
         };
         if name == NameHash::UNNAMED {
             let replaced = self.unnamed.replace(kept);
-            return (self.left(replaced), None);
+            return (replaced.map(|kept| kept.value), None);
         }
         self.insert_named(name, kept)
     }
 
     fn insert_named(&mut self, name: NameHash, kept: Kept<V>) -> (Option<V>, Option<V>) {
+        self.heap_bytes += kept.value.heap_bytes();
         let evicted = if self.named.len() >= self.max && !self.named.contains_key(&name) {
             let oldest = self
                 .named
@@ -175,15 +179,16 @@ impl<V: Entry> Bounded<V> {
 
     #[inline]
     fn remove(&mut self, name: NameHash) -> Option<V> {
-        let removed = match name {
-            NameHash::UNNAMED => self.unnamed.take(),
-            name => self.named.remove(&name),
-        };
-        self.left(removed)
+        match name {
+            NameHash::UNNAMED => self.unnamed.take().map(|kept| kept.value),
+            name => {
+                let removed = self.named.remove(&name);
+                self.left(removed)
+            }
+        }
     }
 
-    /// Strikes what is no longer kept off the account.
-    #[inline]
+    /// Strikes what had a name and is no longer kept off the account.
     fn left(&mut self, entry: Option<Kept<V>>) -> Option<V> {
         let value = entry?.value;
         self.heap_bytes -= value.heap_bytes();
@@ -193,7 +198,6 @@ impl<V: Entry> Bounded<V> {
     /// Takes those out that `goes` says, the least used first.
     fn take(&mut self, mut goes: impl FnMut(&V) -> bool) -> Vec<V> {
         let mut gone = Vec::new();
-        gone.extend(self.unnamed.take_if(|kept| goes(&kept.value)));
         if !self.named.is_empty() {
             let named = self.named.extract_if(|_, kept| goes(&kept.value));
             gone.extend(named.map(|(_, kept)| kept));
@@ -202,6 +206,7 @@ impl<V: Entry> Bounded<V> {
             .iter()
             .map(|kept| kept.value.heap_bytes())
             .sum::<usize>();
+        gone.extend(self.unnamed.take_if(|kept| goes(&kept.value)));
         gone.sort_unstable_by_key(|kept| kept.used);
         gone.into_iter().map(|kept| kept.value).collect()
     }
@@ -214,7 +219,8 @@ impl<V: Entry> Bounded<V> {
 
     #[inline]
     fn held_bytes(&self) -> usize {
-        self.table_bytes + self.heap_bytes
+        let unnamed = self.unnamed.as_ref();
+        self.table_bytes + self.heap_bytes + unnamed.map_or(0, |kept| kept.value.heap_bytes())
     }
 }
 

@@ -24,6 +24,8 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// Descriptions that one worker remembers: about as many as an application has different queries.
 const DESCRIPTIONS_MAX: usize = 1024;
+/// The last one is remembered by its bytes, too, up to so many.
+const LAST_BYTES_MAX: usize = 2 * 1024;
 /// What they may take together, bytes.
 const DESCRIPTIONS_BYTES_MAX: usize = 4 << 20;
 
@@ -41,6 +43,9 @@ pub(super) struct Descriptions {
     known: HashMap<u128, Known, RandomState>,
     bytes: usize,
     used: u64,
+    /// The one that was read last, and its bytes: loops ask the same again.
+    last: Option<Described>,
+    last_body: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -52,7 +57,23 @@ struct Known {
 
 impl Descriptions {
     /// What `body` describes; `None` when it is no RowDescription.
+    #[inline]
     pub(super) fn read(&mut self, body: &[u8]) -> Option<Described> {
+        if let Some(last) = &self.last
+            && self.last_body == body
+        {
+            return Some(last.clone());
+        }
+        let described = self.look_up(body)?;
+        if body.len() <= LAST_BYTES_MAX {
+            self.last_body.clear();
+            self.last_body.extend_from_slice(body);
+            self.last = Some(described.clone());
+        }
+        Some(described)
+    }
+
+    fn look_up(&mut self, body: &[u8]) -> Option<Described> {
         let hash = xxh3_128(body);
         self.used += 1;
         if let Some(known) = self.known.get_mut(&hash) {
@@ -164,6 +185,11 @@ mod tests {
         let first = descriptions.read(&body).expect("columns");
         let second = descriptions.read(&body).expect("columns");
         assert!(Arc::ptr_eq(&first.columns, &second.columns));
+        let other = self::body(&[("no", 23)]);
+        let other = descriptions.read(&other).expect("columns");
+        assert_eq!(*other.columns.all[0].name, *"no");
+        let third = descriptions.read(&body).expect("columns");
+        assert!(Arc::ptr_eq(&first.columns, &third.columns));
         assert!(descriptions.read(&body[1..]).is_none());
     }
 

@@ -206,8 +206,8 @@ impl<S: Sink> Frontend<'_, S> {
     /// The usual case: the text is in the read buffer, whole.
     #[inline]
     fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
-        let mut asked = Vec::new();
-        let mut only = None;
+        let mut first = None;
+        let mut more = Vec::new();
         let source = self.source(carrier);
         let Conversation {
             catalog, settings, ..
@@ -219,19 +219,18 @@ impl<S: Sink> Frontend<'_, S> {
             catalog,
             settings,
             self.sink,
-            |_, _, one| {
-                // Nearly every text is one statement: no list for it.
-                if let Some(earlier) = only.replace(one) {
-                    asked.push(earlier);
-                }
+            // Nearly every text is one statement: no list for it.
+            |_, _, one| match first {
+                None => first = Some(one),
+                Some(_) => more.push(one),
             },
         );
         match carrier {
-            Carrier::Query if asked.is_empty() => {
-                self.query(only.into_iter(), header.message_bytes());
+            Carrier::Query if more.is_empty() => {
+                self.query(first.into_iter(), header.message_bytes());
             }
-            Carrier::Query => self.query(asked.into_iter().chain(only), header.message_bytes()),
-            Carrier::Parse => self.parse(name, asked.into_iter().chain(only).next(), header),
+            Carrier::Query => self.query(first.into_iter().chain(more), header.message_bytes()),
+            Carrier::Parse => self.parse(name, first, header),
         }
     }
 

@@ -17,34 +17,60 @@ const PARAMETERS_MAX: usize = 1024;
 /// The constants of a prepared statement: most have few, which need no memory of their own.
 pub(super) type Slots = SmallVec<[Slot; 4]>;
 
-/// What is known of a prepared statement beside its wording.
+/// What the Parse of a statement says of its values: all that prepare the same one can share it.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct Placeholders {
     /// Its constants: values of its text, or parameters.
     pub slots: Slots,
     /// All literals of its text together.
     pub values: u64,
+    /// How many parameters there are up to the last one that is a constant of its own.
+    parameters: usize,
     /// Types of its parameters as Parse gave them, 0 where it left them to the server; only of those that matter.
     given: Box<[u32]>,
-    /// The same as ParameterDescription told them.
-    told: OnceLock<Box<[u32]>>,
-    /// What its rows are, once it was described.
-    pub rows: OnceLock<Described>,
+    /// Bytes that a prepared statement takes with it, and with what ParameterDescription may add.
     held_bytes: usize,
 }
 
-impl Prepared {
+impl Placeholders {
     /// `types` is what stands behind the text of its Parse.
-    pub(super) fn new(slots: Slots, values: u64, types: &[u8]) -> Prepared {
+    pub(super) fn new(slots: Slots, values: u64, types: &[u8]) -> Placeholders {
         let parameters = parameters(&slots);
-        Prepared {
-            given: type_oids(types, parameters),
-            // What ParameterDescription may add is counted before it comes.
+        Placeholders {
+            given: type_oids(types, parameters).collect(),
             held_bytes: size_of::<Prepared>()
+                + size_of::<Placeholders>()
                 + size_of_val(slots.as_slice())
                 + 2 * parameters * size_of::<u32>(),
             slots,
             values,
+            parameters,
+        }
+    }
+
+    /// Whether these are what they would be made of.
+    #[inline]
+    pub(super) fn are_of(&self, slots: &[Slot], values: u64, types: &[u8]) -> bool {
+        self.values == values
+            && *self.slots == *slots
+            && type_oids(types, self.parameters).eq(self.given.iter().copied())
+    }
+}
+
+/// What is known of a prepared statement beside its wording.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub placeholders: Arc<Placeholders>,
+    /// Types of its parameters as ParameterDescription told them.
+    told: OnceLock<Box<[u32]>>,
+    /// What its rows are, once it was described.
+    pub rows: OnceLock<Described>,
+}
+
+impl Prepared {
+    pub(super) fn new(placeholders: Arc<Placeholders>) -> Prepared {
+        Prepared {
+            placeholders,
             told: OnceLock::new(),
             rows: OnceLock::new(),
         }
@@ -52,19 +78,21 @@ impl Prepared {
 
     /// ParameterDescription came.
     pub(super) fn told(&self, description: &[u8]) {
+        let wanted = self.placeholders.parameters;
         self.told
-            .get_or_init(|| type_oids(description, parameters(&self.slots)));
+            .get_or_init(|| type_oids(description, wanted).collect());
     }
 
     fn type_of(&self, index: usize) -> u32 {
         let told = self.told.get().and_then(|told| told.get(index));
-        told.or(self.given.get(index)).copied().unwrap_or(0)
+        let given = self.placeholders.given.get(index);
+        told.or(given).copied().unwrap_or(0)
     }
 
-    /// Bytes it takes.
+    /// Bytes it takes, those that it may share included, and what ParameterDescription may add.
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.placeholders.held_bytes
     }
 }
 
@@ -78,20 +106,15 @@ fn parameters(slots: &[Slot]) -> usize {
 }
 
 /// The first type oids, at most `wanted`, of a ParameterDescription or of the end of a Parse.
-fn type_oids(body: &[u8], wanted: usize) -> Box<[u32]> {
-    let Some((count, oids)) = body.split_first_chunk::<2>() else {
-        return Box::default();
-    };
-    let count = usize::from(u16::from_be_bytes(*count)).min(wanted);
-    if count == 0 {
-        return Box::default();
-    }
-    oids.as_chunks::<4>()
-        .0
-        .iter()
-        .take(count)
-        .map(|oid| u32::from_be_bytes(*oid))
-        .collect()
+#[inline]
+fn type_oids(body: &[u8], wanted: usize) -> impl Iterator<Item = u32> {
+    let (count, oids) = body
+        .split_first_chunk::<2>()
+        .map_or((0, &[][..]), |(count, oids)| {
+            (usize::from(u16::from_be_bytes(*count)), oids)
+        });
+    let oids = oids.as_chunks::<4>().0.iter().take(count.min(wanted));
+    oids.map(|oid| u32::from_be_bytes(*oid))
 }
 
 /// Format codes: of parameters, or of a result's columns.
@@ -253,8 +276,8 @@ pub(super) fn read_bind(
 #[inline]
 fn unbound_flow(prepared: &Prepared) -> Box<Flow> {
     Box::new(Flow {
-        constants: unbound(&prepared.slots),
-        values: prepared.values,
+        constants: unbound(&prepared.placeholders.slots),
+        values: prepared.placeholders.values,
         result: None,
     })
 }
@@ -304,7 +327,7 @@ fn content(
 #[inline]
 fn put(flow: &mut Flow, prepared: &Prepared, index: usize, content: &Content) {
     flow.values = mix(flow.values, content.bits);
-    for (constant, slot) in flow.constants.iter_mut().zip(&prepared.slots) {
+    for (constant, slot) in flow.constants.iter_mut().zip(&prepared.placeholders.slots) {
         if matches!(slot.source, Source::Parameter(number) if usize::from(number) == index + 1) {
             *constant = bound(slot, content.value, content.count);
         }
@@ -444,8 +467,12 @@ fn bound(slot: &Slot, value: Option<ValueHash>, count: ConstantCount) -> Constan
 
 /// The constants of a prepared statement that EXECUTE ran with `arguments`.
 pub(super) fn executed(prepared: &Prepared, arguments: &[Constant], values: u64) -> Flow {
-    let constants = prepared
-        .slots
+    let Placeholders {
+        slots,
+        values: literals,
+        ..
+    } = &*prepared.placeholders;
+    let constants = slots
         .iter()
         .map(|slot| match slot.source {
             Source::Parameter(number) => {
@@ -462,7 +489,7 @@ pub(super) fn executed(prepared: &Prepared, arguments: &[Constant], values: u64)
         .collect();
     Flow {
         constants,
-        values: mix(prepared.values, values),
+        values: mix(*literals, values),
         result: None,
     }
 }
@@ -479,11 +506,13 @@ mod tests {
             count: ConstantCount::One,
         };
         let slots = [3, 1, 2].map(|number| slot(Source::Parameter(number)));
-        Arc::new(Prepared::new(
-            slots.as_slice().into(),
-            7,
-            &[0, 1, 0, 0, 0, 23],
-        ))
+        let types = [0, 1, 0, 0, 0, 23];
+        let placeholders = Placeholders::new(slots.as_slice().into(), 7, &types);
+        assert!(placeholders.are_of(&slots, 7, &types));
+        assert!(!placeholders.are_of(&slots, 8, &types));
+        assert!(!placeholders.are_of(&slots, 7, &[0, 0]));
+        assert!(!placeholders.are_of(&slots[..2], 7, &types));
+        Arc::new(Prepared::new(Arc::new(placeholders)))
     }
 
     fn list(codes: &[u16]) -> Vec<u8> {

@@ -20,6 +20,8 @@ struct Open {
     binary: u64,
     /// Rows that are kept at most; none of a result without key columns.
     rows_max: u32,
+    /// The place in a row that comes in pieces: few results have one.
+    fields: Option<Box<Fields>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +39,6 @@ enum State {
 pub(super) struct Results {
     state: State,
     row_is: RowIs,
-    /// The place in a row that comes in pieces.
-    fields: Fields,
 }
 
 /// How far the row has come that is arriving.
@@ -75,6 +75,7 @@ impl Results {
             },
             binary: described.binary,
             rows_max: u32::try_from(rows_max).unwrap_or(u32::MAX),
+            fields: None,
         });
     }
 
@@ -139,16 +140,22 @@ impl Results {
     }
 
     fn cut_piece(&mut self, key: ValueKey, piece: &[u8], rest: Rest) {
-        let State::Open(Open { result, binary, .. }) = &mut self.state else {
+        let State::Open(Open {
+            result,
+            binary,
+            fields,
+            ..
+        }) = &mut self.state
+        else {
             return;
         };
+        let fields = fields.get_or_insert_default();
         if self.row_is == RowIs::New {
             self.row_is = RowIs::Begun;
-            self.fields
-                .begin(result.columns.keys.last().copied().unwrap_or(0));
+            fields.begin(result.columns.keys.last().copied().unwrap_or(0));
         }
         let per_row = result.columns.keys.len();
-        self.fields.feed(
+        fields.feed(
             piece,
             &mut Row {
                 key,
@@ -160,7 +167,7 @@ impl Results {
         );
         if rest == Rest::Last {
             result.rows += 1;
-            if !self.fields.is_done() || result.keys.len() != per_row * result.rows as usize {
+            if !fields.is_done() || result.keys.len() != per_row * result.rows as usize {
                 self.state = State::Ignored;
             }
         }
@@ -183,10 +190,14 @@ impl Results {
     /// Bytes it holds, itself left out.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.state {
-            State::Open(open) if open.result.keys.spilled() => {
-                open.result.keys.capacity() * size_of::<Option<ValueHash>>()
+            State::Open(open) => {
+                let keys = match open.result.keys.spilled() {
+                    true => open.result.keys.capacity() * size_of::<Option<ValueHash>>(),
+                    false => 0,
+                };
+                keys + open.fields.as_ref().map_or(0, |_| size_of::<Fields>())
             }
-            State::Open(_) | State::Closed | State::Ignored => 0,
+            State::Closed | State::Ignored => 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::asked::{Asked, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
-use super::parameters::{self, Formats, Prepared, Slots};
+use super::parameters::{self, Formats, Placeholders, Prepared, Slots};
 use super::pipeline::SpareQueue;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
@@ -350,7 +350,7 @@ pub(super) fn read_whole<'a, S: Sink>(
                 }
             }
         });
-        let asked = familiar(carrier, wording, &scanned, settings, types);
+        let asked = familiar(carrier, wording, &scanned, settings, wordings, types);
         each(catalog, sink, asked);
         return name;
     }
@@ -387,6 +387,7 @@ fn familiar(
     wording: Arc<Wording>,
     scanned: &Scanned<'_>,
     settings: &Settings,
+    wordings: &mut Wordings,
     types: &[u8],
 ) -> Asked {
     let mut asked = Asked {
@@ -398,8 +399,8 @@ fn familiar(
     match carrier {
         _ if settings.values.is_none() => {}
         Carrier::Parse => {
-            let prepared = Prepared::new(Slots::from_slice(scanned.slots), scanned.values, types);
-            asked.prepared = Some(Arc::new(prepared));
+            let placeholders = wordings.placeholders(scanned, types);
+            asked.prepared = Some(Arc::new(Prepared::new(placeholders)));
         }
         Carrier::Query => {
             asked.flow = Some(Box::new(Flow {
@@ -497,8 +498,8 @@ impl<S: Sink> Context<'_, S> {
                 (Some(flow), None)
             }
             (Constants::Slots(slots), _) => {
-                let prepared = Prepared::new(slots, found.values, self.types);
-                (None, Some(prepared))
+                let placeholders = Placeholders::new(slots, found.values, self.types);
+                (None, Some(Prepared::new(Arc::new(placeholders))))
             }
         }
     }

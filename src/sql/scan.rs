@@ -168,9 +168,15 @@ impl Scanner {
         }
     }
 
+    /// Texts with a backslash in a string are not remembered, and only of those it would matter that the dialect is
+    /// not settled.
     #[inline]
     fn may_be_familiar(&self, text: &[u8]) -> bool {
-        self.lexer.dialect == Dialect::default() && text.len() <= self.bytes_max
+        let settled = Dialect {
+            unsettled: false,
+            ..self.lexer.dialect
+        };
+        settled == Dialect::default() && text.len() <= self.bytes_max
     }
 
     /// Reads a whole text that is not remembered, and remembers it if it comes again.

@@ -447,6 +447,10 @@ impl<P> Unit<P> {
             if last != Some(arrival.fingerprint) {
                 self.shapes.insert(arrival.fingerprint.0);
             }
+            // Many units have one statement only, and there may be thousands of units.
+            if self.timeline.is_empty() {
+                self.timeline.reserve_exact(1);
+            }
             self.timeline.push(TimelineEntry {
                 requested_at: arrival.requested_at,
                 completed_at: arrival.completed_at,

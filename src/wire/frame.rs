@@ -96,8 +96,9 @@ fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, Fra
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
     let is_letter = (tag | 0x20).wrapping_sub(b'a') < 26;
     let is_digit = tag.wrapping_sub(b'0') < 10;
-    if (is_letter || is_digit) && (4..=LENGTH_MAX).contains(&length) {
-        let body_bytes = length - 4;
+    // What is below 4 wraps around to more than any length is.
+    let body_bytes = length.wrapping_sub(4);
+    if (is_letter || is_digit) && body_bytes <= LENGTH_MAX - 4 {
         return Ok(Header { tag, body_bytes });
     }
     Err(impossible(tag, length))

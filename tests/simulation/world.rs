@@ -14,7 +14,7 @@ use pgprism::event::{
     ConnectionStatus, Direction, Moment, Observed, QueryEvent, Rest, SessionId, SessionStart, Tap,
     Taps,
 };
-use pgprism::observer::{Guarded, Observer, SessionTap, Shared};
+use pgprism::observer::{Guarded, Observer, Ring, SessionTap, Shared};
 use pgprism::proxy::relay::{End, Meter, READ_BYTES_MAX, Relay, Side as Peer};
 use pgprism::session;
 
@@ -129,7 +129,7 @@ struct World {
     woken: Arc<Woken>,
     store: Arc<Store>,
     shared: Arc<Shared>,
-    ring: Arc<crossbeam_queue::ArrayQueue<Observed>>,
+    ring: Arc<Ring>,
     events: u32,
     healed_after: Option<u32>,
 }

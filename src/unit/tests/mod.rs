@@ -173,7 +173,8 @@ impl Line {
                 held: crate::event::Held::default(),
             },
         };
-        self.events.push(crate::event::Observed::Rows(rows.clone()));
+        self.events
+            .push(crate::event::Observed::Rows(Box::new(rows.clone())));
         then(self);
         self.now += MS;
         let more = RowsEvent {
@@ -181,7 +182,8 @@ impl Line {
             queries: self.sequence,
             ..rows
         };
-        self.events.push(crate::event::Observed::Rows(more));
+        self.events
+            .push(crate::event::Observed::Rows(Box::new(more)));
         event.sequence = self.sequence;
         event.completed_at = Moment(self.now);
         event.cursor = Some(cursor);
