@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -21,9 +20,9 @@ use crate::analysis::Analysis;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::event::{Moment, Observed};
+use crate::event::Moment;
 use crate::fault::Faults;
-use crate::observer::Observer;
+use crate::observer::{Observer, Ring};
 use crate::proxy::{self, Proxy, StartError};
 use crate::registry::Registry;
 
@@ -44,7 +43,7 @@ pub struct Service {
     admin: Admin,
     catalog: Option<Catalog>,
     collector: Collector,
-    rings: Vec<Arc<ArrayQueue<Observed>>>,
+    rings: Vec<Arc<Ring>>,
     clock: Clock,
 }
 
