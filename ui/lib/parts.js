@@ -1,7 +1,7 @@
 /** Small parts that several views draw. */
 import { html } from "./preact.js";
 import { Link } from "./router.js";
-import { neighboursOf } from "./useList.js";
+import { useNeighbours } from "./useList.js";
 import { count, exactMs, exactTime, clock, ms, percent } from "./words.js";
 
 export { Copy } from "./copy.js";
@@ -149,10 +149,11 @@ export function Section({ title, note, children, ...rest }) {
 
 /**
  * The items before and after this one in the list it was opened from.
- * @param {{ list: string, id: string, base: string }} props `list`: its path in the API; `base`: where items are opened
+ * @param {{ list: string, id: string, base: string, params?: Record<string, any> }} props
+ *   `list`: its path in the API, and `params` its filters where the item was opened directly; `base`: where items are opened
  */
-export function Neighbours({ list, id, base }) {
-  const { before, after } = neighboursOf(list, id);
+export function Neighbours({ list, id, base, params }) {
+  const { before, after } = useNeighbours(list, id, (item) => item.id ?? item.fingerprint, params);
   if (!before && !after) return null;
   const step = (to, key, label) =>
     to && html`<${Link} class="button small" data-key=${key} href=${`${base}/${to}`} aria-label=${label}>${label} <kbd>${key}</kbd><//>`;

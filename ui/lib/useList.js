@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "./preact.js";
 import { apiUrl, get } from "./api.js";
 import { appendPage, mergeInPlace } from "./merge.js";
-import { REFRESH_MS, startPoll } from "./useApi.js";
+import { REFRESH_MS, startPoll, useApi } from "./useApi.js";
 
 /** Items a fetch. */
 export const PAGE_ITEMS = 200;
@@ -124,13 +124,17 @@ function noteOrder(key, items, idOf) {
 const pathOf = (key) => key.split("?")[0];
 
 /**
- * What stood before and after an item in its list.
+ * What stands before and after an item in the list it was opened from; opened directly, in the list as the server has it.
  * @param {string} path the list's, below `/api/v1/`
  * @param {string} id
+ * @param {(item: any) => string} idOf
+ * @param {Record<string, any>} [params] of the list, where the item was opened directly
  * @returns {{ before: string | null, after: string | null }}
  */
-export function neighboursOf(path, id) {
-  const order = lastOrders.get(apiUrl(path)) ?? [];
+export function useNeighbours(path, id, idOf, params = {}) {
+  const known = lastOrders.get(apiUrl(path));
+  const { data } = useApi(known ? null : path, { ...params, limit: PAGE_ITEMS }, { refreshMs: 0 });
+  const order = known ?? data?.items.map(idOf) ?? [];
   const place = order.indexOf(id);
   if (place < 0) return { before: null, after: null };
   return { before: order[place - 1] ?? null, after: order[place + 1] ?? null };

@@ -1,4 +1,4 @@
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./preact.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "./preact.js";
 import { useNarrow } from "./media.js";
 import { rowOf, shownRows, waterfall } from "./waterfall.js";
 import { idleOf, scaleOf, ticksOf } from "./waterfall-scale.js";
@@ -172,7 +172,7 @@ function inSight(rows, { from, to }, focusAt) {
 /** Gives the focus to the row `id` once it is drawn, after `current` was set. */
 function useFocus(scroller, id) {
   const wanted = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!wanted.current) return;
     wanted.current = false;
     scroller.current.querySelector(`[data-item="${id}"]`)?.focus({ preventScroll: true });

@@ -42,14 +42,14 @@ function waitingFirst(items) {
 
 const COLUMNS = [
   { key: "client", label: "client", narrow: "name", cell: ({ client, user, database }) => html`${client} <span class="muted narrow-only">${user} · ${database}</span>` },
-  { key: "user", label: "user", width: "10%", cell: ({ user }) => user },
-  { key: "database", label: "database", width: "10%", cell: ({ database }) => database },
-  { key: "application", label: "application", width: "12%", cell: ({ application }) => application || html`<span class="muted">–</span>` },
-  { key: "state", label: "state", width: "196px", narrow: "figure", cell: State },
-  { key: "for", label: "for", number: true, width: "72px", narrow: "figure", cell: ({ since }) => html`<span title=${exactTime(since)}>${lasting(Date.now() - Date.parse(since))}</span>` },
+  { key: "user", label: "user", width: "9%", cell: ({ user }) => user },
+  { key: "database", label: "database", width: "9%", cell: ({ database }) => database },
+  { key: "application", label: "application", width: "11%", cell: ({ application }) => application || html`<span class="muted">–</span>` },
+  { key: "state", label: "state", width: "176px", narrow: "figure", cell: State },
+  { key: "for", label: "for", number: true, width: "64px", narrow: "figure", cell: ({ since }) => html`<span title=${exactTime(since)}>${lasting(Date.now() - Date.parse(since))}</span>` },
   { key: "queries", label: "queries", number: true, width: "80px", narrow: "figure", cell: ({ queries }) => count(queries) },
   { key: "transactions", label: "transactions", number: true, width: "100px", cell: ({ transactions }) => count(transactions) },
-  { key: "tls", label: "TLS", width: "56px", cell: ({ tls }) => (tls ? "yes" : html`<span class="muted">no</span>`) },
+  { key: "tls", label: "TLS", width: "48px", cell: ({ tls }) => (tls ? "yes" : html`<span class="muted">no</span>`) },
   { key: "observed", label: "observed", width: "88px", cell: ({ observed }) => (observed ? "yes" : html`<span class="bad">no</span>`) },
 ];
 

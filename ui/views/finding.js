@@ -40,7 +40,7 @@ export default function Finding({ params }) {
 
 function Price({ finding }) {
   return html`<span class="finding-price">
-    <${Neighbours} list="findings" id=${finding.id} base="/findings" />
+    <${Neighbours} list="findings" id=${finding.id} base="/findings" params=${{ status: finding.status }} />
     <b class="finding-cost" title="Cost of all occurrences">${ms(finding.cost_ms)}</b>
     <${Severity} level=${finding.severity} />
   </span>`;

@@ -20,7 +20,7 @@ export default function Queries() {
   const total = list.total ?? list.items.length;
 
   return html`<${View} name="queries" title="Queries" tab=${`${plural(total, "shape")} of queries`}
-    aside=${html`<${ListChanges} list=${list} noun=${q ? "match" : "shapes"} />`}>
+    aside=${html`<${ListChanges} list=${list} noun=${q ? "match" : list.total === 1 ? "shape" : "shapes"} />`}>
     <${Trouble} error=${list.error} staleSince=${list.staleSince} retry=${list.sortAgain} />
     ${list.loading && html`<${Skeleton} rows=${12} />`}
     ${!list.loading && !list.error && list.items.length === 0 && html`<${Nothing} q=${q} clear=${() => change({ q: null })} />`}
