@@ -82,7 +82,8 @@ def test_every_form_says_the_same(proxy, tmp_path):
     whole = json.loads(_report(proxy, "--format", "json"))
     assert whole["report_version"] == 1
     assert whole["summary"]["queries"] == summary["queries"]
-    assert [one["id"] for one in whole["findings"]] == [one["id"] for one in findings]
+    still_open = [one for one in whole["findings"] if one["status"] == "open"]
+    assert [one["id"] for one in still_open] == [one["id"] for one in findings]
     assert len(whole["queries"]) == len(proxy.items("queries"))
     assert len(whole["units"]) == len(proxy.items("units"))
     assert {one["id"] for one in whole["examples"]} <= {one["id"] for one in whole["units"]}

@@ -113,12 +113,10 @@ fn flow(finding: &Finding, proof: &Proof) -> Markup {
                     Row::Number(number) => { (arrow(y, &number.to_string(), fans, ordered)) }
                 }
             }
-            @let mut y = TOP + ROW * rows.len() as f64 + ROW / 2.0;
-            @if nulls > 0 {
-                (null(y, nulls))
-                @let _ = y += ROW;
-            }
+            @let y = TOP + ROW * rows.len() as f64 + ROW / 2.0;
+            @if nulls > 0 { (null(y, nulls)) }
             @if rest > 0 {
+                @let y = if nulls > 0 { y + ROW } else { y };
                 text.muted x=(px(LEFT)) y=(px(y + 4.0)) {
                     "… " (figures::count(rest)) " more, "
                     @if ordered { "same order" } @else { "not all in this order" }

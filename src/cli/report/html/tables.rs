@@ -136,16 +136,19 @@ fn unit_row(unit: &Unit, longest_ms: f64) -> Markup {
 fn strip(phases: &Phases, longest_ms: f64) -> Markup {
     let scale = 160.0 / longest_ms.max(0.001);
     let mut x = 0.0;
+    let parts = words::phases_in_order(phases).map(|(name, ms)| {
+        let part = (name, x, ms * scale);
+        x += ms * scale;
+        part
+    });
     html! {
         svg.strip-bar viewBox="0 0 162 12" role="img" aria-label={
             "application " (figures::duration(phases.application_ms)) ", database " (figures::duration(phases.database_ms))
         } {
-            @for (name, ms) in words::phases_in_order(phases) {
-                @let width = ms * scale;
+            @for (name, x, width) in parts {
                 @if width > 0.3 {
                     rect class={ "p-" (name) } x=(px(x)) y="0.5" width=(px((width - 1.0).max(0.5))) height="11" {}
                 }
-                @let _ = x += width;
             }
         }
     }
