@@ -122,7 +122,7 @@ const AFTER_FINDING: u64 = 21;
 fn write_log(path: &Path, format: Format) {
     let queue = Arc::new(ArrayQueue::new(QUERIES as usize));
     for number in 0..QUERIES {
-        assert!(queue.push(slow_query(number)).is_ok());
+        assert!(queue.push(Box::new(slow_query(number))).is_ok());
     }
     let settings = Settings {
         destination: Destination::File(path.to_owned()),
@@ -146,7 +146,7 @@ fn write_log(path: &Path, format: Format) {
     feed.publish_snapshot(snapshot);
     log.tick(clock.now());
     for number in QUERIES..QUERIES + AFTER_FINDING {
-        assert!(queue.push(slow_query(number)).is_ok());
+        assert!(queue.push(Box::new(slow_query(number))).is_ok());
     }
     log.tick(clock.now());
     let text = std::fs::read_to_string(path).unwrap();

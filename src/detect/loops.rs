@@ -433,6 +433,9 @@ impl Loops {
         if result.columns.keys.is_empty() || self.sources.len() >= GROUPS_MAX {
             return None;
         }
+        if self.sources.is_empty() {
+            self.sources.reserve_exact(1);
+        }
         self.sources
             .push(Source::new(fingerprint, shape.cloned(), result));
         self.source_by_shape

@@ -235,6 +235,9 @@ impl History {
     /// Keeps the first ones.
     pub(super) fn push(&mut self, past: Past) {
         if !self.is_full() {
+            if self.members.is_empty() {
+                self.members.reserve_exact(1);
+            }
             self.members.push(past);
         }
     }

@@ -12,7 +12,6 @@ mod sample;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -151,6 +150,9 @@ const BUILD_INFO: Family = Family {
     labels: &["version"],
 };
 
+/// What a line of the page takes, most of them.
+const LINE_BYTES: usize = 144;
+
 /// Why a page of metrics could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
@@ -166,8 +168,6 @@ pub enum MetricsError {
 #[derive(Debug)]
 pub struct Metrics {
     collectors: Collectors,
-    /// Bytes of the last page: the next one will have about as many.
-    page_bytes: AtomicUsize,
 }
 
 impl Metrics {
@@ -192,18 +192,16 @@ impl Metrics {
                 .register(collector)
                 .map_err(MetricsError::Register)?;
         }
-        Ok(Metrics {
-            collectors,
-            page_bytes: AtomicUsize::new(64 * 1024),
-        })
+        Ok(Metrics { collectors })
     }
 
     /// The page as it is now.
     pub fn page(&self) -> Result<String, MetricsError> {
-        let expected = self.page_bytes.load(Ordering::Relaxed);
-        let mut page = String::with_capacity(expected + expected / 8);
-        // A family is given back as soon as it is written: all of them take some times as much as the page.
-        for mut family in self.collectors.gather() {
+        let families = self.collectors.gather();
+        let lines: usize = families.iter().map(lines).sum();
+        let mut page = String::with_capacity(lines * LINE_BYTES);
+        // A family is given back as soon as it is written: together they take more than the page.
+        for mut family in families {
             if drop_duplicates(&mut family) == Duplicates::Dropped {
                 tracing::error!(
                     metric = family.name(),
@@ -214,9 +212,20 @@ impl Metrics {
                 .encode_utf8(&[family], &mut page)
                 .map_err(MetricsError::Encode)?;
         }
-        self.page_bytes.store(page.len(), Ordering::Relaxed);
         Ok(page)
     }
+}
+
+/// About how many lines a family has.
+fn lines(family: &MetricFamily) -> usize {
+    let samples = family.get_metric();
+    let each = match samples.first() {
+        Some(first) if family.get_field_type() == MetricType::HISTOGRAM => {
+            first.get_histogram().get_bucket().len() + 3
+        }
+        Some(_) | None => 1,
+    };
+    2 + samples.len() * each
 }
 
 /// Whether two samples of a family had the same labels.

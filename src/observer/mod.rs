@@ -53,8 +53,8 @@ pub struct Shared {
     pub slow_threshold_ns: AtomicU64,
     /// Bytes that all sessions together may hold.
     pub session_bytes_max: AtomicUsize,
-    /// Queries on their way to the slow log's writer.
-    pub slow: Arc<ArrayQueue<SlowQuery>>,
+    /// Queries on their way to the slow log's writer; boxed, for there are few and room for many.
+    pub slow: Arc<ArrayQueue<Box<SlowQuery>>>,
     /// What the results that the analysis has not yet let go of may take.
     pub flow: Arc<FlowBudget>,
     /// Of ten thousand events so many are dropped on purpose: how the analysis bears it can be tried out.

@@ -91,11 +91,11 @@ impl Outlet {
     fn log(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
         let line = self.log_lines + 1;
         self.log_lines += 2;
-        let slow = SlowQuery {
+        let slow = Box::new(SlowQuery {
             facts: Arc::clone(facts),
             line,
             exchange,
-        };
+        });
         if self.shared.slow.push(slow).is_err() {
             self.store.health().slow_log_dropped("queue_full");
         }

@@ -84,7 +84,7 @@ const FINDINGS_PER_SECOND_MAX: usize = 10;
 /// Takes slow queries out of their queue and writes them.
 pub struct SlowLog {
     settings: Settings,
-    queue: Arc<ArrayQueue<SlowQuery>>,
+    queue: Arc<ArrayQueue<Box<SlowQuery>>>,
     clock: Clock,
     dropped: Box<dyn Fn(&'static str) + Send>,
     sink: Sink,
@@ -126,7 +126,7 @@ impl SlowLog {
     /// A log that writes what arrives in `queue`; `dropped` is told the reason of each entry that is not written.
     pub fn new(
         settings: Settings,
-        queue: Arc<ArrayQueue<SlowQuery>>,
+        queue: Arc<ArrayQueue<Box<SlowQuery>>>,
         clock: Clock,
         dropped: impl Fn(&'static str) + Send + 'static,
     ) -> SlowLog {

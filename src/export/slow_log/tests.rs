@@ -236,7 +236,7 @@ fn json_entry_has_jsonlog_keys_and_ours() {
 /// A log into `path`, its queue, and what it dropped.
 struct Bench {
     log: SlowLog,
-    queue: Arc<ArrayQueue<SlowQuery>>,
+    queue: Arc<ArrayQueue<Box<SlowQuery>>>,
     drops: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -263,7 +263,7 @@ impl Bench {
     }
 
     fn offer(&self, text: &str) {
-        assert!(self.queue.push(slow_query(text)).is_ok());
+        assert!(self.queue.push(Box::new(slow_query(text))).is_ok());
     }
 
     fn write(&mut self, text: &str, at: Moment) {
