@@ -444,11 +444,17 @@ fn summary_answer() -> (u16, String) {
 fn findings_answer() -> (u16, String) {
     let list = serde_json::json!({"items": [{
         "id": "00000000000000f0", "kind": "n_plus_one_forward", "status": "open", "confidence": "proved",
-        "query": "SELECT $1", "parent_table": "shop_order", "parent_column": "customer_id",
-        "child_table": "shop_customer", "child_column": "id", "chain": [], "units": 2, "queries": 80,
-        "cost_ms": 842.0, "tags": {"route": ["orders/"]}, "queries_before": 41, "queries_after": 2,
+        "evidence": "connection", "severity": "high", "fingerprint": "9f02c1d4a87b3e51", "query": "SELECT $1",
+        "parent_fingerprint": "51c0be77d2093fa8", "parent_query": "SELECT $1, $2",
+        "parent_table": "shop_order", "parent_column": "customer_id",
+        "child_table": "shop_customer", "child_column": "id", "chain": [], "occurrences": 2, "units": 2, "queries": 80,
+        "cost_ms": 842.0, "children_per_row": 1.0,
+        "first_seen": "2026-11-22T09:15:01.000Z", "last_seen": "2026-11-22T09:15:02.000Z",
+        "tags": {"route": ["orders/"]}, "queries_before": 41, "queries_after": 2,
         "advice": {"title": "t", "django": "Order.objects.select_related(\"customer\")", "why": "w", "saves_ms": 421.0},
-        "example_unit": "7", "proof": {"rows": 40},
+        "example_unit": "7",
+        "proof": {"rows": 40, "nulls": 0, "distinct": 40, "matched": 40, "in_order": 40,
+                  "pattern": "shop_order.customer_id -> shop_customer.id, 40 of 40 rows in order"},
     }], "next": null});
     (200, list.to_string())
 }
@@ -457,9 +463,57 @@ fn queries_answer() -> (u16, String) {
     let list = serde_json::json!({"items": [{
         "fingerprint": "9f02c1d4a87b3e51", "query": "SELECT $1", "summary": "SELECT", "operation": "SELECT",
         "calls": 61, "errors": 0, "rows": 61, "bytes": 100, "total_ms": 750.0, "mean_ms": 12.3, "min_ms": 1.0,
-        "max_ms": 40.0, "p50_ms": 10.0, "p95_ms": 30.0, "p99_ms": 40.0, "spark": [1, 2],
+        "max_ms": 40.0, "p50_ms": 10.0, "p95_ms": 30.0, "p99_ms": 40.0, "routes": ["orders/"], "spark": [1, 2],
     }], "next": null});
     (200, list.to_string())
+}
+
+fn unit() -> serde_json::Value {
+    serde_json::json!({
+        "id": "7", "state": "ended", "started_at": "2026-11-22T09:15:01.000Z", "duration_ms": 412.0,
+        "evidence": "connection", "incomplete": false, "route": "orders/", "controller": null, "application": "web",
+        "database": "shop", "queries": 41, "shapes": 2, "duplicates": 0,
+        "phases": {"database_ms": 40.0, "transfer_ms": 2.0, "client_ms": 0.0, "application_ms": 370.0},
+        "findings": ["00000000000000f0"],
+    })
+}
+
+fn units_answer() -> (u16, String) {
+    let list = serde_json::json!({"items": [unit()], "next": null});
+    (200, list.to_string())
+}
+
+fn unit_answer() -> (u16, String) {
+    let mut unit = unit();
+    unit["timeline"] = serde_json::json!([{
+        "at_ms": 0.0, "fingerprint": "9f02c1d4a87b3e51", "query": "SELECT $1", "rows": 1, "sqlstate": null,
+        "parent_index": null,
+        "phases": {"database_ms": 1.0, "transfer_ms": 0.0, "client_ms": 0.0, "application_ms": 0.0},
+    }]);
+    unit["tree"] = serde_json::json!([]);
+    (200, unit.to_string())
+}
+
+fn history_answer() -> (u16, String) {
+    let list = serde_json::json!({"items": [{
+        "at": "2026-11-22T09:15:00.000Z", "calls": 61, "errors": 0,
+        "phases": {"database_ms": 750.0, "transfer_ms": 0.0, "client_ms": 0.0, "application_ms": 250.0},
+        "buckets": [0, 0, 0, 0, 0, 0, 0, 61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    }], "next": null});
+    (200, list.to_string())
+}
+
+/// All that a whole report asks, in its order.
+fn whole_answers() -> Vec<(u16, String)> {
+    vec![
+        summary_answer(),
+        findings_answer(),
+        queries_answer(),
+        units_answer(),
+        queries_answer(),
+        unit_answer(),
+        history_answer(),
+    ]
 }
 
 #[test]
@@ -468,6 +522,7 @@ fn report_prints_what_the_proxy_answers() {
         summary_answer(),
         findings_answer(),
         queries_answer(),
+        units_answer(),
         queries_answer(),
     ]);
     let ran = run(&[
@@ -482,7 +537,7 @@ fn report_prints_what_the_proxy_answers() {
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     assert!(
         ran.stdout
-            .contains("  database      750 ms   75 %  ##############################\n"),
+            .contains("  database       750 ms   75 %  ##############################\n"),
         "{}",
         ran.stdout
     );
@@ -510,14 +565,14 @@ fn report_prints_what_the_proxy_answers() {
         "{requests:?}"
     );
     assert!(
-        requests[3].starts_with("GET /api/v1/queries?sort=p95_ms&limit=3 "),
+        requests[3].starts_with("GET /api/v1/units?sort=duration&limit=1000 "),
         "{requests:?}"
     );
 }
 
 #[test]
 fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
-    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
+    let proxy = answering(whole_answers());
     let ran_json = run(&[
         "report",
         "--admin",
@@ -532,8 +587,12 @@ fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
     );
     assert_eq!(whole["summary"]["queries"], 61);
     assert_eq!(whole["findings"][0]["proof"]["rows"], 40);
+    assert_eq!(whole["units"][0]["application"], "web");
+    assert_eq!(whole["examples"][0]["timeline"][0]["rows"], 1);
+    assert_eq!(whole["history"][0]["calls"], 61);
+    assert_eq!(whole["report_version"], 1);
 
-    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
+    let proxy = answering(whole_answers());
     let ran_markdown = ran(pgprism(&["report", "--markdown"]).env("PGPRISM_ADMIN", &proxy.address));
     assert!(
         ran_markdown
@@ -545,11 +604,46 @@ fn report_gives_the_objects_of_the_api_as_json_and_a_table_as_markdown() {
 }
 
 #[test]
+fn report_is_written_as_its_name_or_its_format_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, further: &[&str]| {
+        let proxy = answering(whole_answers());
+        let path = folder.path().join(name);
+        let mut arguments = vec!["report", "--admin", &proxy.address, "-o"];
+        arguments.push(path.to_str().unwrap());
+        arguments.extend(further);
+        let ran = run(&arguments);
+        assert_eq!(
+            (ran.status, &*ran.stdout, &*ran.stderr),
+            (0, "", ""),
+            "{name}"
+        );
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert!(write("a.html", &[]).starts_with("<!DOCTYPE html>"));
+    assert!(write("a.md", &[]).starts_with("## pgprism report\n"));
+    assert!(write("a.json", &[]).starts_with("{\n"));
+    assert!(write("a.txt", &[]).starts_with("pgprism 0.1.0 at "));
+    assert!(write("a.log", &[]).starts_with("pgprism report requests=1 queries=61 "));
+    assert!(write("a", &["--format", "html"]).starts_with("<!DOCTYPE html>"));
+    let unknown = run(&["report", "-o", "report.pdf"]);
+    refused(&unknown, 64, ".html, .md, .json, .txt or .log");
+    let proxy = answering(whole_answers());
+    let nowhere = run(&["report", "--admin", &proxy.address, "-o", "no/such/a.md"]);
+    refused(&nowhere, 64, "no/such/a.md");
+    refused(
+        &run(&["report", "--json", "--format", "text"]),
+        64,
+        "--json",
+    );
+}
+
+#[test]
 fn report_sends_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "s3cret\n").unwrap();
-    let proxy = answering(vec![summary_answer(), findings_answer(), queries_answer()]);
+    let proxy = answering(whole_answers());
     let path = file.to_str().unwrap();
     assert_eq!(
         run(&[

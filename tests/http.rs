@@ -614,6 +614,7 @@ fn findings_tell_what_why_and_what_to_do() {
 
     let summary = admin.get("/api/v1/summary").json();
     assert_eq!(summary["findings_open"], 1);
+    assert_eq!(summary["units"], 4);
     assert_eq!(summary["units_open"], 1);
     assert_eq!(
         summary["ignore_rules"],

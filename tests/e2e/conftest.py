@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from support.browser import Browser, Tab
 from support.certificates import Certificates
 from support.postgres import Address, Postgres
 from support.proxy import Listener, Options, Pgprism
@@ -16,6 +19,7 @@ from support.tls_clients import Clients
 from support.tls_server import TlsPostgres
 
 StartPgprism = Callable[..., Pgprism]
+OpenTab = Callable[..., Tab]
 
 
 class Servers:
@@ -105,6 +109,40 @@ def pgprism(start_pgprism: StartPgprism, postgres: Postgres) -> Pgprism:
 def start_relay() -> Iterator[Callable[[tuple[str, int]], RecordingRelay]]:
     with contextlib.ExitStack() as stack:
         yield lambda target: stack.enter_context(RecordingRelay(target))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of one file: its driver has an event loop that other files' own would collide with."""
+    with contextlib.closing(Browser()) as running:
+        yield running
+
+
+@pytest.fixture
+def open_tab(
+    browser: Browser, start_pgprism: StartPgprism, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[OpenTab]:
+    """Opens tabs on a proxy's page (`open_tab(proxy, "/findings", theme="dark")`) and checks each at the end.
+
+    They are closed before their proxy is. A failed test leaves a picture of each tab in its folder.
+    """
+    del start_pgprism  # named for the order alone
+    tabs: list[Tab] = []
+
+    def open_tab(proxy: Pgprism | str, path: str = "/", **options: Any) -> Tab:
+        origin = proxy if isinstance(proxy, str) else f"http://{proxy.admin[0]}:{proxy.admin[1]}"
+        tabs.append(browser.open(origin, path, **options))
+        return tabs[-1]
+
+    yield open_tab
+    problems: list[str] = []
+    for number, tab in enumerate(tabs):
+        problems += [f"{tab.path}: {one}" for one in tab.problems()]
+        if request.node.stash.get(_failed, False):
+            tab.screenshot(tmp_path / f"tab-{number}.png")
+            print(f"{tab.path}: a picture in {tmp_path}/tab-{number}.png")
+        tab.close()
+    assert not problems, "\n".join(problems)
 
 
 _failed = pytest.StashKey[bool]()

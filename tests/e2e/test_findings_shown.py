@@ -118,7 +118,8 @@ def test_a_finding_is_shown_everywhere(postgres, start_pgprism, shop):
 
     admin = f"http://{proxy.admin[0]}:{proxy.admin[1]}"
     printed = command("report", "--admin", admin).stdout
-    assert printed.index(finding["advice"]["django"].splitlines()[0]) < printed.index("TOP SHAPES")
+    code = finding["advice"]["django"].splitlines()[0].split("  # ")[0]
+    assert printed.index(f"  fix        {code}\n") < printed.index("TOP SHAPES")
     assert "shop_order.customer_id -> shop_customer.id" in printed
     whole = json.loads(command("report", "--admin", admin, "--json").stdout)
     assert finding["id"] in [one["id"] for one in whole["findings"]]

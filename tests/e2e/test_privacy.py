@@ -406,9 +406,9 @@ def outputs(proxy: Pgprism, stream: Stream) -> dict[str, str]:
             json.dumps(proxy.api(f"{path}/{item[identity]}")) for item in items if item[identity] != "other"
         )
     address = f"{proxy.admin[0]}:{proxy.admin[1]}"
-    for name, arguments in {"text": [], "JSON": ["--json"], "Markdown": ["--markdown"]}.items():
-        found[f"report, {name}"] = command(
-            "report", "--admin", f"http://{address}", "--limit", "1000", *arguments
+    for form in ("text", "lines", "json", "markdown", "html"):
+        found[f"report, {form}"] = command(
+            "report", "--admin", f"http://{address}", "--limit", "1000", "--format", form
         ).stdout
     found["slow log"] = proxy.slow_log.read_text(errors="replace")
     for path in ("/api/v1/queries?sort=nothing", "/nothing", "/api/v1/queries/zz"):
@@ -462,7 +462,7 @@ def test_no_value_leaves_by_default(start_pgprism, postgres, prepared, form):
     wait_until(lambda: proxy.api("summary")["units_open"] == 0, "all units ended")
     said = outputs(proxy, stream)
     # What is looked for would be found: names are there, and so is what is no value.
-    for where in ("/metrics", "queries", "units, one by one", "stream", "slow log", "report, text", "report, JSON"):
+    for where in ("/metrics", "queries", "units, one by one", "stream", "slow log", "report, text", "report, json", "report, html"):
         assert "kept" in said[where], where
     assert_none(canaries, said)
 
@@ -575,7 +575,7 @@ def check_names(proxy: Pgprism, form: str) -> None:
             assert line.count("LOG:  duration: ") <= 1 or "statement: forged" not in line.split("LOG:  duration: ")[0]
     # Reports: nothing that a terminal obeys, no line of its own.
     address = f"http://{proxy.admin[0]}:{proxy.admin[1]}"
-    for arguments in ([], ["--markdown"]):
+    for arguments in ([], ["--markdown"], ["--format", "lines"], ["--format", "html"]):
         text = command("report", "--admin", address, *arguments).stdout
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), arguments
         assert not any(line.startswith("LOG:") for line in text.splitlines())

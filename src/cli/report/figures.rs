@@ -28,6 +28,7 @@ pub fn short_count(number: u64) -> String {
 pub fn duration(ms: f64) -> String {
     let (seconds, minutes, hours) = (ms / 1e3, ms / 6e4, ms / 3.6e6);
     match () {
+        () if ms == 0.0 => "0 ms".to_owned(),
         () if ms < 0.995 => format!("{ms:.2} ms"),
         () if ms < 9.95 => format!("{ms:.1} ms"),
         () if ms < 999.5 => format!("{ms:.0} ms"),

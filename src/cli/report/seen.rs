@@ -16,6 +16,9 @@ const JSON_VERSION: u32 = 1;
 /// Example units that are asked for, one a finding.
 const EXAMPLES_MAX: usize = 20;
 
+/// Shapes among which the shortest call is looked for.
+const FREQUENT: u16 = 20;
+
 /// A command that `pgprism run` has run, for the head of its report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
@@ -57,6 +60,8 @@ pub struct Report {
     pub units: Vec<Unit>,
     /// Whether the proxy keeps more of them.
     pub more_units: bool,
+    /// The shortest of all calls of the shapes that run most often: no round trip to PostgreSQL takes longer.
+    pub shortest_ms: Option<f64>,
     /// Units that findings name as their examples.
     pub examples: Vec<UnitDetail>,
     /// The last hour in columns of five seconds, oldest first.
@@ -91,6 +96,12 @@ impl Report {
         let mut findings = proxy.findings()?;
         let queries = proxy.queries(sort.key, shapes)?;
         let units = proxy.units()?;
+        let shortest_ms = proxy
+            .queries("calls", FREQUENT)?
+            .items
+            .iter()
+            .map(|query| query.min_ms)
+            .min_by(f64::total_cmp);
         let (examples, history) = match depth {
             Depth::Lists => (Vec::new(), no_columns()),
             Depth::Whole => (examples(proxy, &mut findings.items)?, proxy.history()?),
@@ -109,6 +120,7 @@ impl Report {
             more_queries: queries.more,
             units: units.items,
             more_units: units.more,
+            shortest_ms,
             examples,
             history: history.items,
             now: Clock::start().wall(Moment(0)),

@@ -10,7 +10,7 @@ use super::figures;
 use super::seen::Report;
 use super::words::{self, visible};
 pub use page::Layout;
-use page::{Page, Paint, pad};
+use page::{Page, Paint, pad, width};
 
 /// What is shown, and where the rest is.
 #[derive(Debug, Clone, Copy)]
@@ -186,13 +186,17 @@ fn footer(page: &mut Page, report: &Report, extent: Extent<'_>) {
         (false, true) => format!("Other shapes: {}", extent.rest),
         (false, false) => String::new(),
     };
-    let line = [words::round_trip(report).unwrap_or_default(), rest]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
-    if !line.is_empty() {
+    let round_trip = words::round_trip(report).unwrap_or_default();
+    let together = format!("{round_trip} {rest}");
+    let lines = match width(&together) <= page.layout.columns {
+        true => vec![together.trim().to_owned()],
+        false => vec![round_trip, rest],
+    };
+    let mut lines = lines.into_iter().filter(|line| !line.is_empty()).peekable();
+    if lines.peek().is_some() {
         page.blank();
+    }
+    for line in lines {
         page.line(Paint::Plain, &line);
     }
 }

@@ -213,7 +213,10 @@ pub(super) fn fix(django: &str) -> (String, Option<String>) {
                 code.push(before.trim_end());
                 remarks.push(remark);
             }
-            None => code.push(line),
+            None => match line.strip_prefix("# ") {
+                Some(remark) => remarks.push(remark),
+                None => code.push(line),
+            },
         }
     }
     let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
@@ -349,16 +352,16 @@ pub(super) fn reachable(listen: &str) -> (&str, &str) {
     (host, port)
 }
 
-/// What a round trip to PostgreSQL takes and what was added to it; `None` where neither is known.
+/// What a round trip to PostgreSQL takes at most, or what was added to it; `None` where neither is known.
 pub(super) fn round_trip(report: &Report) -> Option<String> {
     let summary = &report.summary;
-    let added = figures::duration(summary.added_latency_ms);
-    match (summary.added_latency_ms > 0.0, summary.round_trip_ms) {
+    let added = summary.added_latency_ms;
+    match (added > 0.0, report.shortest_ms) {
         (true, _) => Some(format!(
-            "{added} were added to each round trip (--add-latency); prices include them."
+            "{added} ms were added to each round trip (--add-latency); prices include them."
         )),
         (false, Some(ms)) => Some(format!(
-            "Round trip to PostgreSQL {}, nothing added.",
+            "Round trip to PostgreSQL at most {}, nothing added.",
             figures::duration(ms)
         )),
         (false, None) => None,
@@ -381,6 +384,13 @@ pub(super) fn visible(text: &str) -> String {
 /// A line of code: as [`visible`], with its spaces.
 pub(super) fn visible_code(line: &str) -> String {
     line.chars().map(harmless).collect()
+}
+
+/// Lines of a text: as [`visible_code`] each, their ends kept.
+pub(super) fn visible_lines(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == '\n' { c } else { harmless(c) })
+        .collect()
 }
 
 fn harmless(c: char) -> char {

@@ -22,12 +22,9 @@ pub struct Summary {
     pub ignore_rules: Vec<IgnoreRule>,
     pub dropped: u64,
     pub degraded: Vec<String>,
-    /// Units that ended; absent where the proxy does not count them.
+    /// Units that ended since the start; an older proxy does not count them.
     #[serde(default)]
     pub units: Option<u64>,
-    /// What a round trip to PostgreSQL takes; absent where it is not known.
-    #[serde(default)]
-    pub round_trip_ms: Option<f64>,
     /// What `--add-latency` adds to each.
     #[serde(default)]
     pub added_latency_ms: f64,
@@ -79,6 +76,7 @@ pub struct Query {
     pub rows: u64,
     pub total_ms: f64,
     pub mean_ms: f64,
+    pub min_ms: f64,
     pub max_ms: f64,
     pub p50_ms: f64,
     pub p95_ms: f64,

@@ -7,8 +7,12 @@ use crate::cli::report::api::{Confidence, Finding, Severity};
 use crate::cli::report::seen::Report;
 use crate::cli::report::{figures, words};
 
-/// The card of an open finding.
-pub(super) fn card(report: &Report, finding: &Finding) -> Markup {
+/// The card of an open finding; `drawn` holds the examples that earlier cards have drawn.
+pub(super) fn card<'r>(
+    report: &'r Report,
+    finding: &'r Finding,
+    drawn: &mut Vec<(&'r str, &'r Finding)>,
+) -> Markup {
     html! {
         article.card id={ "finding-" (finding.id) } {
             header {
@@ -25,7 +29,7 @@ pub(super) fn card(report: &Report, finding: &Finding) -> Markup {
                 section.half { h4 { "Proof" } (proof::figure(finding)) (missing(finding)) }
                 section.half { (fix(finding)) }
             }
-            (example(report, finding))
+            (example(report, finding, drawn))
             @if let Some(parent) = &finding.parent_query {
                 details { summary { "Parent query " (fingerprint(finding.parent_fingerprint.as_deref())) } (sql::formatted(parent)) }
             }
@@ -37,7 +41,7 @@ pub(super) fn card(report: &Report, finding: &Finding) -> Markup {
     }
 }
 
-/// Finding as a line, where there is no room for its card.
+/// A finding as a row of a table.
 pub(super) fn line(finding: &Finding) -> Markup {
     html! {
         tr {
@@ -56,7 +60,7 @@ fn fix(finding: &Finding) -> Markup {
     html! {
         h4 { @if suspected { "Try" } @else { "Fix" } }
         @if !code.trim().is_empty() {
-            div.fix { pre { code { (code) } } button.copy type="button" hidden { "Copy" } }
+            div.fix { pre { code { (words::visible_lines(&code)) } } button.copy type="button" hidden { "Copy" } }
         }
         @if let Some(remark) = remark { p.muted { (words::visible(&remark)) } }
         @if finding.queries_before > finding.queries_after {
@@ -79,11 +83,22 @@ fn missing(finding: &Finding) -> Markup {
     }
 }
 
-fn example(report: &Report, finding: &Finding) -> Markup {
+/// The timeline of one unit; a unit that stands for several findings is drawn once.
+fn example<'r>(
+    report: &'r Report,
+    finding: &'r Finding,
+    drawn: &mut Vec<(&'r str, &'r Finding)>,
+) -> Markup {
     let Some(detail) = report.example(finding) else {
         return html! {};
     };
     let unit = &detail.unit;
+    if let Some((_, earlier)) = drawn.iter().find(|(id, _)| *id == unit.id) {
+        return html! {
+            p.same { "Its example is drawn above, at “" (words::visible(&earlier.advice.title)) "”." }
+        };
+    }
+    drawn.push((&unit.id, finding));
     let name_of = |fingerprint: &str| {
         let query = report
             .queries

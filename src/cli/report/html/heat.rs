@@ -45,8 +45,14 @@ pub(super) fn map(history: &[Column]) -> Markup {
                         @if !cells.is_empty() { path class={ "h" (step + 1) } d=(cells) {} }
                     }
                     path.p95 d=(columns.p95()) {}
-                    text.tick x=(px(LEFT)) y=(px(height + 18.0)) { (columns.first) " UTC" }
-                    text.tick x=(px(LEFT + WIDTH)) y=(px(height + 18.0)) text-anchor="end" { (columns.last) " UTC" }
+                    text.tick x=(px(LEFT)) y=(px(height + 18.0)) {
+                        (columns.first)
+                        @if !columns.is_wide() { " to " (columns.last) }
+                        " UTC"
+                    }
+                    @if columns.is_wide() {
+                        text.tick x=(px(LEFT + columns.span())) y=(px(height + 18.0)) text-anchor="end" { (columns.last) " UTC" }
+                    }
                 }
             }
             p.legend {
@@ -119,6 +125,16 @@ impl Columns {
 
     fn width(&self) -> f64 {
         WIDTH / self.buckets.len().max(24) as f64
+    }
+
+    /// From the first cell's left edge to the last one's right.
+    fn span(&self) -> f64 {
+        self.width() * self.buckets.len() as f64
+    }
+
+    /// Whether both ends have room for their own time.
+    fn is_wide(&self) -> bool {
+        self.span() > 240.0
     }
 
     /// The upper edge of the cells below `row`.

@@ -18,16 +18,17 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::api::Finding;
 use super::seen::Report;
 use super::{figures, words};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Bytes of finding cards: what comes later stands in a table, so that the file can be sent.
+/// Bytes of finding cards: what comes later stands in the list alone, so that the file can be sent.
 const CARDS_BYTES_MAX: usize = 150_000;
 
-/// Findings in that table.
+/// Rows of the list of findings.
 const LINES_MAX: usize = 100;
 
 /// The whole file; `limit` query shapes.
@@ -169,8 +170,9 @@ fn findings(report: &Report) -> Markup {
     let bill = words::bill(report);
     let mut cards = String::new();
     let mut shown = 0;
+    let mut drawn = Vec::new();
     for finding in &open {
-        let card = cards::card(report, finding).into_string();
+        let card = cards::card(report, finding, &mut drawn).into_string();
         if cards.len() + card.len() > CARDS_BYTES_MAX {
             break;
         }
@@ -189,16 +191,13 @@ fn findings(report: &Report) -> Markup {
                     "They cost " (figures::duration(bill.cost_ms)) ", " (figures::percent(bill.cost_ms, bill.whole_ms))
                     " of the time; their fixes save " (figures::duration(bill.saves_ms)) "."
                 }
+                @if open.len() > 1 { (index(&open)) }
             }
             (PreEscaped(cards))
             @if !further.is_empty() {
-                h3 { "Further findings" }
-                table {
-                    thead { tr { th { "" } th { "finding" } th { "where" } th.num { "cost" } th { "id" } } }
-                    tbody { @for finding in further.iter().take(LINES_MAX) { (cards::line(finding)) } }
-                }
-                @if further.len() > LINES_MAX {
-                    p.muted { "and " (further.len() - LINES_MAX) " more: pgprism report --format json" }
+                p.muted {
+                    (figures::counted(further.len() as u64, "finding", "findings"))
+                    " more: the cards would make this file too large. pgprism report --format json has them."
                 }
             }
             @if report.fixed().next().is_some() {
@@ -209,6 +208,25 @@ fn findings(report: &Report) -> Markup {
             }
             @for rule in words::idle_rules(report) { p.muted { "[[ignore]] matched nothing: " code { (words::visible(rule)) } } }
         }
+    }
+}
+
+/// All findings at a glance.
+fn index(open: &[&Finding]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-label="All findings" {
+            table.index {
+                thead { tr {
+                    th scope="col" { "confidence" }
+                    th scope="col" { "finding" }
+                    th scope="col" { "where" }
+                    th.num scope="col" { "cost" }
+                    th scope="col" { "id" }
+                } }
+                tbody { @for finding in open.iter().take(LINES_MAX) { (cards::line(finding)) } }
+            }
+        }
+        @if open.len() > LINES_MAX { p.muted { "and " (open.len() - LINES_MAX) " more" } }
     }
 }
 

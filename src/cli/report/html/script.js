@@ -34,20 +34,20 @@
     });
   }
 
-  const value = (row, column) => {
-    const cell = row.cells[column];
+  const value = (body, column) => {
+    const cell = body.rows[0].cells[column];
     return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
   };
   const sort = (table, column, header) => {
     const descending = header.getAttribute("aria-sort") !== "descending";
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const rows = [...table.tBodies[0].rows].sort((a, b) => {
+    const bodies = [...table.tBodies].sort((a, b) => {
       const [x, y] = [value(a, column), value(b, column)];
       const order = typeof x === "number" ? x - y : x.localeCompare(y);
       return descending ? -order : order;
     });
-    table.tBodies[0].append(...rows);
+    table.append(...bodies);
   };
   for (const table of document.querySelectorAll("table.sortable")) {
     [...table.tHead.rows[0].cells].forEach((header, column) => {

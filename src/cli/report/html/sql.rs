@@ -5,6 +5,8 @@
 
 use maud::{Markup, PreEscaped, Render, html};
 
+use crate::cli::report::words;
+
 /// Characters of one text; the rest is cut.
 const CHARS_MAX: usize = 2_000;
 
@@ -128,7 +130,7 @@ pub(super) fn plain(query: &str) -> Markup {
     const PLAIN_CHARS_MAX: usize = 300;
     let short: String = query.chars().take(PLAIN_CHARS_MAX).collect();
     html! {
-        div.sql { (short) @if short.len() < query.len() { span.c { " … cut here" } } }
+        div.sql { (words::visible_lines(&short)) @if short.len() < query.len() { span.c { " … cut here" } } }
     }
 }
 
@@ -319,7 +321,7 @@ impl<'t> Writer<'t> {
         inner.brackets.push(Bracket::Inline);
         inner.run();
         let folded = html! {
-            " " details.cols { summary { "… " (commas + 1) " columns" } (PreEscaped(inner.out)) }
+            " " details.cols { summary { "… " (commas + 1) " columns" } " " (PreEscaped(inner.out)) }
         };
         self.out.push_str(&folded.into_string());
         self.at = end;
@@ -340,9 +342,10 @@ impl<'t> Writer<'t> {
         if std::mem::take(&mut self.spaced) && !self.out.is_empty() {
             self.out.push(' ');
         }
+        let shown = words::visible_lines(text);
         match class {
-            "" => text.render_to(&mut self.out),
-            class => html! { span class=(class) { (text) } }.render_to(&mut self.out),
+            "" => shown.render_to(&mut self.out),
+            class => html! { span class=(class) { (shown) } }.render_to(&mut self.out),
         }
         self.previous = text;
     }

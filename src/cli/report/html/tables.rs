@@ -29,7 +29,7 @@ pub(super) fn shapes(report: &Report, limit: usize) -> Markup {
                             th.num scope="col" { (name) }
                         }
                     } }
-                    tbody { @for query in shown { (shape(query, whole, &mut room)) } }
+                    @for query in shown { (shape(query, whole, &mut room)) }
                 }
             }
             @if report.more_queries || report.queries.len() > limit {
@@ -46,20 +46,9 @@ fn shape(query: &Query, whole_ms: f64, room: &mut usize) -> Markup {
     }
     let share = figures::share(query.total_ms, whole_ms);
     html! {
-        tr {
-            td.name {
-                @if query.query.is_empty() {
-                    (words::visible(&query.summary)) " " code { (query.fingerprint) }
-                } @else {
-                    details {
-                        summary { (words::visible(&query.summary)) " " code { (query.fingerprint) } }
-                        @if fits { (sql::formatted(&query.query)) } @else { (sql::plain(&query.query)) }
-                        @if !query.routes.is_empty() {
-                            p.muted { "called from " (words::visible(&first(&query.routes))) }
-                        }
-                    }
-                }
-            }
+        tbody {
+        tr.figures {
+            td.name { (words::visible(&query.summary)) }
             (number(query.calls as f64, &figures::short_count(query.calls)))
             (number(query.total_ms, &figures::duration(query.total_ms)))
             (number(share, &figures::percent(query.total_ms, whole_ms)))
@@ -67,6 +56,20 @@ fn shape(query: &Query, whole_ms: f64, room: &mut usize) -> Markup {
             (number(query.p95_ms, &figures::duration(query.p95_ms)))
             (number(query.rows as f64, &figures::short_count(query.rows)))
             (number(query.errors as f64, &figures::short_count(query.errors)))
+        }
+        tr { td colspan="8" {
+            @if query.query.is_empty() {
+                code { (query.fingerprint) }
+            } @else {
+                details {
+                    summary { code { (query.fingerprint) } }
+                    @if fits { (sql::formatted(&query.query)) } @else { (sql::plain(&query.query)) }
+                    @if !query.routes.is_empty() {
+                        p.muted { "called from " (words::visible(&first(&query.routes))) }
+                    }
+                }
+            }
+        } }
         }
     }
 }
@@ -104,7 +107,7 @@ pub(super) fn units(report: &Report) -> Markup {
                         @for name in ["queries", "shapes", "repeats", "findings"] { th.num scope="col" { (name) } }
                         th scope="col" { "evidence" }
                     } }
-                    tbody { @for unit in slowest { (unit_row(unit, longest)) } }
+                    @for unit in slowest { tbody { (unit_row(unit, longest)) } }
                 }
             }
         }

@@ -25,7 +25,7 @@ fn it_holds_everything_in_its_order() {
         "<title>2 findings · pgprism</title>",
         "python manage.py runserver",
         "3 min 12 s, exit 0",
-        "everything was observed.",
+        "Everything was observed.",
         "Where the time went: 57.0 s inside requests",
         "Each book fetches its author separately",
         "1 query, 43 rows",
@@ -173,7 +173,7 @@ fn the_file_stays_small_however_much_there_is() {
         .collect();
     let page = page(&report);
     assert!(page.len() <= BYTES_MAX, "{} bytes", page.len());
-    assert!(page.contains("Further findings"));
+    assert!(page.contains("more: the cards would make this file too large"));
     assert!(page.matches("<article").count() >= 10);
 }
 
@@ -255,6 +255,29 @@ fn equal_statements_are_a_group_with_true_ends_and_gaps_are_rows() {
 }
 
 #[test]
+fn a_loop_inside_a_loop_is_one_group() {
+    let mut example = example();
+    let inner: Vec<_> = (1..=20)
+        .map(|parent| {
+            let mut statement = example.timeline[1].clone();
+            statement.fingerprint = "00000000000000cc".to_owned();
+            statement.at_ms = 100.0 + parent as f64;
+            statement.parent_index = Some(parent);
+            statement
+        })
+        .collect();
+    example.timeline.extend(inner);
+    let groups: Vec<usize> = waterfall::rows(&example)
+        .iter()
+        .filter_map(|row| match row {
+            waterfall::Row::Group(statements) => Some(statements.len()),
+            waterfall::Row::One(_) | waterfall::Row::Gap { .. } => None,
+        })
+        .collect();
+    assert_eq!(groups, [40, 20]);
+}
+
+#[test]
 fn sql_has_a_clause_a_line_and_loses_nothing() {
     let text = |query: &str| {
         let mut shown = String::new();
@@ -292,11 +315,19 @@ fn sql_has_a_clause_a_line_and_loses_nothing() {
         "UPDATE a SET b = CASE WHEN (id = $1) THEN $2 ELSE NULL END WHERE id IN ($3)",
         "WITH x AS (SELECT 1) SELECT * FROM x UNION ALL (SELECT 2) -- end",
         "a ) ) (( 'open \" string /* ",
-        "$ $1 $$ é ☃ \u{0}",
+        "$ $1 $$ é ☃",
         "",
     ] {
         assert_eq!(bare(&text(query)), bare(query));
     }
+}
+
+#[test]
+fn nothing_in_a_text_commands_whoever_prints_the_file() {
+    let formatted =
+        sql::formatted("SELECT \u{1b}[2J \u{202e}x \u{0} FROM \"a\u{7f}b\"").into_string();
+    assert_eq!(formatted.find(|c: char| c.is_control() && c != '\n'), None);
+    assert!(!formatted.contains('\u{202e}'));
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) fn figure(detail: &UnitDetail, name_of: &dyn Fn(&str) -> Option<Strin
                     @let x = NAMES + TRACK * f64::from(step) / 4.0;
                     line.grid x1=(px(x)) x2=(px(x)) y1="18" y2=(px(height)) {}
                     text.tick x=(px(x)) y="12" text-anchor=[anchor(step)] {
-                        (figures::duration(unit.duration_ms * f64::from(step) / 4.0))
+                        @if step == 0 { "0" } @else { (figures::duration(unit.duration_ms * f64::from(step) / 4.0)) }
                     }
                 }
                 @for (index, row) in rows.iter().take(shown).enumerate() {
@@ -79,25 +79,11 @@ fn anchor(step: i32) -> Option<&'static str> {
     }
 }
 
-/// Statements in the order in which they began, equal ones under the same parent together, gaps between them.
+/// Statements in the order in which they began, equal ones under one parent together, gaps between them.
 pub(super) fn rows(detail: &UnitDetail) -> Vec<Row<'_>> {
-    let mut grouped: Vec<((&str, Option<usize>), Vec<&Statement>)> = Vec::new();
-    for statement in &detail.timeline {
-        let key = (statement.fingerprint.as_str(), statement.parent_index);
-        // The first children of a loop have no parent yet: it is known from the third on.
-        let found = grouped.iter_mut().find(|((fingerprint, parent), _)| {
-            *fingerprint == key.0 && (*parent == key.1 || parent.is_none() || key.1.is_none())
-        });
-        match found {
-            Some((known, statements)) => {
-                known.1 = known.1.or(key.1);
-                statements.push(statement);
-            }
-            None => grouped.push((key, vec![statement])),
-        }
-    }
+    let grouped = grouped(&detail.timeline);
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for (_, statements) in grouped {
+    for statements in grouped {
         match statements.len() >= GROUP_MIN {
             true => rows.push(Row::Group(statements)),
             false => rows.extend(statements.into_iter().map(Row::One)),
@@ -105,6 +91,39 @@ pub(super) fn rows(detail: &UnitDetail) -> Vec<Row<'_>> {
     }
     rows.sort_by(|a, b| span(a).0.total_cmp(&span(b).0));
     with_gaps(rows, detail.unit.duration_ms)
+}
+
+/// Equal statements under one parent, or under parents that are themselves equal: a loop inside a loop is one group.
+fn grouped(timeline: &[Statement]) -> Vec<Vec<&Statement>> {
+    struct Group<'u> {
+        fingerprint: &'u str,
+        parent: Option<usize>,
+        statements: Vec<&'u Statement>,
+    }
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut group_of: Vec<usize> = Vec::with_capacity(timeline.len());
+    for statement in timeline {
+        let parent = statement
+            .parent_index
+            .and_then(|index| group_of.get(index).copied());
+        // The first children of a loop have no parent yet: it is known from the third on.
+        let found = groups.iter().position(|group| {
+            group.fingerprint == statement.fingerprint
+                && (group.parent == parent || group.parent.is_none() || parent.is_none())
+        });
+        let index = found.unwrap_or_else(|| {
+            groups.push(Group {
+                fingerprint: &statement.fingerprint,
+                parent,
+                statements: Vec::new(),
+            });
+            groups.len() - 1
+        });
+        groups[index].parent = groups[index].parent.or(parent);
+        groups[index].statements.push(statement);
+        group_of.push(index);
+    }
+    groups.into_iter().map(|group| group.statements).collect()
 }
 
 fn with_gaps(rows: Vec<Row<'_>>, whole_ms: f64) -> Vec<Row<'_>> {

@@ -5,7 +5,7 @@ use crate::cli::report::figures;
 #[test]
 fn figures_fit_their_columns() {
     for (ms, expected) in [
-        (0.0, "0.00 ms"),
+        (0.0, "0 ms"),
         (0.012, "0.01 ms"),
         (0.994, "0.99 ms"),
         (0.996, "1.0 ms"),

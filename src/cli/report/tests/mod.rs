@@ -35,7 +35,6 @@ pub(super) fn summary() -> Summary {
         dropped: 0,
         degraded: vec![],
         units: Some(214),
-        round_trip_ms: Some(0.21),
         added_latency_ms: 0.0,
     }
 }
@@ -51,6 +50,7 @@ pub(super) fn query(fingerprint: &str, summary: &str, calls: u64, total_ms: f64)
         rows: calls,
         total_ms,
         mean_ms,
+        min_ms: mean_ms * 0.3,
         max_ms: mean_ms * 9.0,
         p50_ms: mean_ms * 0.8,
         p95_ms: mean_ms * 2.2,
@@ -281,6 +281,7 @@ pub(super) fn report() -> Report {
             unit("10", Some("authors/"), 20.0, 2),
         ],
         more_units: false,
+        shortest_ms: Some(0.21),
         examples: vec![example()],
         history: vec![
             column("2026-11-22T09:15:00.000Z", &[]),

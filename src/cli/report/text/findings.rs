@@ -68,15 +68,17 @@ fn head(page: &mut Page, report: &Report, open: &[&Finding]) {
 }
 
 fn one(page: &mut Page, number: usize, finding: &Finding) {
-    let head = format!(
-        "{number:<1} {:<10} {}",
-        finding.confidence.as_str(),
-        visible(&finding.advice.title)
-    );
-    let paint = Paint::Bold;
-    page.spread(paint, &head, &figures::duration(finding.cost_ms));
+    let mark = format!("{number} {}", finding.confidence.as_str());
+    let head = format!("{mark:<LABEL$}{}", visible(&finding.advice.title));
+    page.spread(Paint::Bold, &head, &figures::duration(finding.cost_ms));
     let place = words::places(finding).unwrap_or_else(|| "(no route)".to_owned());
-    labelled(page, Paint::Plain, &visible(&place), &words::price(finding));
+    let place = visible(&place);
+    if width(&place) < LABEL - 2 {
+        labelled(page, Paint::Plain, &place, &words::price(finding));
+    } else {
+        page.line(Paint::Plain, &format!("  {place}"));
+        labelled(page, Paint::Plain, "", &words::price(finding));
+    }
     if page.layout.columns >= PROOF_COLUMNS_MIN
         && let Some(proof) = words::proof(finding)
     {

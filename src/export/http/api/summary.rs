@@ -28,6 +28,7 @@ pub(in crate::export::http) struct Summary {
     phases: PhasesMs,
     connections: u64,
     findings_open: u64,
+    units: u64,
     units_open: u64,
     ignore_rules: Vec<IgnoreRuleItem>,
     dropped: u64,
@@ -76,6 +77,11 @@ pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
             .iter()
             .filter(|found| found.finding.status == Status::Open)
             .count() as u64,
+        units: snapshot
+            .routes
+            .iter()
+            .flat_map(|route| route.duration_buckets)
+            .sum(),
         units_open: snapshot.units_open,
         ignore_rules: snapshot
             .ignore_rules
