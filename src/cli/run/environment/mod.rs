@@ -261,7 +261,7 @@ impl Plan {
             Origin::Libpq if self.servers.is_empty() => "default".to_owned(),
             Origin::Libpq => "libpq".to_owned(),
         };
-        let server = self.server(name, upstream);
+        let server = self.server(&name, upstream);
         self.leads.push(Lead {
             origin,
             server,
@@ -275,14 +275,14 @@ impl Plan {
     }
 
     /// The number of the server that `upstream` leads to; a new one has `name`, or one like it.
-    fn server(&mut self, name: String, upstream: Upstream) -> usize {
+    fn server(&mut self, name: &str, upstream: Upstream) -> usize {
         let known = self
             .servers
             .iter()
             .position(|server| server.upstream == upstream);
         known.unwrap_or_else(|| {
             let taken = |name: &str| self.servers.iter().any(|server| server.name == name);
-            let mut unique = name.clone();
+            let mut unique = name.to_owned();
             let mut number = 2;
             while taken(&unique) {
                 unique = format!("{name}_{number}");

@@ -125,11 +125,11 @@ impl DatabaseUrl {
 
     /// The value of a parameter, decoded; the last one where it is there twice, as libpq reads it.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let values = self.query.iter().filter_map(|pair| {
+        let mut values = self.query.iter().filter_map(|pair| {
             let (key, value) = pair.split_once('=')?;
             (decoded(key) == name).then(|| decoded(value).into_owned())
         });
-        values.last().filter(|value| !value.is_empty())
+        values.next_back().filter(|value| !value.is_empty())
     }
 
     /// Whether a password stands in it.
