@@ -8,7 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.dispatch import receiver
 
 DEFAULTS: Mapping[str, bool] = {
     # Adds the line of the project's code to each query: the tag `callsite`.
@@ -23,7 +22,9 @@ def callsite_wanted() -> bool:
     return bool({**DEFAULTS, **given}["CALLSITE"])
 
 
-@receiver(setting_changed)
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "PGPRISM":
         callsite_wanted.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,4 +1,5 @@
-"""The pages. A comment `# callsite` marks each line that a query's tag of that name has to point to."""
+"""The pages. A comment that begins with `# callsite` marks a line that the tag of that name has to point to:
+`of a task`, because the query runs in a thread that knows nothing of it."""
 
 import asyncio
 import contextvars
@@ -111,22 +112,22 @@ def _lines():
 async def async_users(request: HttpRequest) -> HttpResponse:
     """Five users, and the groups of each: six statements."""
     lines = []
-    async for user in User.objects.order_by("id"):  # callsite
-        groups = [str(group) async for group in user.groups.all()]  # callsite
+    async for user in User.objects.order_by("id"):  # callsite of a task
+        groups = [str(group) async for group in user.groups.all()]  # callsite of a task
         lines.append(groups)
     return HttpResponse(str(lines))
 
 
 async def async_gets(request: HttpRequest) -> HttpResponse:
     """One by one, all at once, and by a function of the project: seven statements."""
-    first = await User.objects.order_by("id").afirst()  # callsite
-    await asyncio.gather(*(Group.objects.filter(pk=n).aexists() for n in range(5)))  # callsite
+    first = await User.objects.order_by("id").afirst()  # callsite of a task
+    await asyncio.gather(*(Group.objects.filter(pk=n).aexists() for n in range(5)))  # callsite of a task
     await sync_to_async(_half)()
     return HttpResponse(first.get_username())
 
 
 def _half() -> None:
-    User.objects.get(pk=1)  # callsite
+    User.objects.get(pk=1)  # callsite of a thread
 
 
 async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
