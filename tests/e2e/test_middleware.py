@@ -279,3 +279,12 @@ def test_a_loop_names_its_route_and_its_line(serve: Serve) -> None:
     assert finding["tags"]["route"] == ["/"]
     assert finding["tags"]["controller"] == ["django_tags.site.users"]
     assert finding["tags"]["callsite"] == [f"django_tags/site.py:{line}"]
+
+
+@pytest.mark.parametrize("driver", [Driver.PSYCOPG2, Driver.PSYCOPG3], ids=lambda driver: driver.name.lower())
+def test_a_tag_costs_little(site: Address, driver: Driver) -> None:
+    """CPU time of the application for a query, least of 30 rounds: far above what a quiet machine measures."""
+    cost = json.loads(_python(site, driver, module="django_tags.overhead"))
+    print(f"{driver.value}: {cost} microseconds of CPU a query")
+    assert cost["tags"] - cost["plain"] < 50
+    assert cost["callsite"] - cost["tags"] < 100

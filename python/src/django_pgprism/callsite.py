@@ -36,6 +36,8 @@ class _Place(enum.Enum):
     HANDLER = "Django's handler: the border between a view and the middlewares around it"
 
 
+# Looked up for each frame of each query: a name of the module is found quicker than an enum's.
+_LIBRARY = _Place.LIBRARY
 _places: dict[str, str | _Place] = {}
 
 
@@ -43,11 +45,10 @@ def of_stack() -> str | None:
     """``shop/views.py:26``: the nearest line of the project in the stack of this thread."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        match _place_of(frame):
-            case str(path):
-                return f"{path}:{frame.f_lineno}"
-            case _Place.HANDLER:
-                return None
+        place = _places.get(frame.f_code.co_filename) or _place_of(frame)
+        # Nearly all frames are Django's own.
+        if place is not _LIBRARY:
+            return f"{place}:{frame.f_lineno}" if isinstance(place, str) else None
         frame = frame.f_back
     return None
 
@@ -59,23 +60,19 @@ def of_coroutine(coroutine: Any) -> str | None:
     """
     found = None
     while (frame := getattr(coroutine, "cr_frame", None)) is not None:
-        match _place_of(frame):
-            case str(path):
-                found = f"{path}:{frame.f_lineno}"
-            case _Place.HANDLER:
-                found = None
+        place = _places.get(frame.f_code.co_filename) or _place_of(frame)
+        if place is not _LIBRARY:
+            found = f"{place}:{frame.f_lineno}" if isinstance(place, str) else None
         coroutine = coroutine.cr_await
     return found
 
 
 def _place_of(frame: FrameType) -> str | _Place:
     code = frame.f_code
-    place = _places.get(code.co_filename)
-    if place is None:
-        place = _judge(code, str(frame.f_globals.get("__name__", "")))
-        # Code without a file, as templates and shells compile it, has any number of names.
-        if not code.co_filename.startswith("<"):
-            _places[code.co_filename] = place
+    place = _judge(code, str(frame.f_globals.get("__name__", "")))
+    # Code without a file, as shells compile it, has any number of names.
+    if not code.co_filename.startswith("<"):
+        _places[code.co_filename] = place
     return place
 
 
