@@ -194,7 +194,15 @@ def test_a_request_is_a_unit_even_without_a_pause(serve: Serve, interface: str) 
     assert [unit["controller"] for unit in units[:2]] == ["django_tags.site.users", "django_tags.site.stream"]
 
 
-@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@INTERFACES
+def test_the_pool_hands_connections_to_the_request_that_asks(serve: Serve, interface: str) -> None:
+    pool = {"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}
+    served = serve(*[USERS, ASYNC_USERS, STREAM] * 3, interface=interface, database=pool, TAGS_THREADS="2")
+    assert served.untagged == []
+    assert set(Counter(tags["request_id"] for tags in served.tags).values()) == {6}
+
+
+@INTERFACES
 def test_requests_at_the_same_time_have_their_own(serve: Serve, interface: str) -> None:
     pages = [USERS, MINE, STREAM, ASYNC_USERS, ASYNC_STREAM] * 2
     served = serve(*pages, interface=interface, TAGS_THREADS="4")
