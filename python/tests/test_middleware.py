@@ -161,3 +161,8 @@ def test_the_wrapper_survives_blocks_of_others() -> None:
 def test_without_its_application_it_says_what_is_missing() -> None:
     with override_settings(INSTALLED_APPS=[]), pytest.raises(ImproperlyConfigured, match="add 'django_pgprism' to INST"):
         PgprismMiddleware(lambda request: None)
+
+
+def test_a_setting_that_cannot_be_read_stops_the_start() -> None:
+    with override_settings(PGPRISM=True), pytest.raises(ImproperlyConfigured, match="PGPRISM is no dictionary"):
+        PgprismMiddleware(lambda request: None)

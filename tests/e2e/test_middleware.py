@@ -1,4 +1,7 @@
-"""django_pgprism's middleware with real drivers: what each query of a request carries, and what it does not change."""
+"""django_pgprism's middleware with real drivers: what each query of a request carries, and what it does not change.
+
+PGPRISM_DJANGO_PYTHON names the Python of an environment with another Django, psycopg and psycopg2.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from support.relay import RecordingRelay
 from support.waiting import wait_until
 
 _HERE = Path(__file__).parent
+PYTHON = os.environ.get("PGPRISM_DJANGO_PYTHON", sys.executable)
 PACKAGE = tools.PROJECT / "python" / "src"
 SITE = (_HERE / "django_tags" / "site.py").read_text().splitlines()
 
@@ -112,7 +116,7 @@ def _python(
     options = {"server_side_binding": True} if driver is Driver.SERVER_SIDE_BINDING else {}
     database = database or {}
     done = run(
-        [sys.executable, "-m", module, *arguments],
+        [PYTHON, "-m", module, *arguments],
         env=os.environ
         | {
             "PYTHONPATH": os.pathsep.join(map(str, (folder, _HERE, PACKAGE))),
@@ -133,6 +137,11 @@ def _python(
     return done.stdout
 
 
+def _django_version() -> tuple[int, ...]:
+    done = run([PYTHON, "-c", "import django; print(*django.VERSION[:2])"])
+    return tuple(map(int, done.stdout.split()))
+
+
 def _route(page: str) -> str:
     return page.lstrip("/").replace("mine/7", "mine/<int:number>") or "/"
 
@@ -151,7 +160,7 @@ def test_every_query_of_a_request_is_tagged(serve: Serve, driver: Driver, interf
     assert len(requests) == len(PAGES)
     for page, request in zip(PAGES, requests, strict=True):
         mine = [tags for tags in served.tags if tags["request_id"] == request]
-        assert {tags["framework"] for tags in mine} == {"django:5.2"}
+        assert all(re.fullmatch(r"django:\d+\.\d", tags["framework"]) for tags in mine)
         assert {tags["route"] for tags in mine} == {_route(page)}
         assert all(re.fullmatch("[0-9a-f]{16}", tags["request_id"]) for tags in mine)
         assert {frozenset(tags) for tags in mine} == {
@@ -196,6 +205,8 @@ def test_a_request_is_a_unit_even_without_a_pause(serve: Serve, interface: str) 
 
 @INTERFACES
 def test_the_pool_hands_connections_to_the_request_that_asks(serve: Serve, interface: str) -> None:
+    if _django_version() < (5, 1):
+        pytest.skip("Django has a pool from 5.1 on")
     pool = {"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}
     served = serve(*[USERS, ASYNC_USERS, STREAM] * 3, interface=interface, database=pool, TAGS_THREADS="2")
     assert served.untagged == []

@@ -33,7 +33,7 @@ _BORDERS = (
 
 
 class _Place(enum.Enum):
-    LIBRARY = "Django's code, a library's, this package's"
+    LIBRARY = "Django's code, a library's, this package's, and what is no source file"
     BORDER = "Django's handler or our middleware: a request's own code ends here"
 
 
@@ -71,18 +71,20 @@ def of_coroutine(coroutine: Any) -> str | None:
 def _place_of(frame: FrameType) -> str | _Place:
     code = frame.f_code
     place = _judge(code, str(frame.f_globals.get("__name__", "")))
-    # Code without a file, as shells compile it, has any number of names.
+    # Code without a file has any number of names.
     if not code.co_filename.startswith("<"):
         _places[code.co_filename] = place
     return place
 
 
 def _judge(code: CodeType, module: str) -> str | _Place:
-    file = os.path.abspath(code.co_filename)
+    file = code.co_filename
     if file.startswith(_BORDERS):
         return _Place.BORDER
     parts = file.split(os.sep)
-    if code.co_filename.startswith("<") or file.startswith(_FOREIGN_FOLDERS) or not _LIBRARY_FOLDERS.isdisjoint(parts):
+    # A shell's input is no file, and the lines of a compiled template are not those of the template.
+    in_source = file.endswith(".py")
+    if not in_source or file.startswith(_FOREIGN_FOLDERS) or not _LIBRARY_FOLDERS.isdisjoint(parts):
         return _Place.LIBRARY
     # As the module is imported, whatever folder the project lies in: shop.views is shop/views.py.
     depth = module.count(".") + 1 + (parts[-1] == "__init__.py")

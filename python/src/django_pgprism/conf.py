@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 DEFAULTS: Mapping[str, bool] = {
@@ -19,6 +20,8 @@ DEFAULTS: Mapping[str, bool] = {
 def callsite_wanted() -> bool:
     """Whether queries are to name the line that sent them."""
     given = getattr(settings, "PGPRISM", {})
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured('PGPRISM is no dictionary: write PGPRISM = {"CALLSITE": True}.')
     return bool({**DEFAULTS, **given}["CALLSITE"])
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from django_pgprism import conf
 from django_pgprism.tagging import RequestTags
 
 
@@ -28,6 +29,8 @@ class PgprismMiddleware:
             raise ImproperlyConfigured(
                 "PgprismMiddleware needs its application: add 'django_pgprism' to INSTALLED_APPS."
             )
+        # A setting that cannot be read stops the start, not a request.
+        conf.callsite_wanted()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:

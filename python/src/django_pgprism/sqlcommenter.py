@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from urllib.parse import quote
 
 
-@functools.lru_cache(maxsize=4096)  # The same lines send queries again and again.
 def pair(key: str, value: str) -> str:
     """``key='value'``. URL-encoding leaves neither quotes nor ``*/`` in it."""
     return f"{quote(key, safe='')}='{quote(value, safe='')}'"

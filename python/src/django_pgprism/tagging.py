@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import secrets
 import weakref
@@ -67,7 +68,7 @@ class RequestTags:
         text = self._request_text(prepared=prepared)
         if conf.callsite_wanted() and (line := self._callsite()):
             # It is the first in the alphabet.
-            return f"{sqlcommenter.pair('callsite', line)},{text}"
+            return f"{_callsite_pair(line)},{text}"
         return text
 
     def _request_text(self, *, prepared: bool) -> str:
@@ -98,6 +99,12 @@ class RequestTags:
         if line is None and (task := self._task()) is not None:
             line = callsite.of_coroutine(task.get_coro())
         return line
+
+
+@functools.lru_cache(maxsize=4096)
+def _callsite_pair(line: str) -> str:
+    """The same lines send queries again and again."""
+    return sqlcommenter.pair("callsite", line)
 
 
 def tag_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001

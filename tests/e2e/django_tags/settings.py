@@ -21,6 +21,8 @@ PGPRISM = json.loads(os.environ.get("TAGS_PGPRISM", "{}"))
 SECRET_KEY = "of no use outside the tests"  # noqa: S105
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
+# Django 4.2 writes its mail about an error even where nobody gets it, and reads the user for that.
+LOGGING_CONFIG = None
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [
