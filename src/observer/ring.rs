@@ -118,6 +118,10 @@ impl Ring {
     }
 
     #[inline(always)]
+    #[allow(
+        clippy::result_large_err,
+        reason = "an event that does not fit goes on to the next part"
+    )]
     fn put(&self, place: usize, event: Observed) -> Result<(), Observed> {
         match self.parts.get(place) {
             Some(part) => part
