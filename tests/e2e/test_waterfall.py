@@ -145,7 +145,9 @@ _READ_BARS = """
     .map((tick) => ({ms: Number(tick.dataset.ms), x: axis.left + parseFloat(tick.style.left)}));
   const [first, last] = [ticks[0], ticks.at(-1)];
   const pxPerMs = (last.x - first.x) / (last.ms - first.ms);
-  return [...document.querySelectorAll('[data-item][data-at-ms]')].map((row) => {
+  // What lies beyond the edges has no bar.
+  const rows = [...document.querySelectorAll('[data-item][data-at-ms]')].filter((row) => row.querySelector('[data-bar]'));
+  return rows.map((row) => {
     const bar = row.querySelector('[data-bar]').getBoundingClientRect();
     return {
       item: row.dataset.item,

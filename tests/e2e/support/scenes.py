@@ -99,6 +99,11 @@ def everything(proxy: Pgprism, address: Address) -> None:
     )
 
 
+def finding_of(proxy: Pgprism, kind: str) -> dict[str, Any]:
+    """The finding of that kind, once there is one."""
+    return wait_until(lambda: (proxy.items("findings", kind=kind) or [None])[0], f"a finding: {kind}", deadline_s=15)
+
+
 def unit_of(proxy: Pgprism, route: str, statements: int, deadline_s: float = 15.0) -> dict[str, Any]:
     """The latest unit of that route, in full, once it has ended with so many statements."""
 
