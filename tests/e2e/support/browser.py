@@ -54,6 +54,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({type: 'longtask', buffered: true});
 """
+_SPACES = re.compile("[\u00a0\u2009\u202f]")
 # Two frames: what the last input caused has been painted and its entry has been queued.
 _PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
 
@@ -169,8 +170,8 @@ class Tab:
             self.page.keyboard.press(key)
 
     def text(self, selector: str = "body") -> str:
-        """The text that a person sees there."""
-        return self.page.locator(selector).first.inner_text()
+        """The text that a person sees there, spaces of all kinds as plain ones."""
+        return _SPACES.sub(" ", self.page.locator(selector).first.inner_text())
 
     def wait(self, condition: Callable[[], T], what: str, deadline_s: float = 10.0) -> T:
         """Waits for `condition`; where it fails, tells what the page shows."""
