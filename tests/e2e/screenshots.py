@@ -41,9 +41,8 @@ def views(proxy: Pgprism) -> dict[str, str]:
     }
 
 
-def show(tab: Tab, view: str, path: str, address: Address) -> None:
-    """Opens a view and waits for what it shows."""
-    tab.go(path)
+def wait_shown(tab: Tab, view: str, address: Address) -> None:
+    """Waits for all that a view shows."""
     tab.page.locator(f"[data-view={view}]").wait_for()
     tab.wait(lambda: tab.page.locator(".skeleton").count() == 0, "the first answers are there")
     tab.wait_text("live", ".top-bar")
@@ -88,7 +87,7 @@ def main() -> int:
                     continue
                 for look, (theme, size) in LOOKS.items():
                     tab = browser.open(f"http://{proxy.admin[0]}:{proxy.admin[1]}", path, theme=theme, size=size)
-                    show(tab, view, path, address)
+                    wait_shown(tab, view, address)
                     file = given.folder / f"{view}-{look}.png"
                     file.parent.mkdir(parents=True, exist_ok=True)
                     small(tab.page.screenshot(animations="disabled", caret="hide")).save(file, optimize=True)

@@ -46,7 +46,6 @@ def test_every_view_opens_from_a_bookmark(known, open_tab):
             (f"/queries/{finding['fingerprint']}", "query", finding["fingerprint"]),
             ("/connections", "connections", "present"),
             ("/live", "live", "Live"),
-            ("/nowhere", "unknown", "Nothing is at this address"),
         ):
             tab.go(path)
             tab.page.locator(f"[data-view={view}]").wait_for()
@@ -98,11 +97,13 @@ def test_a_finding_is_muted_and_the_muting_undone(start_pgprism, postgres, datab
     def status() -> str:
         return proxy.api(f"findings/{finding['id']}")["status"]
 
-    tab.page.get_by_role("button", name="Mute").click()
+    mute = tab.page.get_by_role("button", name="Mute", exact=True)
+    mute.click()
     tab.wait(lambda: status() == "muted", "the server has muted it")
     tab.wait_text("Muted.", "[data-finding]")
     tab.page.get_by_role("button", name="Undo").click()
     tab.wait(lambda: status() == "open", "the server has it open again")
+    mute.wait_for()
     tab.press("m")
     tab.wait(lambda: status() == "muted", "m mutes it")
     tab.go("/findings")
