@@ -22,7 +22,7 @@ from support.waiting import wait_until
 
 FOLDER = PROJECT / "docs" / "screenshots"
 LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "narrow": ("light", NARROW)}
-COLOURS = 128
+COLOURS = 256
 
 
 def views(proxy: Pgprism) -> dict[str, str]:
@@ -63,7 +63,7 @@ def read_orders(address: Address) -> None:
 
 def small(png: bytes) -> Image.Image:
     """The same picture with few colours: text and flat areas need no more."""
-    return Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    return Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def main() -> int:
