@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from findings import MISTAKES, Finding, in_words, unknown, untold
+from findings import MISTAKES, Finding, in_words, misplaced, unknown, untold
 from prometheus import Prometheus
 from support import dashboards, tools
 from support.exposition import Scrape
@@ -57,8 +57,11 @@ def check_found(findings: list[Finding]) -> Iterator[str]:
     require(not false, f"no page has these mistakes:\n{false}")
     speechless = [in_words(one) for one in findings if not all(one["advice"][key] for key in ("title", "django", "why"))]
     require(not speechless, f"without advice: {speechless}")
+    astray = "\n".join(map(in_words, misplaced(findings)))
+    require(not astray, f"these do not name their page's route, view and line:\n{astray}")
     kinds = {mistake.kind for mistake in MISTAKES}
     yield f"{len(findings)} findings of {len(kinds)} kinds, each with its fix: every mistake of the shop, and no other"
+    yield "each names its route, its view and the line in shop/views/bad.py"
 
 
 def check_fixed(before: list[Finding], after: list[Finding]) -> Iterator[str]:

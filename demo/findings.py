@@ -18,7 +18,7 @@ FOUND_WITHIN_S = 10.0
 class Mistake:
     """A page's mistake, and what of a finding tells that it is the one.
 
-    `parent` is the column whose values flow, `child` the table that is looked up row by row.
+    `parent` is the column whose values flow, `child` the table that is looked up row by row, `page` its route.
     """
 
     page: str
@@ -33,6 +33,11 @@ class Mistake:
             and self.child in (None, finding["child_table"])
             and self.parent in (None, parent)
         )
+
+    @property
+    def route(self) -> str:
+        """The page's address as Django's URL pattern has it."""
+        return self.page.removeprefix("/")
 
     def __str__(self) -> str:
         way = " -> ".join(name for name in (self.parent, self.child) if name)
@@ -72,10 +77,21 @@ def untold(findings: Iterable[Finding]) -> list[Mistake]:
     return [mistake for mistake in MISTAKES if not any(mistake.is_told_by(one) for one in found)]
 
 
+def misplaced(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that do not say which page, which view and which of the views' lines they come from."""
+    return [
+        one
+        for one in findings
+        if not any(mistake.is_told_by(one) and one["tags"].get("route") == [mistake.route] for mistake in MISTAKES)
+        or not one["tags"].get("controller")
+        or not all(site.startswith("shop/views/bad.py:") for site in one["tags"].get("callsite", [""]))
+    ]
+
+
 def in_words(finding: Finding) -> str:
     """One finding on one line, for messages."""
     way = f"{finding['parent_table']}.{finding['parent_column']} -> {finding['child_table']}.{finding['child_column']}"
-    return f"{finding['id']} {finding['kind']} {finding['status']} {finding['confidence']} {way}"
+    return f"{finding['id']} {finding['kind']} {finding['status']} {finding['confidence']} {way} {finding['tags']}"
 
 
 def wait_found(admin: str) -> list[Finding]:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
+PACKAGE = PROJECT / "python" / "src"
 # Servers, children and scrapes are handled as the end-to-end tests handle them.
 sys.path.insert(0, str(PROJECT / "tests" / "e2e"))
 
@@ -107,10 +108,14 @@ class Demo:
             say(f"                 {done.stdout.strip().splitlines()[-1]}")
 
     def django_environment(self, application: str) -> dict[str, str]:
-        """What a team changes to profile: DATABASE_URL leads to pgprism instead of PostgreSQL."""
+        """What a team changes to profile: DATABASE_URL leads to pgprism instead of PostgreSQL.
+
+        With `pip install ./python` it has findings name routes and lines too; here the clone's folder stands for that.
+        """
         login = f"{self.database.user}:{quote(self.database.password)}"
         url = f"postgres://{login}@{self.proxy}/{self.database.database}"
-        return os.environ | {"DATABASE_URL": url, "APPLICATION_NAME": application}
+        path = os.pathsep.join(filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH"))))
+        return os.environ | {"DATABASE_URL": url, "APPLICATION_NAME": application, "PYTHONPATH": path}
 
     def fill_shop(self) -> None:
         say("manage.py        migrate and seed, through pgprism")

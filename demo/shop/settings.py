@@ -1,5 +1,6 @@
 """Settings of the demo shop: everything that changes comes from the environment."""
 
+import importlib.util
 import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
+# Optional, with pgprism as with any other reader of sqlcommenter's tags: findings then name the route, the view and the
+# line. Where the package is not installed, the shop is profiled without.
+if importlib.util.find_spec("django_pgprism"):
+    INSTALLED_APPS.append("django_pgprism")
+    MIDDLEWARE.insert(0, "django_pgprism.middleware.PgprismMiddleware")
+    PGPRISM = {"CALLSITE": True}
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 TEMPLATES = [

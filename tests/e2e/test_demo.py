@@ -42,6 +42,7 @@ def test_it_shows_real_traffic_and_ends_by_itself(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for words in ("pgprism report", "LOG:  duration:", "pgprism_queries_total{", "p95", "pgBadger reads all",
                   "FINDINGS", "select_related(", "each with its fix", "fixed once the pages were corrected",
+                  "each names its route, its view and the line",
                   "expressions of the three Grafana dashboards have a value", "recording rules and"):
         assert words in done.stdout, f"{words!r} is not shown\n{done.stdout}"
     for name in ("report.txt", "report-fixed.txt", "slow.log", "metrics.txt"):

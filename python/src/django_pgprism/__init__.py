@@ -1,4 +1,4 @@
-"""The map of a Django project's models, by which pgprism names relations."""
+"""What a Django project tells pgprism: the request that each query belongs to, and the names of its models."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 SECRET_KEY = "only for tests"
 INSTALLED_APPS = [
+    "django_pgprism",
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "project.people",
@@ -12,3 +13,6 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "now
 AUTH_USER_MODEL = "people.Account"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+ROOT_URLCONF = "project.pages"
+ALLOWED_HOSTS = ["testserver"]
+MIDDLEWARE = ["django_pgprism.middleware.PgprismMiddleware"]

@@ -1,0 +1,1 @@
+"""A site of a few pages with django_pgprism's middleware, served through WSGI and ASGI: what its queries carry."""
