@@ -280,7 +280,7 @@ def cancel():
     raise AssertionError("it was not cancelled")
 print(json.dumps({
     "single": single, "pipeline": timed(pipeline), "big": min(timed(big) for _ in range(3)), "cancel": timed(cancel),
-    "connect": timed(lambda: psycopg.connect(os.environ["DATABASE_URL"]).close()),
+    "connect": min(timed(lambda: psycopg.connect(os.environ["DATABASE_URL"]).close()) for _ in range(5)),
 }))
 """
 
@@ -314,7 +314,8 @@ def test_added_latency_is_what_was_asked_for(postgres: Postgres, tls_servers, ro
     assert abs(added - 5) <= 0.5, f"{added:.3f} ms were added, not 5"
     # Latency is added once for what travels together, and bandwidth is not taken away.
     assert far["pipeline"] < near["pipeline"] + 0.05
-    assert far["big"] < near["big"] * 1.5 + 0.1
+    # With one window of 64 KiB under way at a time it would be 8 s.
+    assert far["big"] < near["big"] * 2 + 0.5
     assert far["cancel"] < 5
     assert far["connect"] > near["connect"] + 0.010
 
