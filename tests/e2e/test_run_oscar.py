@@ -36,7 +36,8 @@ class Visitor:
     def put_into_basket(self, product: str) -> None:
         """Presses the button of a product's page."""
         page = self.get(product)
-        (action,) = set(re.findall(r'action="(/basket/add/[^"]+)"', page))
+        action = f"/basket/add/{product.rstrip('/').rpartition('_')[2]}/"
+        assert f'action="{action}"' in page
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert token is not None
         form = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1], "quantity": 1}).encode()

@@ -267,8 +267,8 @@ impl Carrier {
         let ([near, far], [out, back]) = (ends, ways);
         let (source, its) = if end == 0 { (near, out) } else { (far, back) };
         let (clock, late_ns) = (self.clock, self.late_ns);
-        // What is read now came a little earlier, and whoever waits for it sleeps meanwhile and is woken as late again.
-        let arrived_at = || Moment(clock.now().0.saturating_sub(2 * late_ns));
+        // What is read now came a little earlier.
+        let arrived_at = || Moment(clock.now().0.saturating_sub(late_ns));
         let filled = its.fill(source, &mut self.scratch, &mut self.held, arrived_at);
         if filled == Filled::Yielded {
             self.yielded.push(way);
