@@ -140,6 +140,14 @@ def test_callsite_is_the_line_of_the_page(sent: list[str]) -> None:
     assert sent[0].startswith(f"SELECT 1 /*callsite='project%2Fpages.py%3A{line}',controller='")
 
 
+@override_settings(PGPRISM={"CALLSITE": True})
+@pytest.mark.parametrize("visit", [get, get_async])
+def test_whoever_reads_a_body_is_no_callsite(visit: Any, sent: list[str]) -> None:
+    visit("/foreign/stream/")
+    assert len(sent) == 2
+    assert all("callsite" not in sql and "route='foreign%2Fstream%2F'" in sql for sql in sent)
+
+
 def test_the_wrapper_survives_blocks_of_others() -> None:
     connection = connections["default"]
     connection.execute_wrappers.clear()

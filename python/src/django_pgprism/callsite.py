@@ -25,15 +25,16 @@ _FOREIGN_FOLDERS = tuple(
     }
 )
 _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
-# From here on outwards there are middlewares only: none of them is where a view's query comes from.
-_HANDLERS = tuple(
-    os.path.join(os.path.dirname(django.__file__), "core", "handlers", name) for name in ("base.py", "exception.py")
+# Outside of these are middlewares and servers, which are never where a view's query comes from.
+_BORDERS = (
+    os.path.join(os.path.dirname(django.__file__), "core", "handlers", ""),
+    os.path.join(os.path.dirname(__file__), "middleware.py"),
 )
 
 
 class _Place(enum.Enum):
     LIBRARY = "Django's code, a library's, this package's"
-    HANDLER = "Django's handler: the border between a view and the middlewares around it"
+    BORDER = "Django's handler or our middleware: a request's own code ends here"
 
 
 # Looked up for each frame of each query: a name of the module is found quicker than an enum's.
@@ -78,8 +79,8 @@ def _place_of(frame: FrameType) -> str | _Place:
 
 def _judge(code: CodeType, module: str) -> str | _Place:
     file = os.path.abspath(code.co_filename)
-    if file in _HANDLERS:
-        return _Place.HANDLER
+    if file.startswith(_BORDERS):
+        return _Place.BORDER
     parts = file.split(os.sep)
     if code.co_filename.startswith("<") or file.startswith(_FOREIGN_FOLDERS) or not _LIBRARY_FOLDERS.isdisjoint(parts):
         return _Place.LIBRARY

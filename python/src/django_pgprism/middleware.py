@@ -11,7 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from django_pgprism import conf
 from django_pgprism.tagging import RequestTags
 
 
@@ -45,9 +44,7 @@ class PgprismMiddleware:
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         tags = RequestTags(request)
-        if conf.callsite_wanted():
-            tags.remember_task()
-        with tags.active():
+        with tags.active(), tags.of_this_task():
             response = await self.get_response(request)
         return _with_tagged_body(response, tags)
 

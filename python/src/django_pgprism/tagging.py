@@ -28,6 +28,10 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 _current: ContextVar[RequestTags | None] = ContextVar("django_pgprism_request", default=None)
 
 
+def _no_task() -> None:
+    """Of a sync request, and of one whose view has ended."""
+
+
 class RequestTags:
     """What the queries of one request are tagged with. Nothing of it is a value that the request brought."""
 
@@ -36,7 +40,7 @@ class RequestTags:
         self._request_id = secrets.token_hex(8)
         self._match: Any = None
         self._texts: dict[bool, str] = {}
-        self._task: Callable[[], asyncio.Task[Any] | None] = lambda: None
+        self._task: Callable[[], asyncio.Task[Any] | None] = _no_task
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -47,11 +51,16 @@ class RequestTags:
         finally:
             _current.reset(token)
 
-    def remember_task(self) -> None:
-        """The task that runs now is the request's: its coroutines know the lines that wait for a query."""
+    @contextlib.contextmanager
+    def of_this_task(self) -> Iterator[None]:
+        """The task that runs now is the request's while in here: its coroutines know the lines that wait for a query."""
         task = asyncio.current_task()
         if task is not None:
             self._task = weakref.ref(task)
+        try:
+            yield
+        finally:
+            self._task = _no_task
 
     def comment(self, *, prepared: bool) -> str:
         """The inner text of a query's comment; for a prepared statement without what differs in each request."""

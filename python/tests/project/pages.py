@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterator
 
 from asgiref.sync import sync_to_async
@@ -11,17 +12,16 @@ from django.urls import path, re_path
 from django_pgprism.tagging import tag_query
 
 sent: list[str] = []
+CONTEXT = {"connection": connections["default"], "cursor": None}
+
+
+def execute(sql: str, *_: object) -> None:
+    sent.append(sql)
 
 
 def query(sql: str = "SELECT 1", params: object = None) -> None:
     """What Django does with a wrapper, without the database."""
-    tag_query(
-        lambda sql, *_: sent.append(sql),
-        sql,
-        params,
-        False,  # noqa: FBT003
-        {"connection": connections["default"], "cursor": None},
-    )
+    tag_query(execute, sql, params, False, CONTEXT)  # noqa: FBT003
 
 
 def sync_page(request: HttpRequest, **_: object) -> HttpResponse:
@@ -43,6 +43,13 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+def foreign_stream(request: HttpRequest) -> StreamingHttpResponse:
+    """A body that no line of the project makes."""
+    send = functools.partial(tag_query, execute, "SELECT 1", None, False, CONTEXT)  # noqa: FBT003
+    code = compile("(send() or part for part in 'ab')", "<a library>", "eval")
+    return StreamingHttpResponse(eval(code, {"send": send}))  # noqa: S307
+
+
 async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
     async def parts() -> AsyncIterator[str]:
         for part in "ab":
@@ -59,4 +66,5 @@ urlpatterns = [
     path("async/", async_page),
     path("stream/", stream),
     path("async/stream/", async_stream),
+    path("foreign/stream/", foreign_stream),
 ]
