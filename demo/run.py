@@ -56,6 +56,11 @@ def heading(text: str) -> None:
     say(f"\n== {text} " + "=" * max(3, 96 - len(text)))
 
 
+def python_path() -> str:
+    """Where the children find django_pgprism: in the clone, as if it were installed."""
+    return os.pathsep.join(filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH"))))
+
+
 class Demo:
     """The parts, each owned by pid and ended in the opposite order."""
 
@@ -81,6 +86,7 @@ class Demo:
             *("serve", "--listen", "127.0.0.1:0", "--upstream", f"postgres://{host}:{port}"),
             *("--admin", "127.0.0.1:0", "--ports-file", ports),
             *("--slow-log", self.slow_log, "--slow-query-threshold", "100ms"),
+            *("--models", self.write_models()),
         ]
         self.pgprism = self.start("pgprism", [tools.pgprism(), *arguments], env=os.environ | {"NO_COLOR": "1"})
 
@@ -96,6 +102,19 @@ class Demo:
         self.admin = f"http://{found['admin']}"
         wait_until(lambda: status_of(f"{self.admin}/readyz") == 200, "pgprism is ready", refused=(OSError,))
         say(f"pgprism          {self.proxy}, admin {self.admin}")
+
+    def write_models(self) -> Path:
+        """The map of the shop's models, so that fixes have its own names: no database is needed for it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "django_pgprism", "models", "--settings", "shop.settings"],
+            cwd=HERE, env=os.environ | {"PYTHONPATH": python_path(), "DATABASE_URL": "postgres://nobody@127.0.0.1/none"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )
+        if done.returncode != 0:
+            raise Failed(f"django_pgprism models ended with {done.returncode}\n{done.stderr[-4000:]}")
+        models = self.folder / "models.json"
+        models.write_text(done.stdout)
+        return models
 
     def manage(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -114,8 +133,7 @@ class Demo:
         """
         login = f"{self.database.user}:{quote(self.database.password)}"
         url = f"postgres://{login}@{self.proxy}/{self.database.database}"
-        path = os.pathsep.join(filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH"))))
-        return os.environ | {"DATABASE_URL": url, "APPLICATION_NAME": application, "PYTHONPATH": path}
+        return os.environ | {"DATABASE_URL": url, "APPLICATION_NAME": application, "PYTHONPATH": python_path()}
 
     def fill_shop(self) -> None:
         say("manage.py        migrate and seed, through pgprism")

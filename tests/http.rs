@@ -288,13 +288,13 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// What `Set-Cookie` says, in lower case.
+    /// What the header says, in lower case.
     #[track_caller]
-    fn cookie(&self) -> &str {
-        let mut lines = self.head.lines();
+    fn header(&self, name: &str) -> &str {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines
-            .find_map(|line| line.strip_prefix("set-cookie: "))
-            .unwrap_or_else(|| panic!("no cookie: {}", self.head))
+            .find_map(|(known, value)| (known == name).then_some(value))
+            .unwrap_or_else(|| panic!("no {name}: {}", self.head))
     }
 
     /// Checks status and the form of an error.
@@ -995,7 +995,7 @@ fn a_browser_that_knows_the_token_gets_a_cookie_for_it() {
 
     let answer = login("{\"token\": \"s3cret\"}");
     assert_eq!(answer.status, 204);
-    let cookie = answer.cookie();
+    let cookie = answer.header("set-cookie");
     for attribute in ["path=/", "httponly", "samesite=strict", "max-age=43200"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
@@ -1031,7 +1031,11 @@ fn a_browser_that_knows_the_token_gets_a_cookie_for_it() {
 
     let gone = admin.send("/api/v1/logout", &format!("Cookie: {pair}\r\n"), "");
     assert_eq!(gone.status, 204);
-    assert!(gone.cookie().contains("max-age=0"), "{}", gone.head);
+    assert!(
+        gone.header("set-cookie").contains("max-age=0"),
+        "{}",
+        gone.head
+    );
 }
 
 #[test]
@@ -1071,14 +1075,20 @@ fn the_page_is_there_without_a_token_and_holds_no_figures() {
             .head
             .contains("content-type: text/javascript; charset=utf-8")
     );
-    let tag = script
-        .head
-        .lines()
-        .find_map(|line| line.strip_prefix("etag: "))
-        .unwrap();
-    let again = format!("Host: localhost\r\nIf-None-Match: {tag}\r\n");
-    let again = admin.ask("GET", "/assets/app.js", &again);
-    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    let tag = script.header("etag");
+    let again = |path: &str, tag: &str| {
+        let headers = format!("Host: localhost\r\nIf-None-Match: {tag}\r\n");
+        let answer = admin.ask("GET", path, &headers);
+        assert_eq!((answer.status, answer.body.as_str()), (304, ""), "{path}");
+        answer
+    };
+    again("/assets/app.js", tag);
+    let document_again = again("/", document.header("etag"));
+    assert_eq!(
+        document_again.header("content-security-policy"),
+        document.header("content-security-policy"),
+        "a browser applies it to the document that it has"
+    );
     for nothing in [
         "/assets/",
         "/assets/none.js",

@@ -114,6 +114,7 @@ mod tests {
             rows: 0,
             sqlstate: None,
             parent: None,
+            transaction: None,
         };
         UnitRecord {
             id: UnitId(id),

@@ -200,7 +200,7 @@ pub static KEYS: &[Key] = &[
     Key { name: "limits.ring_events_max", flag: None, environment: Some("PGPRISM_LIMITS_RING_EVENTS_MAX"), range: Some(("1", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.ring_events_max),
         summary: "Finished queries that wait for the analysis, for each worker" },
     Key { name: "limits.units_max", flag: None, environment: Some("PGPRISM_LIMITS_UNITS_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.units_max),
-        summary: "Units of work that ended and are kept" },
+        summary: "Units of work that ended and are kept: the latest, and examples of findings" },
     Key { name: "limits.findings_max", flag: None, environment: Some("PGPRISM_LIMITS_FINDINGS_MAX"), range: Some(("1", "100000")), reload: AtStart, field: Once(|c| &mut c.limits.findings_max),
         summary: "Findings that are kept" },
     Key { name: "limits.result_rows_max", flag: None, environment: Some("PGPRISM_LIMITS_RESULT_ROWS_MAX"), range: Some(("0", "1000000")), reload: AtStart, field: Once(|c| &mut c.limits.result_rows_max),

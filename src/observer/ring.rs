@@ -58,7 +58,8 @@ impl Writer {
     #[inline]
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
         let place = self.ring.written.load(Ordering::Relaxed);
-        match self.ring.put(place, event) {
+        let part = self.ring.made(place).ok_or(RingFull)?;
+        match part.push(event) {
             Ok(()) => Ok(()),
             Err(event) => self.push_behind(place, event),
         }
@@ -73,7 +74,8 @@ impl Writer {
             return Err(RingFull);
         }
         self.ring.written.store(next, Ordering::Release);
-        self.ring.put(next, event).map_err(|_| RingFull)
+        let part = self.ring.made(next).ok_or(RingFull)?;
+        part.push(event).map_err(|_| RingFull)
     }
 }
 
@@ -117,14 +119,11 @@ impl Ring {
         self.parts.get(place)?.get()
     }
 
-    #[inline(always)]
-    fn put(&self, place: usize, event: Observed) -> Result<(), Observed> {
-        match self.parts.get(place) {
-            Some(part) => part
-                .get_or_init(|| ArrayQueue::new(self.part_events))
-                .push(event),
-            None => Err(event),
-        }
+    /// The same, made if it was not yet.
+    #[inline]
+    fn made(&self, place: usize) -> Option<&ArrayQueue<Observed>> {
+        let part = self.parts.get(place)?;
+        Some(part.get_or_init(|| ArrayQueue::new(self.part_events)))
     }
 
     fn behind(&self, place: usize) -> usize {

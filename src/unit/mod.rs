@@ -209,6 +209,8 @@ pub struct TimelineEntry {
     pub sqlstate: Option<SqlState>,
     /// The statement of this timeline whose rows gave it its values, by index; set by the detectors.
     pub parent: Option<u32>,
+    /// Which outermost transaction of the unit it lies in, from 0.
+    pub transaction: Option<u32>,
 }
 
 /// A unit of work that ended, or what an open one is by now.

@@ -461,6 +461,7 @@ impl<P> Unit<P> {
                 rows: arrival.rows,
                 sqlstate: arrival.sqlstate,
                 parent: None,
+                transaction: self.transaction_ordinal(),
             });
         }
         self.note_values(arrival.fingerprint, arrival.values, room);

@@ -137,10 +137,10 @@ def open_tab(
     yield open_tab
     problems: list[str] = []
     for number, tab in enumerate(tabs):
-        problems += [f"{tab.path}: {one}" for one in tab.problems()]
-        if request.node.stash.get(_failed, False):
+        problems += [f"{tab.page.url}: {one}" for one in tab.problems()]
+        if request.node.stash.get(_failed, False) and not tab.page.is_closed():
             tab.screenshot(tmp_path / f"tab-{number}.png")
-            print(f"{tab.path}: a picture in {tmp_path}/tab-{number}.png")
+            print(f"{tab.page.url}: a picture in {tmp_path}/tab-{number}.png")
         tab.close()
     assert not problems, "\n".join(problems)
 

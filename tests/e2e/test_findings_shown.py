@@ -7,45 +7,18 @@ import re
 import urllib.request
 from typing import Any
 
-import psycopg
 import pytest
 
+from support.orders import ORDERS, list_orders, prepare
 from support.postgres import Address
 from support.prometheus import promtool_check
 from support.proxy import Pgprism, command
 from support.waiting import wait_until
 
-ORDERS = 12
-
 
 @pytest.fixture
 def shop(database: Address) -> Address:
-    with psycopg.connect(database.conninfo(), autocommit=True) as connection:
-        connection.execute("CREATE TABLE shop_customer (id int PRIMARY KEY, name text)")
-        connection.execute("CREATE TABLE shop_order (id int PRIMARY KEY, customer_id int, note text)")
-        connection.execute("INSERT INTO shop_customer SELECT 1000 + n, 'c' || n FROM generate_series(1, 50) n")
-        connection.execute("INSERT INTO shop_order SELECT n, 1000 + n * 3, '' FROM generate_series(1, 12) n")
-    return database
-
-
-def list_orders(address: Address, route: str = "orders/") -> None:
-    """`order.customer.name` in a loop, on a connection of its own: what a view does with CONN_MAX_AGE=0."""
-    tag = f" /*route='{route.replace('/', '%%2F')}'*/"
-    with psycopg.connect(
-        address.conninfo(application_name="web"), cursor_factory=psycopg.ClientCursor, autocommit=True
-    ) as connection:
-        rows = connection.execute(
-            'SELECT "shop_order"."id", "shop_order"."customer_id" FROM "shop_order"'
-            ' WHERE "shop_order"."id" > %s ORDER BY "shop_order"."id"' + tag,
-            [0],
-        ).fetchall()
-        assert len(rows) == ORDERS
-        for _, customer_id in rows:
-            connection.execute(
-                'SELECT "shop_customer"."id", "shop_customer"."name" FROM "shop_customer"'
-                ' WHERE "shop_customer"."id" = %s LIMIT 21' + tag,
-                [customer_id],
-            )
+    return prepare(database)
 
 
 def the_finding(proxy: Pgprism, **wanted: str) -> dict[str, Any]:

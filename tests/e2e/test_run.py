@@ -280,7 +280,7 @@ def cancel():
     raise AssertionError("it was not cancelled")
 print(json.dumps({
     "single": single, "pipeline": timed(pipeline), "big": min(timed(big) for _ in range(3)), "cancel": timed(cancel),
-    "connect": timed(lambda: psycopg.connect(os.environ["DATABASE_URL"]).close()),
+    "connect": min(timed(lambda: psycopg.connect(os.environ["DATABASE_URL"]).close()) for _ in range(5)),
 }))
 """
 
@@ -302,14 +302,20 @@ def test_added_latency_is_what_was_asked_for(postgres: Postgres, tls_servers, ro
         "tls": lambda: url(tls_servers(18).address, sslmode="require"),
     }[road]()
     near, far = _times(where, "0ms"), _times(where, "5ms")
+    # Of 200 each: a single one that had to wait for a core says nothing of the road.
+    middle = {name: statistics.median(times["single"]) * 1000 for name, times in (("near", near), ("far", far))}
     mean = {name: statistics.mean(times["single"]) * 1000 for name, times in (("near", near), ("far", far))}
-    added = mean["far"] - mean["near"]
-    print(f"{road}: SELECT 1 takes {mean['near']:.3f} ms, with 5 ms added {mean['far']:.3f} ms: {added:+.3f} ms")
+    added = middle["far"] - middle["near"]
+    print(
+        f"{road}: SELECT 1 takes {middle['near']:.3f} ms, with 5 ms added {middle['far']:.3f} ms: {added:+.3f} ms; "
+        f"in the mean {mean['far'] - mean['near']:+.3f} ms"
+    )
     print(f"{road}: 100 MB {near['big']:.3f} s and {far['big']:.3f} s; 100 in a pipeline {far['pipeline']:.4f} s")
     assert abs(added - 5) <= 0.5, f"{added:.3f} ms were added, not 5"
     # Latency is added once for what travels together, and bandwidth is not taken away.
     assert far["pipeline"] < near["pipeline"] + 0.05
-    assert far["big"] < near["big"] * 1.5 + 0.1
+    # With one window of 64 KiB under way at a time it would be 8 s.
+    assert far["big"] < near["big"] * 2 + 0.5
     assert far["cancel"] < 5
     assert far["connect"] > near["connect"] + 0.010
 

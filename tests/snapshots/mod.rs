@@ -159,6 +159,7 @@ fn entry(at: u64, fingerprint: Fingerprint, parent: Option<u32>) -> TimelineEntr
         rows: 1,
         sqlstate: None,
         parent,
+        transaction: None,
     }
 }
 

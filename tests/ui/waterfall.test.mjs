@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { rowOf, shownRows, waterfall } from "../../ui/lib/waterfall.js";
 
 /** A statement as the API has it. */
-function entry(atMs, shape, { parent = null, databaseMs = 1, transferMs = 0, clientMs = 0, rows = 1, sqlstate = null } = {}) {
+function entry(atMs, shape, { parent = null, databaseMs = 1, transferMs = 0, clientMs = 0, rows = 1, sqlstate = null, transaction = null } = {}) {
   return {
     at_ms: atMs,
     fingerprint: shape,
@@ -13,6 +13,7 @@ function entry(atMs, shape, { parent = null, databaseMs = 1, transferMs = 0, cli
     rows,
     sqlstate,
     parent_index: parent,
+    transaction,
   };
 }
 
@@ -128,6 +129,23 @@ test("expanding shows the members with their level and place", () => {
   assert.deepEqual(rows.map(({ expanded }) => expanded), [true, null, null, null]);
   assert.equal(rowOf(rows, 2), "s2");
   assert.equal(rowOf(closed, 2), "g0", "a closed group shows its members");
+});
+
+test("rows of one transaction are joined by a rail, the pauses between them too", () => {
+  const inside = (at, shape, transaction) => entry(at, shape, { transaction });
+  const { rows } = shownRows(
+    waterfall(unit(100, [
+      entry(0, "session"),
+      inside(10, "book", 0),
+      ...[20, 22, 24].map((at) => inside(at, "author", 0)),
+      inside(40, "log", 1),
+      entry(60, "session"),
+    ])),
+    nothingOpen,
+  );
+  assert.deepEqual(rows.map(({ item, rail }) => `${item.id} ${rail}`), [
+    "s0 null", "a1 null", "s1 first", "a2 inside", "g2 last", "a5 null", "s5 only", "a6 null", "s6 null",
+  ]);
 });
 
 test("only what took 1 % stays, and errors", () => {

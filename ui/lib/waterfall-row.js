@@ -9,6 +9,8 @@ import { count, exactMs, ms, plural } from "./words.js";
 const DEPTH_MAX = 4;
 /** Members of a group stand further in than it does. */
 const DEPTH_INSIDE = 3;
+/** Room for the line of a transaction, pixels. */
+const NAME_LEFT_PX = 20;
 const TRACK_PX = 20;
 /** Between the name of a shape and how often it ran. */
 const TIMES = " × ";
@@ -54,12 +56,13 @@ export function Row({ row, scale, finding, index, heightPx, hasFocus, isSelected
 }
 
 function Name({ row, finding, hasFocus, onToggle }) {
-  const { item, level, expanded } = row;
+  const { item, level, expanded, rail } = row;
   const name = rowName(item);
   const [label, times] = name.split(TIMES);
   const depth = level > 1 ? DEPTH_INSIDE : Math.min(item.depth ?? 0, DEPTH_MAX);
   const tab = hasFocus ? 0 : -1;
-  return html`<div role="gridcell" class="wf-name" style=${{ paddingLeft: `${8 + depth * 12}px` }}>
+  return html`<div role="gridcell" class="wf-name" style=${{ paddingLeft: `${NAME_LEFT_PX + depth * 12}px` }}>
+    ${rail && html`<${Rail} rail=${rail} number=${item.transaction} />`}
     ${expanded === null
       ? html`<span class="wf-no-toggle"></span>`
       : html`<button type="button" class="wf-toggle" tabindex=${tab} aria-label=${`${expanded ? "Collapse" : "Expand"} ${name}`}
@@ -71,6 +74,15 @@ function Name({ row, finding, hasFocus, onToggle }) {
       <span aria-hidden="true">●</span><span class="wf-finding-word"> finding</span>
     <//>`}
   </div>`;
+}
+
+/** The line beside the rows of one transaction; a T where it begins. */
+function Rail({ rail, number }) {
+  const begins = rail === "first" || rail === "only";
+  return html`<span class=${`wf-rail wf-rail-${rail}`} title=${`in transaction ${number + 1}`}>
+    ${begins && html`<span aria-hidden="true">T</span>`}
+    <span class="visually-hidden">in transaction ${number + 1}:</span>
+  </span>`;
 }
 
 function Time({ item }) {

@@ -28,9 +28,11 @@ const LARGE_SHARE_MIN = 0.01;
  * @property {number | null} parent place in the timeline of the statement whose rows gave it its values
  * @property {number | null} origin the nearest one above it of another shape: each step of a walk names the next
  * @property {number} depth how many shapes are above it
+ * @property {number | null} transaction number of the transaction that it lies in
  *
  * @typedef {object} Gap
  * @property {"application"} kind
+ * @property {number | null} transaction of the statements on both sides, where it is the same
  * @property {string} id
  * @property {number} startMs
  * @property {number} endMs
@@ -51,6 +53,7 @@ const LARGE_SHARE_MIN = 0.01;
  * @property {string} fingerprint
  * @property {string} query
  * @property {number} depth how many shapes are above it
+ * @property {number | null} transaction of all members, where it is the same
  *
  * @typedef {Statement | Gap | Group} Item
  *
@@ -101,6 +104,7 @@ function statement(entry, index) {
     query: entry.query,
     // A statement that names itself or a later one as its parent would make a circle.
     parent: entry.parent_index !== null && entry.parent_index < index ? entry.parent_index : null,
+    transaction: entry.transaction ?? null,
   };
 }
 
@@ -124,6 +128,7 @@ function placed(statements) {
 function gapsBefore(ordered, msMin) {
   const gaps = new Map();
   let endMs = 0;
+  let before = null;
   for (const next of ordered) {
     const durationMs = next.startMs - endMs;
     if (durationMs > 0 && durationMs >= msMin) {
@@ -133,8 +138,10 @@ function gapsBefore(ordered, msMin) {
         startMs: endMs,
         endMs: next.startMs,
         durationMs,
+        transaction: before === next.transaction ? before : null,
       });
     }
+    before = next.transaction;
     endMs = Math.max(endMs, next.endMs);
   }
   return gaps;
@@ -226,6 +233,8 @@ function complete(group) {
   group.fingerprint = members[0].fingerprint;
   group.query = members[0].query;
   group.depth = members[0].depth;
+  const { transaction } = members[0];
+  group.transaction = members.every((member) => member.transaction === transaction) ? transaction : null;
 }
 
 /** @param {number[]} sorted not empty */
@@ -242,6 +251,7 @@ function median(sorted) {
  * @property {boolean | null} expanded null where there is nothing to expand
  * @property {number} position among its siblings, from 1
  * @property {number} siblings itself included
+ * @property {"only" | "first" | "inside" | "last" | null} rail its place among the rows of its transaction
  *
  * @typedef {object} Shown
  * @property {Row[]} rows
@@ -277,7 +287,20 @@ export function shownRows(fall, { expanded, onlyLarge = false }) {
     });
   };
   add(fall.items, 1, null);
-  return { rows, hidden };
+  return { rows: withRails(rows), hidden };
+}
+
+/** Says of each row whether a transaction goes on in the rows around it. */
+function withRails(rows) {
+  const of = (at) => rows[at]?.item.transaction ?? null;
+  return rows.map((row, at) => {
+    const own = of(at);
+    if (own === null) return { ...row, rail: null };
+    const above = of(at - 1) === own;
+    const below = of(at + 1) === own;
+    const rail = above ? (below ? "inside" : "last") : below ? "first" : "only";
+    return { ...row, rail };
+  });
 }
 
 /** Errors stay, however short. */

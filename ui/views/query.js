@@ -66,7 +66,7 @@ function Phases({ query }) {
 }
 
 function Elsewhere({ fingerprint }) {
-  const grafana = `var-fingerprint=${fingerprint}`;
+  const grafana = `/d/pgprism-query?var-fingerprint=${fingerprint}`;
   const log = `pgprism fingerprint=${fingerprint}`;
   return html`<dl class="facts stacked">
     <dt>in Grafana</dt><dd><code>${grafana}</code> <${Copy} text=${grafana} name="Copy for Grafana" compact /></dd>

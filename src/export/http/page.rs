@@ -65,15 +65,16 @@ pub(super) async fn asset(
 fn file(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let file = Files::get(path).ok_or(ApiError::NoSuchPath)?;
     let tag = tag(&file.metadata.sha256_hash());
-    let caching = [
+    // A browser applies the headers of a 304 to what it has, the policy that follows from the type among them.
+    let about = [
+        (header::CONTENT_TYPE, kind(&file)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (header::ETAG, tag.clone()),
     ];
     if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
-        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
-    let kind = [(header::CONTENT_TYPE, kind(&file))];
-    Ok((kind, caching, file.data).into_response())
+    Ok((about, file.data).into_response())
 }
 
 /// `"<the first 16 bytes of the file's SHA-256, in hex>"`

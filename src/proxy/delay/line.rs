@@ -25,7 +25,7 @@ use crate::event::Moment;
 const EVENTS_MAX: usize = 256;
 
 /// A thread that runs later than this is one of too many; that is not made up for.
-const LATE_NS_MAX: u64 = 200_000;
+const LATE_NS_MAX: u64 = 100_000;
 
 /// Says that there are new connections.
 const ORDERS: Token = Token(usize::MAX);

@@ -61,7 +61,7 @@ fn a_round_trip_takes_so_much_longer() {
         echo(upstream);
         let measured = round_trip(&mut near);
         // Generous, for a machine that does other things too: the end-to-end test looks closer.
-        let least = latency - Duration::from_micros(400);
+        let least = latency - Duration::from_micros(650);
         let most = latency + Duration::from_millis(2);
         assert!(
             measured >= least && measured < most,
@@ -79,7 +79,7 @@ fn a_unix_upstream_is_as_far_away() {
     near.set_nonblocking(false).unwrap();
     near.set_read_timeout(Some(PATIENCE)).unwrap();
     echo(upstream);
-    assert!(round_trip(&mut near) >= latency - Duration::from_micros(400));
+    assert!(round_trip(&mut near) >= latency - Duration::from_micros(650));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_half_close_leaves_the_other_direction_open() {
     let mut got = Vec::new();
     upstream.read_to_end(&mut got).unwrap();
     assert_eq!(got, b"all");
-    assert!(began_at.elapsed() >= latency / 2 - Duration::from_micros(200));
+    assert!(began_at.elapsed() >= latency / 2 - Duration::from_micros(400));
     upstream.write_all(b"answer").unwrap();
     drop(upstream);
     let mut got = Vec::new();
@@ -224,7 +224,7 @@ fn two_hundred_connections_are_as_far_away_as_one() {
     }
     let took = began_at.elapsed();
     assert!(
-        took >= latency / 2 - Duration::from_micros(200) && took < PATIENCE / 4,
+        took >= latency / 2 - Duration::from_micros(400) && took < PATIENCE / 4,
         "{took:?}"
     );
 }

@@ -119,6 +119,9 @@ fn the_transactions_of_a_unit_are_numbered() {
         }
     }
     assert_eq!(ordinals, [None, Some(0), Some(0), Some(1), Some(1)]);
+    let unit = units.open_mut().next().unwrap();
+    let told: Vec<_> = unit.timeline().iter().map(|it| it.transaction).collect();
+    assert_eq!(told, ordinals);
 }
 
 #[test]

@@ -20,5 +20,5 @@ for number in range(PRODUCTS):
         title=f"Book {number}", upc=f"{number:013}", product_class=books, stockrecords=None, categories=None
     )
     product.categories.add(novels)
-    StockRecordFactory(product=product, num_in_stock=number)
+    StockRecordFactory(product=product, num_in_stock=number + 5)
 print("filled")

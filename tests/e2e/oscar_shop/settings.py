@@ -95,4 +95,9 @@ TEMPLATES = [
     }
 ]
 
-HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}}
+HAYSTACK_CONNECTIONS = {
+    "default": {
+        "ENGINE": "haystack.backends.whoosh_backend.WhooshEngine",
+        "PATH": os.fspath(MEDIA_ROOT / "index"),
+    }
+}

@@ -54,6 +54,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({type: 'longtask', buffered: true});
 """
+_SPACES = re.compile("[\u00a0\u2009\u202f]")
 # Two frames: what the last input caused has been painted and its entry has been queued.
 _PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
 
@@ -149,6 +150,12 @@ class Tab:
         found = [*self._problems, *(f"policy violated: {one}" for one in violations)]
         return [one for one in found if not any(allowed.search(one) for allowed in self._allowed)]
 
+    def beside(self, path: str) -> Tab:
+        """Another tab of the same browser profile: it shares cookies, storage and locks, and is closed with this one."""
+        tab = Tab(self.page.context.new_page(), self.origin)
+        tab.go(path)
+        return tab
+
     def close(self) -> None:
         self.page.context.close()
 
@@ -161,21 +168,26 @@ class Tab:
     @property
     def path(self) -> str:
         """Path and query string shown in the address bar."""
-        parts = urlsplit(self.page.url)
-        return parts.path + (f"?{parts.query}" if parts.query else "")
+        return self.page.evaluate("() => location.pathname + location.search")
 
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
 
     def text(self, selector: str = "body") -> str:
-        """The text that a person sees there."""
-        return self.page.locator(selector).first.inner_text()
+        """The text that a person sees there, spaces of all kinds as plain ones."""
+        return _SPACES.sub(" ", self.page.locator(selector).first.inner_text())
 
     def wait(self, condition: Callable[[], T], what: str, deadline_s: float = 10.0) -> T:
         """Waits for `condition`; where it fails, tells what the page shows."""
+
+        def asked() -> T:
+            # What happened meanwhile reaches this process only while it asks the browser for something.
+            self.page.evaluate("() => null")
+            return condition()
+
         try:
-            return wait_until(condition, what, deadline_s=deadline_s, refused=(BrowserError,))
+            return wait_until(asked, what, deadline_s=deadline_s, refused=(BrowserError,))
         except DeadlinePassed as late:
             shown = self.text()[:1500]
             raise DeadlinePassed(f"{late}\n{self.path} shows:\n{shown}\nproblems: {self.problems()}") from None

@@ -32,7 +32,7 @@ def _source() -> Path:
 @functools.cache
 def _home() -> Path:
     django = importlib.metadata.version("django")
-    home = tools.cache() / f"oscar-{VERSION}-django-{django}"
+    home = tools.cache() / f"oscar-{VERSION}-django-{django}-whoosh"
     pip = [home / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
     with (tools.cache() / "oscar.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -49,7 +49,8 @@ def _home() -> Path:
             project = tomllib.loads((home / f"django_oscar-{VERSION}" / "pyproject.toml").read_text())
             psycopg = f"psycopg[binary]=={importlib.metadata.version('psycopg')}"
             run(
-                [*pip, "install", *project["project"]["dependencies"], f"django=={django}", psycopg, "sorl-thumbnail<13"],
+                [*pip, "install", *project["project"]["dependencies"], f"django=={django}", psycopg, "sorl-thumbnail<13",
+                 "whoosh>=2.7,<2.8"],
                 deadline_s=900,
             )
             (home / "complete").touch()

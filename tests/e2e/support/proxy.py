@@ -68,6 +68,8 @@ class Pgprism:
         **sections: Any,
     ) -> None:
         self.expect = Expected()
+        self.token: str | None = None
+        """What the admin address asks for, if anything."""
         self.folder = scratch_folder("proxy")
         self.log = self.folder / "pgprism.log"
         self.slow_log = self.folder / "slow.log"
@@ -143,7 +145,9 @@ class Pgprism:
 
     def get(self, path: str, **parameters: str | int) -> bytes:
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        with urllib.request.urlopen(f"http://{self.admin[0]}:{self.admin[1]}{path}{query}", timeout=10) as answer:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(f"http://{self.admin[0]}:{self.admin[1]}{path}{query}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read()
 
     def post(self, path: str) -> int:

@@ -64,6 +64,7 @@ struct StatementItem {
     rows: u64,
     sqlstate: Option<String>,
     parent_index: Option<u32>,
+    transaction: Option<u32>,
 }
 
 /// A statement whose rows gave others their values.
@@ -336,6 +337,7 @@ impl StatementItem {
             rows: entry.rows,
             sqlstate: entry.sqlstate.map(|code| code.as_str().to_owned()),
             parent_index: entry.parent,
+            transaction: entry.transaction,
         }
     }
 }
