@@ -18,7 +18,9 @@ pub(super) fn announce(
         tracing::info!("listener {name} on {address} leads to {upstream}");
     }
     if let Some(address) = admin {
-        tracing::info!("page and admin on http://{address}/ (also /metrics, /api/v1, /healthz, /readyz)");
+        tracing::info!(
+            "page and admin on http://{address}/ (also /metrics, /api/v1, /healthz, /readyz)"
+        );
     }
     let Some(path) = &config.ports_file else {
         return Ok(());
