@@ -32,7 +32,7 @@ def _source() -> Path:
 @functools.cache
 def _home() -> Path:
     django = importlib.metadata.version("django")
-    home = tools.cache() / f"oscar-{VERSION}-django-{django}-whoosh"
+    home = tools.cache() / f"oscar-{VERSION}-django-{django}-whoosh-gunicorn"
     pip = [home / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
     with (tools.cache() / "oscar.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -47,9 +47,9 @@ def _home() -> Path:
                 tar.extractall(home, filter="data")
             # The archive has no built styles, so that it cannot be installed; its Python is whole.
             project = tomllib.loads((home / f"django_oscar-{VERSION}" / "pyproject.toml").read_text())
-            psycopg = f"psycopg[binary]=={importlib.metadata.version('psycopg')}"
+            ours = [f"{name}=={importlib.metadata.version(name)}" for name in ("psycopg", "psycopg-binary", "gunicorn")]
             run(
-                [*pip, "install", *project["project"]["dependencies"], f"django=={django}", psycopg, "sorl-thumbnail<13",
+                [*pip, "install", *project["project"]["dependencies"], f"django=={django}", *ours, "sorl-thumbnail<13",
                  "whoosh>=2.7,<2.8"],
                 deadline_s=900,
             )
