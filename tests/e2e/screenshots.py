@@ -18,27 +18,12 @@ from support.browser import NARROW, WIDE, Browser, Tab
 from support.postgres import Address, Postgres
 from support.proxy import Pgprism
 from support.tools import PROJECT
+from support.views import views
 from support.waiting import wait_until
 
 FOLDER = PROJECT / "docs" / "screenshots"
 LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "narrow": ("light", NARROW)}
 COLOURS = 256
-
-
-def views(proxy: Pgprism) -> dict[str, str]:
-    """A path for each view: the most costly N+1, and the request that shows it."""
-    finding = proxy.items("findings", kind="n_plus_one_forward", status="open")[0]
-    return {
-        "overview": "/",
-        "findings": "/findings",
-        "finding": f"/findings/{finding['id']}",
-        "requests": "/requests",
-        "unit": f"/requests/{finding['example_unit']}",
-        "queries": "/queries",
-        "query": f"/queries/{finding['fingerprint']}",
-        "connections": "/connections",
-        "live": "/live",
-    }
 
 
 def wait_shown(tab: Tab, view: str, address: Address) -> None:

@@ -20,6 +20,7 @@ from support.orders import list_orders, prepare
 from support.postgres import Address, Postgres
 from support.processes import free_port
 from support.proxy import Pgprism
+from support.views import views
 from support.waiting import wait_until
 
 INTERACTION_MS_MAX = 100
@@ -43,22 +44,6 @@ def seen(postgres: Postgres) -> Iterator[Pgprism]:
         with scenes.idle_in_transaction(through):
             yield proxy
     postgres.sql('DROP DATABASE "page_shop" WITH (FORCE)')
-
-
-def places(proxy: Pgprism) -> dict[str, str]:
-    """A path for each view."""
-    finding = next(one for one in proxy.items("findings", status="open") if one["kind"] == "n_plus_one_forward")
-    return {
-        "overview": "/",
-        "findings": "/findings",
-        "finding": f"/findings/{finding['id']}",
-        "requests": "/requests",
-        "unit": f"/requests/{finding['example_unit']}",
-        "queries": "/queries",
-        "query": f"/queries/{finding['fingerprint']}",
-        "connections": "/connections",
-        "live": "/live",
-    }
 
 
 def arrived(tab: Tab, view: str) -> None:
@@ -162,7 +147,7 @@ def test_the_theme_changes_by_key_and_is_kept(seen, open_tab):
 
 
 def test_copy_copies_the_code_alone(seen, open_tab):
-    tab = open_tab(seen, places(seen)["finding"], permissions=["clipboard-read", "clipboard-write"])
+    tab = open_tab(seen, views(seen)["finding"], permissions=["clipboard-read", "clipboard-write"])
     arrived(tab, "finding")
     finding = seen.api(tab.path.removeprefix("/"))
     tab.press("c")
@@ -177,7 +162,7 @@ def test_copy_copies_the_code_alone(seen, open_tab):
 
 
 def test_the_waterfalls_keys(seen, open_tab):
-    tab = open_tab(seen, places(seen)["unit"])
+    tab = open_tab(seen, views(seen)["unit"])
     arrived(tab, "unit")
     rows = tab.page.locator("[role=treegrid] [data-item]")
     rows.first.wait_for()
@@ -202,7 +187,7 @@ def test_the_waterfalls_keys(seen, open_tab):
 
 
 def test_a_link_to_a_selected_row_opens_its_panel(seen, open_tab):
-    tab = open_tab(seen, places(seen)["unit"])
+    tab = open_tab(seen, views(seen)["unit"])
     arrived(tab, "unit")
     tab.page.locator("[role=treegrid] [data-item^=g]").first.click()
     tab.page.locator(".wf-panel").wait_for()
@@ -405,7 +390,7 @@ def test_what_is_no_longer_kept(seen, open_tab):
 def test_each_view_is_accessible(seen, open_tab, theme, size):
     tab = open_tab(seen, size=size, theme=theme)
     faults = []
-    for view, path in places(seen).items():
+    for view, path in views(seen).items():
         tab.go(path)
         arrived(tab, view)
         tab.painted()
@@ -427,7 +412,7 @@ def test_the_login_is_accessible(start_pgprism, postgres, open_tab):
 
 def test_320_pixels_are_enough(seen, open_tab):
     tab = open_tab(seen, size=(320, 640))
-    for view, path in places(seen).items():
+    for view, path in views(seen).items():
         tab.go(path)
         arrived(tab, view)
         assert not tab.scrolls_sideways(), view
@@ -438,7 +423,7 @@ def test_320_pixels_are_enough(seen, open_tab):
 
 def test_the_assets_keep_their_budget(seen, open_tab):
     tab = open_tab(seen)
-    for view, path in places(seen).items():
+    for view, path in views(seen).items():
         tab.go(path)
         arrived(tab, view)
     assets = [tab.page.request.get(url).body() for url in {url for url in tab.requests if "/assets/" in url}]

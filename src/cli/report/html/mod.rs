@@ -22,7 +22,10 @@ use super::api::Finding;
 use super::seen::Report;
 use super::{figures, words};
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(
+    include_str!("../../../../ui/styles/tokens.css"),
+    include_str!("style.css")
+);
 const SCRIPT: &str = include_str!("script.js");
 
 /// Bytes of finding cards: what comes later stands in the list alone, so that the file can be sent.
