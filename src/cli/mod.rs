@@ -13,8 +13,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use report::api::ReportError;
+use client::ClientError;
 
+pub mod client;
 mod fingerprint;
 pub mod report;
 mod run;
@@ -63,7 +64,7 @@ pub(crate) enum Failure {
     App(#[from] crate::app::AppError),
     /// The running proxy could not be asked: 69, or 64 where the question was wrong.
     #[error(transparent)]
-    Report(#[from] report::api::ReportError),
+    Client(#[from] ClientError),
     /// Our own fault: 70.
     #[error("{0}")]
     Internal(String),
@@ -83,11 +84,11 @@ impl Failure {
         match self {
             Failure::Usage(_) => 64,
             Failure::App(error) => error.exit_status(),
-            Failure::Report(ReportError::Unreachable { .. } | ReportError::Foreign { .. }) => 69,
-            Failure::Report(
-                ReportError::NotAnAddress(_)
-                | ReportError::Token { .. }
-                | ReportError::Refused { .. },
+            Failure::Client(ClientError::Unreachable { .. } | ClientError::Foreign { .. }) => 69,
+            Failure::Client(
+                ClientError::NotAnAddress(_)
+                | ClientError::Token { .. }
+                | ClientError::Refused { .. },
             ) => 64,
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Internal(_) | Failure::Output(_) => 70,

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::api::Finding;
 use super::figures;
 use super::seen::Report;
 use super::words;
+use crate::cli::client::Finding;
 
 /// The first `limit` findings; the totals count all.
 pub fn render(report: &Report, limit: usize) -> String {

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::api::{Confidence, Finding};
 use super::figures;
 use super::seen::Report;
 use super::words::{self, visible, visible_code};
+use crate::cli::client::{Confidence, Finding};
 
 /// Characters of a query's text.
 const QUERY_CHARS_MAX: usize = 200;

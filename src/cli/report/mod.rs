@@ -1,6 +1,6 @@
 //! `report`: what a proxy has seen, for a terminal, a log, a ticket or a program.
 //!
-//! [`seen`] asks the proxy through [`api`] and holds the answers; [`text`], [`lines`], [`markdown`] and [`html`] write
+//! [`seen`] asks the proxy through [`super::client`] and holds the answers; [`text`], [`lines`], [`markdown`] and [`html`] write
 //! them down, in the words of [`words`] and the numbers of [`figures`]. Only this file knows of terminals, files and
 //! the environment.
 
@@ -9,9 +9,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::config::TOKEN_VARIABLE;
+use super::client::{Place, Proxy};
 
-pub mod api;
 pub mod figures;
 mod fold;
 pub mod html;
@@ -23,7 +22,6 @@ mod tests;
 pub mod text;
 mod words;
 
-use api::Proxy;
 use seen::{Depth, Ran, Report};
 use text::{Extent, Layout};
 
@@ -34,23 +32,8 @@ use text::{Extent, Layout};
     pgprism report --admin http://10.0.0.7:9433 --token-file token --sort p95_ms --limit 20\n  \
     pgprism report --format markdown > report.md")]
 pub(super) struct ReportArgs {
-    /// Admin address of the running proxy
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "PGPRISM_ADMIN",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:9433"
-    )]
-    admin: String,
-    /// File with the admin token, where the proxy wants one
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PGPRISM_TOKEN_FILE",
-        hide_env_values = true
-    )]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// What it is written as; by default what the ending of --output says, else text
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
@@ -205,7 +188,7 @@ pub(super) fn report(arguments: &ReportArgs, out: &mut impl Write) -> Result<(),
         (None, Some(path)) => Format::of(path)?,
         (None, None) => Format::Text,
     };
-    let proxy = Proxy::new(&arguments.admin, token(arguments.token_file.as_deref())?)?;
+    let proxy = arguments.place.proxy()?;
     let limit = arguments.limit.unwrap_or(format.limit());
     let report = Report::ask(&proxy, None, arguments.sort, limit, format.depth())?;
     match &arguments.output {
@@ -292,33 +275,6 @@ fn write(
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
-}
-
-/// The token of the admin address: of a file, else of the environment.
-fn token(file: Option<&Path>) -> Result<Option<String>, Failure> {
-    let named = file.filter(|path| !path.as_os_str().is_empty());
-    Ok(named.map(read_token).transpose()?.or_else(|| {
-        std::env::var(TOKEN_VARIABLE)
-            .ok()
-            .filter(|token| !token.is_empty())
-    }))
-}
-
-fn read_token(path: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::Usage(format!(
-            "--token-file: cannot read {}: {error}",
-            path.display()
-        ))
-    })?;
-    let token = text.trim();
-    match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(token.to_owned()),
-        false => Err(Failure::Usage(format!(
-            "--token-file: {} does not hold one line of visible ASCII characters",
-            path.display()
-        ))),
-    }
 }
 
 /// 80 columns in plain text, unless `out` is a terminal that is wider and takes colours.

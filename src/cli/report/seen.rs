@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::Sort;
-use super::api::{Answer, Column, Finding, List, Proxy, Query, ReportError, Summary};
-use super::api::{Unit, UnitDetail};
+use crate::cli::client::{Answer, ClientError, Column, Finding, List, Proxy, Query, Summary};
+use crate::cli::client::{Unit, UnitDetail};
 use crate::clock::Clock;
 use crate::event::Moment;
 
@@ -91,7 +91,7 @@ impl Report {
         sort: Sort,
         shapes: u16,
         depth: Depth,
-    ) -> Result<Report, ReportError> {
+    ) -> Result<Report, ClientError> {
         let summary = proxy.summary()?;
         let mut findings = proxy.findings()?;
         let queries = proxy.queries(sort.key, shapes)?;
@@ -182,7 +182,7 @@ fn no_columns() -> List<Column> {
 fn examples(
     proxy: &Proxy,
     findings: &mut [Finding],
-) -> Result<Vec<Answer<UnitDetail>>, ReportError> {
+) -> Result<Vec<Answer<UnitDetail>>, ClientError> {
     let mut examples: Vec<Answer<UnitDetail>> = Vec::new();
     for finding in findings
         .iter_mut()
@@ -203,7 +203,7 @@ fn examples(
 }
 
 /// The unit that a finding names, or a later one where that is no longer kept.
-fn example(proxy: &Proxy, finding: &Finding) -> Result<Option<Answer<UnitDetail>>, ReportError> {
+fn example(proxy: &Proxy, finding: &Finding) -> Result<Option<Answer<UnitDetail>>, ClientError> {
     if let Some(id) = &finding.example_unit
         && let Some(named) = proxy.unit(id)?
     {

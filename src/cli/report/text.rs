@@ -5,10 +5,10 @@ mod page;
 
 use std::fmt::Write;
 
-use super::api::{Query, Summary, Unit};
 use super::figures;
 use super::seen::Report;
 use super::words::{self, visible};
+use crate::cli::client::{Query, Summary, Unit};
 pub use page::Layout;
 use page::{Page, Paint, pad, width};
 

@@ -1,8 +1,8 @@
 //! The words of a report, the same in all its forms: what a finding is about, what it costs, what proves it.
 
-use super::api::{Confidence, Finding, Pattern, Phases, Unit};
 use super::figures;
 use super::seen::Report;
+use crate::cli::client::{Confidence, Finding, Pattern, Phases, Unit};
 
 /// Values of a tag that are told; `and 3 more` stands for the rest.
 const VALUES_MAX: usize = 3;

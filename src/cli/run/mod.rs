@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Failure;
+use super::client::Proxy;
 use super::report::seen::Ran;
-use super::report::{self, Format, api};
+use super::report::{self, Format};
 use super::serve::write_logs;
 use crate::app::{Service, Settled};
 use crate::clock::Clock;
@@ -228,7 +229,7 @@ impl Running<'_> {
             super::complain("no report: the admin address is off");
             return;
         };
-        let proxy = match api::Proxy::new(&reachable(admin).to_string(), self.token.clone()) {
+        let proxy = match Proxy::new(&reachable(admin).to_string(), self.token.clone()) {
             Ok(proxy) => proxy,
             Err(error) => return super::complain(&format!("no report: {error}")),
         };

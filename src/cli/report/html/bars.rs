@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::cli::report::api::Phases;
+use crate::cli::client::Phases;
 use crate::cli::report::{figures, words};
 
 /// Width of the bar of all time.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{bars, proof, sql, waterfall};
-use crate::cli::report::api::{Confidence, Finding, Severity};
+use crate::cli::client::{Confidence, Finding, Severity};
 use crate::cli::report::seen::Report;
 use crate::cli::report::{figures, words};
 

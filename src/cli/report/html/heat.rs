@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::bars::px;
 use crate::aggregate::BOUNDS_SECONDS;
-use crate::cli::report::api::Column;
+use crate::cli::client::Column;
 use crate::cli::report::figures;
 
 /// Columns drawn at most: more are added up.

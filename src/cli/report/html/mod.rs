@@ -18,9 +18,9 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::api::Finding;
 use super::seen::Report;
 use super::{figures, words};
+use crate::cli::client::Finding;
 
 const STYLE: &str = concat!(
     include_str!("../../../../ui/styles/tokens.css"),

@@ -7,7 +7,7 @@
 use maud::{Markup, html};
 
 use super::bars::px;
-use crate::cli::report::api::{Finding, Pattern, Proof};
+use crate::cli::client::{Finding, Pattern, Proof};
 use crate::cli::report::{figures, words};
 
 /// Rows drawn; the rest is a line of text.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{bars::px, sql};
-use crate::cli::report::api::{Phases, Query, Unit};
+use crate::cli::client::{Phases, Query, Unit};
 use crate::cli::report::seen::Report;
 use crate::cli::report::{figures, words};
 

@@ -2,7 +2,7 @@
 
 use super::proof::{Row, rows};
 use super::{render, sql, waterfall};
-use crate::cli::report::api::{Pattern, Proof};
+use crate::cli::client::{Pattern, Proof};
 use crate::cli::report::seen::Report;
 use crate::cli::report::tests::{column, example, finding, nested, query, ran, report};
 

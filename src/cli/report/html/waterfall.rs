@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{bars::px, sql};
-use crate::cli::report::api::{Statement, UnitDetail};
+use crate::cli::client::{Statement, UnitDetail};
 use crate::cli::report::{figures, words};
 
 /// Statements of one shape under one parent from which on they are a group.

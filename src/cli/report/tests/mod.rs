@@ -8,11 +8,11 @@ mod text;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::SORTS;
-use super::api::{
+use super::seen::{Ran, Raw, Report};
+use crate::cli::client::{
     Advice, Column, Confidence, Finding, Link, Listener, Pattern, Phases, Proof, Query, Severity,
     Statement, Summary, Unit, UnitDetail,
 };
-use super::seen::{Ran, Raw, Report};
 
 pub(super) fn summary() -> Summary {
     Summary {

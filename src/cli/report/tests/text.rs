@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::{check, finding, nested, ran, report};
-use crate::cli::report::api::{Confidence, IgnoreRule};
+use crate::cli::client::{Confidence, IgnoreRule};
 use crate::cli::report::seen::Report;
 use crate::cli::report::text::{Extent, Layout, render};
 

@@ -1,10 +1,10 @@
 //! The findings of a report: what costs most on top, with what proves it and the line of Django to write.
 
-use super::super::api::{Confidence, Finding};
 use super::super::seen::Report;
 use super::super::words::{self, visible, visible_code};
 use super::super::{figures, fold};
 use super::page::{Page, Paint, width};
+use crate::cli::client::{Confidence, Finding};
 
 /// Fixed findings shown.
 const FIXED_MAX: usize = 5;

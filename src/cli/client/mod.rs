@@ -7,8 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 mod objects;
+mod place;
 
 pub use objects::*;
+pub use place::Place;
 
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -16,9 +18,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of one answer: 1,000 queries with 64 KiB of text each are less.
 const ANSWER_BYTES_MAX: u64 = 128 << 20;
 
-/// Why there is no report.
+/// Why a running proxy does not answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ReportError {
+pub enum ClientError {
     /// `--admin` is not something that can be asked.
     #[error(
         "--admin: `{0}` is not an address; write http://HOST:PORT, for example http://127.0.0.1:9433"
@@ -107,7 +109,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// `admin` is `http://host:port`, or `host:port` as `serve --admin` takes it.
-    pub fn new(admin: &str, token: Option<String>) -> Result<Proxy, ReportError> {
+    pub fn new(admin: &str, token: Option<String>) -> Result<Proxy, ClientError> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_WITHIN))
@@ -130,7 +132,7 @@ impl Proxy {
     }
 
     /// `GET /api/v1/summary`.
-    pub fn summary(&self) -> Result<Answer<Summary>, ReportError> {
+    pub fn summary(&self) -> Result<Answer<Summary>, ClientError> {
         let raw = self.get("/api/v1/summary")?;
         Ok(Answer {
             item: self.read(&raw)?,
@@ -139,29 +141,29 @@ impl Proxy {
     }
 
     /// `GET /api/v1/queries`.
-    pub fn queries(&self, sort: &str, limit: u16) -> Result<List<Query>, ReportError> {
+    pub fn queries(&self, sort: &str, limit: u16) -> Result<List<Query>, ClientError> {
         self.list(&format!("/api/v1/queries?sort={sort}&limit={limit}"))
     }
 
     /// `GET /api/v1/findings`: those that nobody muted, most costly first.
-    pub fn findings(&self) -> Result<List<Finding>, ReportError> {
+    pub fn findings(&self) -> Result<List<Finding>, ClientError> {
         self.list("/api/v1/findings?status=open,fixed&sort=cost&limit=1000")
     }
 
     /// `GET /api/v1/units`: those that took longest, of the ones that are kept.
-    pub fn units(&self) -> Result<List<Unit>, ReportError> {
+    pub fn units(&self) -> Result<List<Unit>, ClientError> {
         self.list("/api/v1/units?sort=duration&limit=1000")
     }
 
     /// The latest unit that is kept of those in which a finding was seen.
-    pub fn unit_of(&self, finding: &str) -> Result<Option<Unit>, ReportError> {
+    pub fn unit_of(&self, finding: &str) -> Result<Option<Unit>, ClientError> {
         let finding = self.word(finding)?;
         let list: List<Unit> = self.list(&format!("/api/v1/units?finding={finding}&limit=1"))?;
         Ok(list.items.into_iter().next())
     }
 
     /// `GET /api/v1/units/{id}`; `None` where it is no longer kept.
-    pub fn unit(&self, id: &str) -> Result<Option<Answer<UnitDetail>>, ReportError> {
+    pub fn unit(&self, id: &str) -> Result<Option<Answer<UnitDetail>>, ClientError> {
         match self.get_if_kept(&format!("/api/v1/units/{}", self.word(id)?))? {
             None => Ok(None),
             Some(raw) => Ok(Some(Answer {
@@ -172,19 +174,19 @@ impl Proxy {
     }
 
     /// `GET /api/v1/history`: the last hour, oldest first.
-    pub fn history(&self) -> Result<List<Column>, ReportError> {
+    pub fn history(&self) -> Result<List<Column>, ClientError> {
         self.list("/api/v1/history")
     }
 
     /// An id that may stand in a path.
-    fn word<'w>(&self, id: &'w str) -> Result<&'w str, ReportError> {
+    fn word<'w>(&self, id: &'w str) -> Result<&'w str, ClientError> {
         match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             true => Ok(id),
             false => Err(self.foreign("an id that is no word")),
         }
     }
 
-    fn list<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>, ReportError> {
+    fn list<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>, ClientError> {
         let mut answer = self.get(path)?;
         let raw = match answer.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
@@ -200,18 +202,18 @@ impl Proxy {
         })
     }
 
-    fn get(&self, path: &str) -> Result<Value, ReportError> {
+    fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.get_if_kept(path)?
             .ok_or_else(|| self.foreign("status 404"))
     }
 
     /// `None` where the proxy keeps no such thing.
-    fn get_if_kept(&self, path: &str) -> Result<Option<Value>, ReportError> {
+    fn get_if_kept(&self, path: &str) -> Result<Option<Value>, ClientError> {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let unreachable = |error: ureq::Error| ReportError::Unreachable {
+        let unreachable = |error: ureq::Error| ClientError::Unreachable {
             url: self.url.clone(),
             message: match error {
                 ureq::Error::Io(error) => error.to_string(),
@@ -239,7 +241,7 @@ impl Proxy {
             return Ok(None);
         }
         Err(match (status, message) {
-            (401, Some(_)) => ReportError::Token {
+            (401, Some(_)) => ClientError::Token {
                 url: self.url.clone(),
                 with: if self.token.is_some() {
                     SentToken::Yes
@@ -247,7 +249,7 @@ impl Proxy {
                     SentToken::No
                 },
             },
-            (400 | 403, Some(message)) => ReportError::Refused {
+            (400 | 403, Some(message)) => ClientError::Refused {
                 url: self.url.clone(),
                 message,
             },
@@ -256,12 +258,12 @@ impl Proxy {
         })
     }
 
-    fn read<T: DeserializeOwned>(&self, value: &Value) -> Result<T, ReportError> {
+    fn read<T: DeserializeOwned>(&self, value: &Value) -> Result<T, ClientError> {
         T::deserialize(value).map_err(|error| self.foreign(&error.to_string()))
     }
 
-    fn foreign(&self, message: &str) -> ReportError {
-        ReportError::Foreign {
+    fn foreign(&self, message: &str) -> ClientError {
+        ClientError::Foreign {
             url: self.url.clone(),
             message: message.to_owned(),
         }
@@ -269,8 +271,8 @@ impl Proxy {
 }
 
 /// `http://host:port` of what `--admin` or `PGPRISM_ADMIN` say.
-fn base_url(admin: &str) -> Result<String, ReportError> {
-    let refused = || ReportError::NotAnAddress(admin.replace(char::is_control, " "));
+fn base_url(admin: &str) -> Result<String, ClientError> {
+    let refused = || ClientError::NotAnAddress(admin.replace(char::is_control, " "));
     let authority = match admin.split_once("://") {
         None => admin,
         Some(("http", authority)) => authority,
