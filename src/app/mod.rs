@@ -1,7 +1,7 @@
 //! The one place that joins rooms: builds them from the settings, runs them, ends them in order.
 //!
 //! ```text
-//!  threads: acceptor, one worker a core (proxy + observer) | collector (aggregate) | analyst | slow log | admin | main
+//!  threads: acceptor, one worker for two cores (proxy + observer) | collector (aggregate) | analyst | slow log | admin | main
 //! ```
 //!
 //! [`serve`] is the life of the process, [`Service`] what runs in it; [`settings`] says which key of the configuration

@@ -48,7 +48,7 @@ pub struct Config {
     pub log_literals: bool,
     /// How much of pgprism's own log is written.
     pub log_level: LogLevel,
-    /// Threads that carry connections; 0 is one for each core.
+    /// Threads that carry connections; 0 is one for every two cores.
     pub workers: usize,
     /// How often the workers' figures are collected.
     pub tick: Duration,

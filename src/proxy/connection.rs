@@ -1,7 +1,7 @@
 //! One client connection from its first byte to its last.
 //!
-//! [`serve`] is the story up to the session: the greeting, a seat, the upstream, the login. The [`super::reactor`] relays
-//! the session, and what is left to do when it stops is done here again, from [`take_back`] on.
+//! [`serve`] is the story up to the session: the greeting, a seat, the upstream. The [`super::reactor`] relays the
+//! session, its login first, and what is left to do when it stops is done here again, from [`take_back`] on.
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,8 +45,8 @@ const APART: Duration = Duration::from_millis(20);
 /// How long a client that was told why it is closed has to read it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Serves one client up to the end of its login, and gives it to the worker's reactor then. What only the beginning
-/// needs is boxed and given back.
+/// Serves one client until its StartupMessage is with the upstream, and gives it to the worker's reactor then. What only
+/// the beginning needs is boxed and given back.
 pub(super) async fn serve<T>(accepted: Accepted, worker: Rc<Worker<T>>)
 where
     T: Taps + 'static,
@@ -55,16 +55,11 @@ where
     let Some(mut session) = Box::pin(begin(accepted, &worker)).await else {
         return;
     };
-    if session.follows_login()
-        && let Some(end) = log_in(&mut session, &worker.place).await
-    {
-        return end_session(session, end, &worker.place).await;
-    }
     if worker.draining.get().is_some() {
         return close(session, Parting::Drain, &worker).await;
     }
     match session.leave_runtime() {
-        Ok(()) => worker.reactor.carry(session),
+        Ok(()) => worker.carry(session),
         Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
     }
 }
@@ -89,8 +84,13 @@ where
 async fn close<T: Taps>(mut session: Box<Session<T::Tap>>, parting: Parting, worker: &Worker<T>) {
     let end = match parting {
         Parting::Ended(end) => SessionEnd::Relay(end),
-        Parting::Overdue(overdue) => SessionEnd::Overdue(overdue),
-        Parting::Drain => drain_session(&mut session, worker).await,
+        Parting::Overdue(Overdue::Login) => SessionEnd::LoginTimeout,
+        Parting::Overdue(Overdue::Idle(limit)) => SessionEnd::Idle(limit),
+        Parting::Overdue(Overdue::Old(limit)) => SessionEnd::Old(limit),
+        Parting::Drain => match log_in(&mut session, &worker.place).await {
+            Some(end) => end,
+            None => drain_session(&mut session, worker).await,
+        },
     };
     end_session(session, end, &worker.place).await;
 }
@@ -102,10 +102,7 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Worker<T>) -> Option<Box<Se
     let tunables = shared.tunables.load_full();
     let target = route.target.load_full();
     let login_deadline = Instant::now() + tunables.timeouts.login;
-    let stream = tokio::net::TcpStream::from_std(accepted.stream);
-    let client = stream
-        .and_then(|stream| Socket::from_accepted(stream, tunables.tcp_user_timeout))
-        .ok()?;
+    let client = Socket::from_accepted(accepted.stream, tunables.tcp_user_timeout).ok()?;
 
     let greeting = timeout_at(login_deadline, greeting::read(client, &target.tls)).await;
     let (client, greeting) = accept_greeting(greeting, &route.figures).await?;
@@ -316,8 +313,11 @@ async fn accept_greeting(
     None
 }
 
-/// Relays until the login has ended; `Some` when the session has ended with it.
+/// Relays until the login has ended, where it has not; `Some` when the session has ended with it.
 async fn log_in<Tap: event::Tap>(session: &mut Session<Tap>, place: &Place) -> Option<SessionEnd> {
+    if !session.follows_login() {
+        return None;
+    }
     let deadline = session.facts.login_deadline;
     match timeout_at(deadline, session.relay_until(Until::Login, place)).await {
         Ok(end) => end.map(SessionEnd::Relay),
@@ -345,8 +345,10 @@ enum SessionEnd {
     Drained,
     /// By the drain, somewhere else.
     Closed,
-    /// By a limit on its stay, while it was idle.
-    Overdue(Overdue),
+    /// It was idle for this long.
+    Idle(Duration),
+    /// It has lived for this long, and was idle.
+    Old(Duration),
 }
 
 /// Closes both sockets as the end demands, and tells the client why where it fits.
@@ -402,14 +404,14 @@ async fn end_session<Tap: event::Tap>(
             let text = format!("login was not complete within {login_limit:?}");
             (CONNECTION_FAILURE, text)
         }
-        SessionEnd::Overdue(Overdue::Idle(limit)) => {
+        SessionEnd::Idle(limit) => {
             figures.count_error(ConnectionError::ClientIdle);
             (
                 IDLE_SESSION_TIMEOUT,
                 format!("terminating connection: idle for {limit:?}, the limit"),
             )
         }
-        SessionEnd::Overdue(Overdue::Old(limit)) => {
+        SessionEnd::Old(limit) => {
             figures.count_error(ConnectionError::SessionMax);
             tokio::time::sleep(APART).await;
             (

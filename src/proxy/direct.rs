@@ -1,7 +1,7 @@
 //! A socket outside of any runtime: it remembers what its reactor was told of it, and wakes nobody.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::task::Poll;
@@ -10,8 +10,8 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use socket2::{SockRef, Socket};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
 
 /// A socket that its owner polls.
@@ -60,6 +60,38 @@ enum Room {
     Awaited,
 }
 
+/// How far a connect is.
+pub(super) enum Connecting {
+    /// It is connected.
+    Done(TcpStream),
+    /// When it can be written to it is, or it has an error.
+    Begun(TcpStream),
+}
+
+/// Asks for a connection to `address`, without waiting for it.
+pub(super) fn connect(address: SocketAddr) -> io::Result<Connecting> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Ok(()) => return Ok(Connecting::Done(socket.into())),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error),
+    }
+    // Said before the peer's answer is looked at, which on loopback is there already.
+    match socket.peer_addr() {
+        Ok(_) => Ok(Connecting::Done(socket.into())),
+        Err(_) => Ok(Connecting::Begun(socket.into())),
+    }
+}
+
+/// A client who waits at `listener`. Its socket does not block.
+pub(super) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((socket.into(), peer.ok_or(io::ErrorKind::AddrNotAvailable)?))
+}
+
 impl Direct {
     pub(super) fn tcp(stream: TcpStream) -> Direct {
         Direct::new(stream.into(), Family::Tcp)
@@ -91,14 +123,16 @@ impl Direct {
         SockRef::from(&self.socket)
     }
 
-    /// Has `registry` tell of it as `token`. Room is asked for only where it was refused: a Unix socket would tell of
-    /// it with every message that its peer reads.
-    pub(super) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+    /// Has `registry` tell of it as `token`, what can be read already included. Room is asked for only where it was
+    /// refused: a Unix socket would tell of it with every message that its peer reads.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(
             &mut SourceFd(&self.socket.as_raw_fd()),
             token,
             Interest::READABLE,
-        )
+        )?;
+        self.readable = Readable::No;
+        Ok(())
     }
 
     /// Has `registry` tell when there is room, if a write was refused.

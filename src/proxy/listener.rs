@@ -9,9 +9,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::direct::accept;
 use super::socket::set_options;
 use super::worker::{Door, run_on_thread};
 use super::{
@@ -109,6 +112,15 @@ pub(super) fn start(
     })
 }
 
+/// A listener that is polled for clients, and for nothing else: what tokio's own accepts is in its runtime at once.
+#[expect(
+    deprecated,
+    reason = "unsound for a type that changes its descriptor; its successor is unsafe"
+)]
+fn polled(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
 struct Acceptor {
     route: usize,
     shared: Arc<Shared>,
@@ -121,7 +133,7 @@ impl Acceptor {
         let figures = &self.shared.route(self.route).figures;
         let listener = handed.socket.try_clone();
         drop(handed.socket);
-        match listener.and_then(tokio::net::TcpListener::from_std) {
+        match listener.and_then(polled) {
             Ok(listener) => {
                 // An error says that the proxy is gone, which the next line hears too.
                 let _ = stage.wait_for(|stage| *stage > Stage::Prepared).await;
@@ -140,7 +152,7 @@ impl Acceptor {
         figures.listening.store(false, Relaxed);
     }
 
-    async fn accept_all(&self, listener: &tokio::net::TcpListener) {
+    async fn accept_all(&self, listener: &AsyncFd<TcpListener>) {
         let figures = &self.shared.route(self.route).figures;
         let mut is_failing = false;
         loop {
@@ -150,12 +162,7 @@ impl Acceptor {
                 tokio::time::sleep(ROOM_PAUSE).await;
                 continue;
             }
-            // It goes to its worker's runtime: out of this one's.
-            let accepted = match listener.accept().await {
-                Ok((stream, peer)) => stream.into_std().map(|stream| (stream, peer)),
-                Err(error) => Err(error),
-            };
-            match accepted {
+            match listener.async_io(Interest::READABLE, accept).await {
                 Ok(accepted) => {
                     is_failing = false;
                     self.hand_over(accepted);
@@ -175,14 +182,10 @@ impl Acceptor {
 
     /// Whoever the kernel has let in already would see a reset. Where other sockets share the port, new clients may
     /// come as fast as we accept: those that a full queue holds are all that can have been there at the beginning.
-    fn empty_queue(&self, listener: tokio::net::TcpListener) {
-        let Ok(listener) = listener.into_std() else {
-            return;
-        };
+    fn empty_queue(&self, listener: AsyncFd<TcpListener>) {
+        let listener = listener.into_inner();
         for _ in 0..=BACKLOG {
-            match listener.accept() {
-                // The kernel does not hand this on with the other options.
-                Ok(accepted) if accepted.0.set_nonblocking(true).is_err() => {}
+            match accept(&listener) {
                 Ok(accepted) => self.hand_over(accepted),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => return,
@@ -190,7 +193,7 @@ impl Acceptor {
         }
     }
 
-    /// Gives a client, whose socket does not block, to a worker.
+    /// Gives a client, whose socket is in no runtime, to a worker.
     fn hand_over(&self, accepted: (std::net::TcpStream, SocketAddr)) {
         if let Some(door) = self.doors.iter().min_by_key(|door| door.connections()) {
             door.hand_over(accepted, &self.shared, self.route);

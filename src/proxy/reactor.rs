@@ -1,12 +1,13 @@
-//! The thread that relays a worker's sessions once they have logged in.
+//! The thread that relays a worker's sessions, from their logins on.
 //!
 //! ```text
-//!  worker (a runtime): greeting, TLS, upstream, login ──carry──► reactor: read, write, show to the tap, again and again
-//!                      goodbye, drain, cancel         ◄──Left───          (epoll, nothing between it and the sockets)
+//!  worker (a runtime): greeting, TLS, upstream ──carry──► reactor: read, write, show to the tap, again and again
+//!                      goodbye, drain, cancel  ◄──Left───          (epoll, nothing between it and the sockets)
 //! ```
 //!
 //! A runtime's task costs as much for each query as everything that is done with the query: registrations, wakers, a
-//! timer wheel. Between login and end a session needs none of that, only its two sockets; so it leaves the runtime.
+//! timer wheel. Once it has two sockets a session needs none of that until its end; so it leaves the runtime, or never
+//! was in it: a socket that nobody had to wait for goes straight to the reactor.
 //!
 //! *Architecture invariants:* this thread waits in one place, for sockets and for orders; it has no timers and knows no
 //! time but that of the reads. A session that wants anything but its bytes moved goes back to the worker. A panic
@@ -288,7 +289,7 @@ impl<T: Tap> Reactor<T> {
                     self.sweep = sweep;
                     self.for_all(|reactor, slot| {
                         let session = reactor.sessions.get(slot);
-                        let overdue = session.and_then(|session| session.overdue(&sweep));
+                        let overdue = session.and_then(|session| session.swept(&sweep));
                         if let Some(overdue) = overdue {
                             reactor.part(slot, Parting::Overdue(overdue));
                         }
@@ -320,7 +321,7 @@ impl<T: Tap> Reactor<T> {
             tracing::warn!(%error, "a session was lost: the kernel does not tell of it");
             return drop(self.sessions.remove(slot));
         }
-        // What came meanwhile, and what a TLS leg has read and not given out, is told by nobody.
+        // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
         self.step(slot);
     }
 }

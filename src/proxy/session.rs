@@ -112,6 +112,17 @@ impl<T: Tap> Session<T> {
         self.relay.upstream.enter_runtime()
     }
 
+    /// Why `sweep` ends the session, where it does, whatever it does now.
+    pub(super) fn swept(&self, sweep: &Sweep) -> Option<Overdue> {
+        let facts = &self.facts;
+        match self.follows_login() {
+            true => sweep
+                .exceeds_login(facts.accepted_at, facts.login_limit)
+                .then_some(Overdue::Login),
+            false => self.overdue(sweep),
+        }
+    }
+
     /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it.
     pub(super) fn overdue(&self, sweep: &Sweep) -> Option<Overdue> {
         if !sweep.is_on() {

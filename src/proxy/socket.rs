@@ -41,6 +41,8 @@ pub(super) struct Socket {
 
 #[derive(Debug)]
 enum Stream {
+    /// In no runtime yet, and perhaps never: it goes into the present one when it has to wait.
+    Fresh(Direct),
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Outside of any runtime: a reactor says when it is ready.
@@ -52,18 +54,18 @@ enum Stream {
 }
 
 impl Socket {
-    /// A TCP leg with the options that all have.
+    /// A TCP leg, connected and not blocking, with the options that all have.
     pub(super) fn from_tcp(
-        stream: TcpStream,
+        stream: std::net::TcpStream,
         user_timeout: Option<Duration>,
     ) -> io::Result<Socket> {
         set_options(&SockRef::from(&stream))?;
         Socket::with_options(stream, user_timeout)
     }
 
-    /// A TCP leg that a listening socket with these options has accepted.
+    /// A TCP leg that a listening socket with these options has accepted; not blocking.
     pub(super) fn from_accepted(
-        stream: TcpStream,
+        stream: std::net::TcpStream,
         user_timeout: Option<Duration>,
     ) -> io::Result<Socket> {
         if !ARE_INHERITED {
@@ -72,7 +74,10 @@ impl Socket {
         Socket::with_options(stream, user_timeout)
     }
 
-    fn with_options(stream: TcpStream, user_timeout: Option<Duration>) -> io::Result<Socket> {
+    fn with_options(
+        stream: std::net::TcpStream,
+        user_timeout: Option<Duration>,
+    ) -> io::Result<Socket> {
         #[cfg(target_os = "linux")]
         if user_timeout.is_some() {
             SockRef::from(&stream).set_tcp_user_timeout(user_timeout)?;
@@ -80,7 +85,7 @@ impl Socket {
         #[cfg(not(target_os = "linux"))]
         let _ = user_timeout;
         Ok(Socket {
-            stream: Stream::Tcp(stream),
+            stream: Stream::Fresh(Direct::tcp(stream)),
             unread: false,
         })
     }
@@ -110,7 +115,11 @@ impl Socket {
     pub(super) fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
         match &self.stream {
             Stream::Tls(secured) => secured.peer_certificate(),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere => None,
+            Stream::Fresh(_)
+            | Stream::Tcp(_)
+            | Stream::Unix(_)
+            | Stream::Direct(_)
+            | Stream::Nowhere => None,
         }
     }
 
@@ -122,14 +131,19 @@ impl Socket {
     }
 
     /// Waits for the first byte and leaves it where it is; `None` when there will be none.
-    pub(super) async fn peek_byte(&self) -> io::Result<Option<u8>> {
+    pub(super) async fn peek_byte(&mut self) -> io::Result<Option<u8>> {
+        self.enter_runtime()?;
         let mut byte = [0];
         match &self.stream {
             Stream::Tcp(stream) => {
                 let count = stream.peek(&mut byte).await?;
                 Ok((count > 0).then_some(byte[0]))
             }
-            Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere | Stream::Tls(_) => Ok(None),
+            Stream::Fresh(_)
+            | Stream::Unix(_)
+            | Stream::Direct(_)
+            | Stream::Nowhere
+            | Stream::Tls(_) => Ok(None),
         }
     }
 
@@ -139,9 +153,10 @@ impl Socket {
             .is_some_and(|socket| matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(1..)))
     }
 
-    /// Takes it out of the runtime that made it: from now on a reactor has to be told of it.
+    /// Takes it out of its runtime, where it is in one: from now on a reactor has to be told of it.
     pub(super) fn leave_runtime(&mut self) -> io::Result<()> {
         let direct = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
+            Stream::Fresh(direct) => direct,
             Stream::Tcp(stream) => Direct::tcp(stream.into_std()?),
             Stream::Unix(stream) => Direct::unix(stream.into_std()?),
             Stream::Tls(mut secured) => {
@@ -162,7 +177,7 @@ impl Socket {
     /// Brings it into the present runtime.
     pub(super) fn enter_runtime(&mut self) -> io::Result<()> {
         self.stream = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
-            Stream::Direct(direct) => match direct.into_std() {
+            Stream::Fresh(direct) | Stream::Direct(direct) => match direct.into_std() {
                 Unpolled::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
                 Unpolled::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
             },
@@ -181,13 +196,17 @@ impl Socket {
         match &mut self.stream {
             Stream::Direct(direct) => Some(direct),
             Stream::Tls(secured) => secured.socket_mut().direct_mut(),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Nowhere => None,
+            Stream::Fresh(_) | Stream::Tcp(_) | Stream::Unix(_) | Stream::Nowhere => None,
         }
     }
 
     /// Takes a plaintext socket out of its runtime, for somebody else to carry its bytes.
     pub(super) fn into_raw(self) -> io::Result<socket2::Socket> {
         match self.stream {
+            Stream::Fresh(direct) => Ok(match direct.into_std() {
+                Unpolled::Tcp(stream) => stream.into(),
+                Unpolled::Unix(stream) => stream.into(),
+            }),
             Stream::Tcp(stream) => Ok(stream.into_std()?.into()),
             Stream::Unix(stream) => Ok(stream.into_std()?.into()),
             Stream::Direct(_) | Stream::Nowhere | Stream::Tls(_) => Err(nowhere()),
@@ -209,7 +228,7 @@ impl Socket {
         match &self.stream {
             Stream::Tcp(stream) => Some(SockRef::from(stream)),
             Stream::Unix(stream) => Some(SockRef::from(stream)),
-            Stream::Direct(direct) => Some(direct.as_raw()),
+            Stream::Fresh(direct) | Stream::Direct(direct) => Some(direct.as_raw()),
             Stream::Tls(secured) => secured.socket().as_raw(),
             Stream::Nowhere => None,
         }
@@ -222,7 +241,11 @@ impl Leg for Socket {
         match &self.stream {
             Stream::Direct(direct) => direct.is_drained(),
             // Those are asked, so that they know whom to wake.
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Tls(_) | Stream::Nowhere => false,
+            Stream::Fresh(_)
+            | Stream::Tcp(_)
+            | Stream::Unix(_)
+            | Stream::Tls(_)
+            | Stream::Nowhere => false,
         }
     }
 
@@ -232,7 +255,7 @@ impl Leg for Socket {
             Stream::Unix(stream) => stream.poll_read_ready(cx),
             // The reads of TLS go through that socket, which knows what it has not read.
             Stream::Tls(secured) => return secured.socket_mut().poll_reset(cx),
-            Stream::Direct(direct) => return direct.poll_reset(),
+            Stream::Fresh(direct) | Stream::Direct(direct) => return direct.poll_reset(),
             Stream::Nowhere => return Poll::Ready(nowhere()),
         };
         if let Err(error) = ready!(is_readable) {
@@ -247,7 +270,9 @@ impl Leg for Socket {
                 stream.take_error(),
                 stream.try_io(Interest::READABLE, would_block),
             ),
-            Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => return Poll::Pending,
+            Stream::Fresh(_) | Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => {
+                return Poll::Pending;
+            }
         };
         if let Ok(Some(error)) | Err(error) = error {
             return Poll::Ready(error);
@@ -259,7 +284,9 @@ impl Leg for Socket {
         let _ = match &self.stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
-            Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => return Poll::Pending,
+            Stream::Fresh(_) | Stream::Tls(_) | Stream::Direct(_) | Stream::Nowhere => {
+                return Poll::Pending;
+            }
         };
         Poll::Pending
     }
@@ -282,6 +309,12 @@ impl AsyncRead for Socket {
         if let Stream::Direct(direct) = &mut self.stream {
             return direct.poll_read(buffer);
         }
+        if let Stream::Fresh(direct) = &mut self.stream {
+            match direct.poll_read(buffer) {
+                Poll::Pending => self.enter_runtime()?,
+                done @ Poll::Ready(_) => return done,
+            }
+        }
         if self.unread
             && let Some(socket) = self.as_raw()
         {
@@ -301,7 +334,7 @@ impl AsyncRead for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_read(cx, buffer),
-            Stream::Direct(direct) => direct.poll_read(buffer),
+            Stream::Fresh(direct) | Stream::Direct(direct) => direct.poll_read(buffer),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
@@ -313,11 +346,17 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Stream::Fresh(direct) = &mut self.stream {
+            match direct.poll_write(bytes) {
+                Poll::Pending => self.enter_runtime()?,
+                done @ Poll::Ready(_) => return done,
+            }
+        }
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write(cx, bytes),
-            Stream::Direct(direct) => direct.poll_write(bytes),
+            Stream::Fresh(direct) | Stream::Direct(direct) => direct.poll_write(bytes),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
@@ -328,11 +367,17 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Stream::Fresh(direct) = &mut self.stream {
+            match direct.poll_write_vectored(slices) {
+                Poll::Pending => self.enter_runtime()?,
+                done @ Poll::Ready(_) => return done,
+            }
+        }
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write_vectored(cx, slices),
-            Stream::Direct(direct) => direct.poll_write_vectored(slices),
+            Stream::Fresh(direct) | Stream::Direct(direct) => direct.poll_write_vectored(slices),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
@@ -344,9 +389,11 @@ impl AsyncWrite for Socket {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             // What they took is with the kernel.
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Direct(_) | Stream::Nowhere => {
-                Poll::Ready(Ok(()))
-            }
+            Stream::Fresh(_)
+            | Stream::Tcp(_)
+            | Stream::Unix(_)
+            | Stream::Direct(_)
+            | Stream::Nowhere => Poll::Ready(Ok(())),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_flush(cx),
         }
     }
@@ -356,7 +403,7 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_shutdown(cx),
-            Stream::Direct(direct) => Poll::Ready(direct.shutdown_write()),
+            Stream::Fresh(direct) | Stream::Direct(direct) => Poll::Ready(direct.shutdown_write()),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }

@@ -1,4 +1,4 @@
-//! Limits on how long sessions stay: for being idle, and in all. Both are off unless configured.
+//! Limits on how long sessions stay: for being idle and in all, which are off unless configured, and for their login.
 //!
 //! No session has a timer for them. Each worker sweeps: now and then it writes down the time and wakes its sessions,
 //! which compare. A session that is busy compares with the last sweep each time it comes to rest.
@@ -18,9 +18,11 @@ pub(super) struct Sweep {
     session_max_ns: Option<u64>,
 }
 
-/// Why a session that is idle outside a transaction has to end.
+/// Why a session has to end: one that is idle outside a transaction, or one that has not logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
+    /// Its login takes too long.
+    Login,
     /// It has been idle for this long.
     Idle(Duration),
     /// It has lived for this long.
@@ -52,6 +54,11 @@ impl Sweep {
         self.client_idle_ns.is_some() || self.session_max_ns.is_some()
     }
 
+    /// Whether a login of a client that was accepted at this time has taken `limit`.
+    pub(super) fn exceeds_login(&self, accepted_at: Moment, limit: Duration) -> bool {
+        self.at.since(accepted_at) >= nanoseconds(limit)
+    }
+
     /// Whether a session that was accepted and last moved bytes at these times has to end, if it is idle.
     pub(super) fn overdue(&self, accepted_at: Moment, last_read_at: Moment) -> Option<Overdue> {
         let exceeds = |limit_ns: Option<u64>, since: Moment| {
@@ -73,7 +80,11 @@ impl Sweep {
 
 /// When to sweep next: often enough that a limit is exceeded by a quarter, or a second, at most.
 pub(super) fn next(timeouts: &Timeouts) -> Instant {
-    let limits = [timeouts.client_idle, timeouts.session_max];
+    let limits = [
+        timeouts.client_idle,
+        timeouts.session_max,
+        Some(timeouts.login),
+    ];
     let shortest = limits.into_iter().flatten().min();
     let pause = shortest.map_or(PAUSE_MAX, |limit| (limit / 4).clamp(PAUSE_MIN, PAUSE_MAX));
     Instant::now() + pause

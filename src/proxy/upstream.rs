@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
+use super::direct::{self, Connecting};
 use super::socket::Socket;
 use super::tls::{Connector, SslMode};
 use super::{Target, Tunables, delay};
@@ -237,10 +238,23 @@ enum Plaintext {
     Refused,
 }
 
+/// Waits only where the kernel has not done it by the time it was asked, as it has on loopback.
+async fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let stream = match direct::connect(address)? {
+        Connecting::Done(stream) => return Ok(stream),
+        Connecting::Begun(stream) => TcpStream::from_std(stream)?,
+    };
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => stream.into_std(),
+    }
+}
+
 async fn open(endpoint: &Endpoint, tunables: &Tunables) -> Result<Socket, ConnectError> {
     let user_timeout = tunables.tcp_user_timeout;
     let opened = match endpoint {
-        Endpoint::Tcp(address) => match TcpStream::connect(address).await {
+        Endpoint::Tcp(address) => match connect_tcp(*address).await {
             Ok(stream) => Socket::from_tcp(stream, user_timeout),
             Err(error) => Err(error),
         },
@@ -262,7 +276,7 @@ async fn open(endpoint: &Endpoint, tunables: &Tunables) -> Result<Socket, Connec
 async fn further_away(socket: Socket, latency: Duration) -> io::Result<Socket> {
     tokio::time::sleep(latency).await;
     let near = delay::lengthen(socket.into_raw()?, latency)?;
-    Socket::from_tcp(TcpStream::from_std(near)?, None)
+    Socket::from_tcp(near, None)
 }
 
 /// Asks for TLS and begins it. Nothing is read beyond the answer: what stands there already was sent by somebody who

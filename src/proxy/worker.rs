@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::reactor::{Handle, Left};
-use super::session::Place;
+use super::session::{Place, Session};
 use super::sweep::{self, Sweep};
 use super::{Running, Shared, Stage, connection, drain, reactor};
 use crate::event::{Moment, Taps};
@@ -28,8 +28,10 @@ pub(super) struct Worker<T: Taps> {
     pub(super) taps: T,
     /// Set once the proxy drains.
     pub(super) draining: Cell<Option<drain::Plan>>,
-    /// Where sessions go once they have logged in.
-    pub(super) reactor: Handle<T::Tap>,
+    /// Where sessions go once they have two sockets.
+    reactor: Handle<T::Tap>,
+    /// When the last login that was carried may take no longer.
+    logins_until: Cell<Option<Instant>>,
 }
 
 impl<T: Taps> Worker<T> {
@@ -40,12 +42,24 @@ impl<T: Taps> Worker<T> {
         plan
     }
 
+    /// Gives a session to the reactor.
+    pub(super) fn carry(&self, session: Box<Session<T::Tap>>) {
+        if session.follows_login() {
+            self.logins_until.set(Some(session.facts.login_deadline));
+        }
+        self.reactor.carry(session);
+    }
+
     /// Lets every session see whether its time is up; returns when to do so again.
     fn sweep(&self, last: &mut Sweep) -> Instant {
         let shared = &self.place.shared;
         let sweep = Sweep::now(shared);
+        let logins_until = self.logins_until.get();
+        if logins_until.is_some_and(|until| until <= Instant::now()) {
+            self.logins_until.set(None);
+        }
         // Once more when the last limit was taken away.
-        if sweep.is_on() || last.is_on() {
+        if sweep.is_on() || last.is_on() || logins_until.is_some() {
             self.reactor.sweep(sweep);
         }
         *last = sweep;
@@ -149,6 +163,7 @@ where
                 taps,
                 draining: Cell::new(None),
                 reactor,
+                logins_until: Cell::new(None),
             });
             run(&worker, inbox, left, stage).await;
         },
@@ -177,7 +192,7 @@ async fn run<T>(
     let mut last_call = None;
     let mut last_sweep = Sweep::default();
     let mut next_sweep = worker.sweep(&mut last_sweep);
-    // Once the proxy drains, what has logged in before has left the reactor, and nothing goes there any more.
+    // Once the proxy drains, all sessions have left the reactor, and none goes there any more.
     while is_open || is_relaying || !connections.is_empty() {
         tokio::select! {
             accepted = inbox.recv(), if is_open => match accepted {
