@@ -118,6 +118,10 @@ def test_the_release_wheel_runs(wheel: Path) -> None:
     assert made.python("-m", "pgprism", "--version") == f"pgprism {VERSION}\n"
     sections = run(["readelf", "--section-headers", "--wide", made.folder / "bin/pgprism"]).stdout
     assert ".debug_info" not in sections, "it is stripped"
+    # Of the machine that built it the program knows nothing.
+    content = (made.folder / "bin/pgprism").read_bytes()
+    assert str(PROJECT).encode() not in content
+    assert str(Path.home() / ".cargo").encode() not in content
 
 
 def test_the_archive_holds_a_program_with_its_pages_and_completions(dist: Path) -> None:
