@@ -1,4 +1,4 @@
-"""What `pip install pgprism` gives, and README.md's quick start, word for word, in an environment that has nothing else."""
+"""What `pip install pgprism` gives, and README.md's quick start, word for word, where there is nothing of ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support import tools
-from support.installs import Environment, build_wheel, project_version, quick_start
+from support.installs import Environment, project_version, quick_start, wheels
 from support.network import private_network
 from support.postgres import Address, Postgres
 from support.processes import Child, run, scratch_folder
@@ -39,24 +39,22 @@ def test_the_quick_start_is_the_four_commands_that_are_played_here() -> None:
 @pytest.fixture(scope="module")
 def environment() -> Environment:
     """Django and a driver, as a project has them, and then the first line of the quick start."""
-    made = Environment.create(build_wheel().parent, "django==5.2.19", "psycopg[binary]==3.3.9")
+    made = Environment.create(wheels(), "django==5.2.19", "psycopg[binary]==3.3.9")
     _type(made, INSTALL)
     return made
 
 
 def _type(environment: Environment, line: str, *, cwd: Path | None = None, **variables: str) -> str:
     """Types the line into a shell; answers what it printed."""
-    return run(
-        ["bash", "-c", line], env=environment.variables | variables, cwd=cwd or environment.folder.parent, deadline_s=120
-    ).stdout
+    where = cwd or environment.folder.parent
+    return run(["bash", "-c", line], env=environment.variables | variables, cwd=where, deadline_s=120).stdout
 
 
 @contextlib.contextmanager
 def _typed(environment: Environment, line: str, cwd: Path, **variables: str) -> Iterator[Child]:
     """Types the line and lets it run; at the end Ctrl-C, unless it has ended."""
-    child = Child(
-        ["bash", "-c", f"exec {line}"], scratch_folder("typed") / "output", env=environment.variables | variables, cwd=cwd
-    )
+    output = scratch_folder("typed") / "output"
+    child = Child(["bash", "-c", f"exec {line}"], output, env=environment.variables | variables, cwd=cwd)
     try:
         yield child
     except BaseException:

@@ -1,7 +1,8 @@
-"""pgprism as people install it: a wheel, a fresh virtual environment, and the commands that README.md tells them to type."""
+"""pgprism as people install it: a wheel, a fresh environment, and the commands that README.md tells them to type."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -28,17 +29,27 @@ def project_version() -> str:
     raise AssertionError("Cargo.toml has no version")
 
 
-def build_wheel() -> Path:
-    """A wheel for this machine alone, of the same profile as the program that the other tests have."""
-    profile = "release" if tools.pgprism().parent.name == "release" else "dev"
+@functools.cache
+def make_dist() -> Path:
+    """The folder of everything that `make dist` makes, made now; what cargo has built already is not built again."""
+    run([tools.PROJECT / "scripts/dist"], cwd=tools.PROJECT, deadline_s=1500)
+    return tools.PROJECT / "dist"
+
+
+def wheels() -> Path:
+    """A folder with a wheel: where the other tests have a release's program, the wheel of a release.
+
+    Else one for this machine alone, of the program that cargo has built for the tests, so that it takes seconds.
+    """
+    if tools.pgprism().parent.name == "release":
+        return make_dist()
     folder = scratch_folder("wheel")
+    maturin = Path(sys.executable).parent / "maturin"
     run(
-        [Path(sys.executable).parent / "maturin", "build", "--locked", "--profile", profile,
-         "--compatibility", "linux", "--out", folder],
+        [maturin, "build", "--locked", "--profile", "dev", "--compatibility", "linux", "--out", folder],
         cwd=tools.PROJECT, deadline_s=580,
     )
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    return folder
 
 
 @dataclass
@@ -55,8 +66,8 @@ class Environment:
         run([sys.executable, "-m", "venv", made.folder])
         if packages:
             constraints = tools.PROJECT / "scripts/constraints.txt"
-            online = {name: value for name, value in made.variables.items() if name != "PIP_NO_INDEX"}
-            run([made.folder / "bin/pip", "install", "--prefer-binary", "-c", constraints, *packages], env=online, deadline_s=300)
+            pip = [made.folder / "bin/pip", "install", "--prefer-binary", "-c", constraints]
+            run([*pip, *packages], env=made.online, deadline_s=300)
         return made
 
     @property
@@ -79,6 +90,11 @@ class Environment:
             "PIP_FIND_LINKS": str(self.wheels),
             "PIP_NO_INDEX": "1",
         }
+
+    @property
+    def online(self) -> dict[str, str]:
+        """The same, but pip asks the index, and it alone."""
+        return {name: value for name, value in self.variables.items() if name not in {"PIP_NO_INDEX", "PIP_FIND_LINKS"}}
 
     def python(self, *arguments: str, check: bool = True) -> str:
         """What its interpreter prints; with `check=False`, on stderr too."""
