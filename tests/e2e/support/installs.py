@@ -46,7 +46,8 @@ def wheels() -> Path:
     folder = scratch_folder("wheel")
     maturin = Path(sys.executable).parent / "maturin"
     run(
-        [maturin, "build", "--locked", "--profile", "dev", "--compatibility", "linux", "--out", folder],
+        [maturin, "build", "--locked", "--profile", "dev", "--strip", "false", "--compatibility", "linux",
+         "--out", folder],
         cwd=tools.PROJECT, deadline_s=580,
     )
     return folder
