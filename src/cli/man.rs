@@ -13,7 +13,7 @@ use super::{Cli, Failure};
 /// How the help of a command introduces its examples.
 const EXAMPLES: &str = "Examples:\n";
 
-/// What an exit status says; the first is for all commands, the others where the name is theirs.
+/// Of which command (of all, where none is named) an exit status says what.
 const EXIT_STATUS: &[(&str, &str, &str)] = &[
     ("", "0", "Done."),
     ("check", "1", "There are findings."),

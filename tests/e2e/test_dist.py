@@ -104,7 +104,9 @@ def test_the_sdist_holds_what_a_build_needs_and_little_else(sdist: Path) -> None
 def test_pip_builds_the_sdist(sdist: Path) -> None:
     made = Environment.create(sdist.parent)
     # What builds it comes from the index, nothing of the project does; dependencies that cargo has are not built again.
+    # HOME is where rustup keeps Rust.
     settings = {"CARGO_TARGET_DIR": str(PROJECT / "target"), "MATURIN_PEP517_ARGS": "--profile dev"}
+    settings["HOME"] = str(Path.home())
     pip = [made.folder / "bin/pip", "install", sdist]
     run(pip, env=made.online | settings, cwd=made.folder.parent, deadline_s=BUILT_WITHIN_S)
     assert made.python("-m", "pgprism", "--version") == f"pgprism {VERSION}\n"
