@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo dashboards lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
+.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ setup: ## install whatever this machine lacks (Debian; cheap when run again)
 
 demo: ## a Django shop on PostgreSQL through pgprism, under load, with its report
 	@scripts/demo
+
+dist: ## what a release hands out, into dist/: wheel, source, archive, Debian package, sums
+	@scripts/dist
 
 dashboards: setup ## the JSON of the Grafana dashboards again, from config/grafana/source
 	@.venv/bin/python scripts/dashboards
@@ -40,6 +43,7 @@ acceptance: setup ## every end-to-end test, 10,000 simulated connections, each D
 	cargo build --locked --release --bin pgprism
 	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
 	@scripts/setup jdbc
+	@scripts/setup dist-tests
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval

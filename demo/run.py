@@ -129,7 +129,7 @@ class Demo:
     def django_environment(self, application: str) -> dict[str, str]:
         """What a team changes to profile: DATABASE_URL leads to pgprism instead of PostgreSQL.
 
-        With `pip install ./python` it has findings name routes and lines too; here the clone's folder stands for that.
+        With `pip install pgprism` it has findings name routes and lines too; here the clone's folder stands for that.
         """
         login = f"{self.database.user}:{quote(self.database.password)}"
         url = f"postgres://{login}@{self.proxy}/{self.database.database}"

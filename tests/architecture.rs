@@ -92,6 +92,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["src/export/http/page.rs"]),
     ("prometheus", &["src/export"]),
     ("clap", &["src/cli"]),
+    ("clap_complete", &["src/cli/completions.rs"]),
+    ("clap_mangen", &["src/cli/man.rs"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
     ("toml", &["src/config"]),
     ("ureq", &["src/cli"]),

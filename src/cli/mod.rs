@@ -1,4 +1,4 @@
-//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`.
+//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`, `completions`, `man`.
 //!
 //! What was typed becomes what it means: a [`crate::config::Config`] or a question to a running proxy. Exit status: 0
 //! done, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
@@ -16,7 +16,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use client::ClientError;
 
 pub mod client;
+mod completions;
 mod fingerprint;
+mod man;
 pub mod report;
 mod run;
 mod serve;
@@ -51,6 +53,11 @@ enum Command {
     Fingerprint(fingerprint::FingerprintArgs),
     /// Print what a running proxy has seen: where the time went, the query shapes that took it
     Report(report::ReportArgs),
+    /// Print what a shell needs to complete these commands and their flags
+    #[command(alias = "generate-shell-completion")]
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
 }
 
 /// Why a command failed, and so its exit status.
@@ -119,6 +126,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::CheckConfig(arguments) => {
             serve::check_config(&arguments, &mut io::stdout().lock())
         }
+        Command::Completions(arguments) => {
+            completions::completions(&arguments, &mut io::stdout().lock())
+        }
+        Command::Man(arguments) => man::man(&arguments, &mut io::stdout().lock()),
     };
     match done {
         Ok(()) => 0,

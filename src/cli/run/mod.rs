@@ -70,7 +70,8 @@ pub(super) struct RunArgs {
         value_name = "COMMAND",
         required = true,
         num_args = 1..,
-        trailing_var_arg = true
+        trailing_var_arg = true,
+        value_hint = clap::ValueHint::CommandWithArguments
     )]
     command: Vec<OsString>,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,30 @@ import pytest
 from .processes import run, scratch_folder
 
 _CLONE_NEWNET = 0x40000000
+
+
+@contextlib.contextmanager
+def private_network() -> Iterator[None]:
+    """Takes this thread, and what it starts meanwhile, into a network of their own, where every port is free.
+
+    It has nothing but loopback.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            raise RuntimeError(
+                f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}; "
+                "this test needs ports 5432, 6433 and 9433 for itself: run it as root, or with CAP_SYS_ADMIN"
+            )
+        try:
+            run(["ip", "link", "set", "lo", "up"])
+            yield
+        finally:
+            if libc.setns(outside, _CLONE_NEWNET) != 0:
+                raise RuntimeError(f"cannot return from the network namespace: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(outside)
 
 
 class Island:
