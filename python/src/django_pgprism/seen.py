@@ -148,7 +148,7 @@ class Seen:
             )
         return (
             f"pgprism at {self.proxy.url} saw {self.queries} of at least {self.sent} queries of this test: not all of "
-            f"DATABASES leads to pgprism ({aliases}), or pgprism had to give up observing ({self.dropped} events dropped)"
+            f"DATABASES leads to pgprism ({aliases}), or pgprism could not follow all of it ({self.dropped} events dropped)"
         )
 
     def report(self, heading: str) -> str:

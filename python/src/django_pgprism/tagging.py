@@ -123,7 +123,7 @@ def tag_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, co
     tagged = text if text is None else _tagged(text, params, connection, request, test)
     answer = execute(sql if tagged is None else tagged, params, many, context)
     if test is not None:
-        _count(test, text, tagged, context)
+        _count(test, text, tagged, context, many=many)
     return answer
 
 
@@ -176,17 +176,16 @@ def _test_comment(test: TestTags) -> str:
 
 
 # What pgprism counts as a query for certain: no savepoint, no setting, no check of the connection.
-_COUNTED = re.compile(
-    r"\s*(?:SELECT(?!\s+1\s*(?:;|$)|\s+(?:pg_catalog\.)?set_config\b)|INSERT|UPDATE|DELETE)\b", re.IGNORECASE
-)
+_COUNTED = re.compile(r"\s*(?:SELECT\b.*?\bFROM|INSERT|UPDATE|DELETE)\b", re.IGNORECASE | re.DOTALL)
 
 
-def _count(test: TestTags, text: str | None, tagged: str | None, context: dict[str, Any]) -> None:
+def _count(test: TestTags, text: str | None, tagged: str | None, context: dict[str, Any], *, many: bool) -> None:
     if text is None or text == tagged:
         test.left += bool(text is None or text.strip())
         return
-    # A server-side cursor is a query once its first rows are fetched, if they ever are; types are a driver's business.
-    if getattr(context["cursor"], "name", None) or not _COUNTED.match(text) or "pg_type" in text:
+    # A server-side cursor is a query once its first rows are fetched, if they ever are. `executemany` may have had no
+    # row. Types are a driver's business.
+    if many or getattr(context["cursor"], "name", None) or not _COUNTED.match(text) or "pg_type" in text:
         return
     connection = context["connection"]
     test.sent[connection.alias] += 1
