@@ -1,4 +1,4 @@
-"""The test runners: which names the queries of a test carry. Processes of `--parallel` are the end-to-end tests' subject."""
+"""The test runners: which names queries carry. Processes of `--parallel` are the end-to-end tests' subject."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from urllib.parse import unquote
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import SimpleTestCase
-from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, ParallelTestSuite, PDBDebugResult, RemoteTestRunner
+from django.test.runner import (
+    DebugSQLTextTestResult,
+    DiscoverRunner,
+    ParallelTestSuite,
+    PDBDebugResult,
+    RemoteTestRunner,
+)
 from django_pgprism import runner, testrun
 from project import pages
 

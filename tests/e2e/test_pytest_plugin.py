@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -55,6 +54,11 @@ def admin(proxy: Pgprism) -> str:
     return f"http://{proxy.admin[0]}:{proxy.admin[1]}"
 
 
+def wrong(outcomes: dict[str, str]) -> set[str]:
+    """The tests that did not do what their names say."""
+    return {name for name, outcome in outcomes.items() if (outcome == "passed") != name.endswith("_passes")}
+
+
 def tags_of(statement: str) -> Tags:
     """The tags at the end of a statement, decoded."""
     found = COMMENT.search(statement)
@@ -69,7 +73,9 @@ def tags_of(statement: str) -> Tags:
 def witnessed(address: Address, start_pgprism, start_relay) -> Callable[..., list[tuple[str, Tags]]]:
     """Runs tests through a witness and a proxy; answers the statements that reached the test database."""
 
-    def witnessed(play: Callable[..., Suite], driver: Driver = Driver.PSYCOPG3, **settings: str) -> list[tuple[str, Tags]]:
+    def witnessed(
+        play: Callable[..., Suite], driver: Driver = Driver.PSYCOPG3, **settings: str
+    ) -> list[tuple[str, Tags]]:
         proxy = start_pgprism(address.endpoint)
         relay = start_relay(proxy.endpoint)
         env = shop_environment(address.at(relay.address), driver, PGPRISM_ADMIN_URL=admin(proxy), **settings)
@@ -155,7 +161,7 @@ def test_budgets_hold_or_fail_their_tests(address: Address, start_pgprism, drive
     suite = run_pytest(env, "budget_tests.py", "-k", "not flood", cwd=SHOP)
     outcomes = {name.rpartition("::")[2]: outcome for name, outcome in suite.outcomes.items()}
     assert len(outcomes) >= 25, suite.text
-    assert {name for name, outcome in outcomes.items() if outcome != ("passed" if name.endswith("_passes") else "failed")} == set(), suite.text
+    assert not wrong(outcomes), suite.text
     failed = list(outcomes.values()).count("failed")
     assert f"pgprism: {len(outcomes)} tests measured, {failed} over budget, see {admin(proxy)}/" in suite.text
     assert "NOT measured" not in suite.text
@@ -164,9 +170,11 @@ def test_budgets_hold_or_fail_their_tests(address: Address, start_pgprism, drive
     assert "proof  shop_book.publisher_id -> shop_publisher.id, 12 of 12 rows in order" in message
     assert 'select_related(' in message and "line shop/views/bad.py:" in message
     assert ("route bad/books/" in message) == (kind != "bare")
-    assert suite.message("test_queries_fails").startswith("pgprism: 3 queries, at most 2 allowed\n  3 x SELECT COUNT(*)")
+    counted = suite.message("test_queries_fails")
+    assert counted.startswith("pgprism: 3 queries, at most 2 allowed\n  3 x SELECT COUNT(*)")
     # A test that calls the ORM itself is told its own line.
-    assert re.search(r"where  12 queries here, line shop_suite/budget_tests\.py:\d+\n", suite.message("test_loop_fails"))
+    loop = suite.message("test_loop_fails")
+    assert re.search(r"where  12 queries here, line shop_suite/budget_tests\.py:\d+\n", loop)
     page = re.search(r"see (http://\S+/requests/\S+)", message)
     assert page and proxy.status_of(page[1].removeprefix(admin(proxy))) == 200
 
@@ -175,15 +183,14 @@ def test_budgets_hold_or_fail_their_tests(address: Address, start_pgprism, drive
 def test_under_run_tests_find_their_proxy(address: Address) -> None:
     """`pgprism run -- pytest` is all that somebody has to type, with workers too."""
     command = [
-        python(), "-m", "pytest", "-p", "no:cacheprovider", "-p", "django_pgprism.pytest_plugin", "-n", "2", "-rA",
-        "budget_tests.py", "-k", "page or block",
+        python(), "-m", "pytest", "-p", "no:cacheprovider", "-p", "django_pgprism.pytest_plugin", "-n", "2",
+        "-rA", "budget_tests.py", "-k", "page or block",
     ]
     ran = run_under(command, shop_environment(address), cwd=SHOP, deadline_s=170, check=False)
     suite = Suite(ran.status, ran.stdout)
     outcomes = {name.rpartition("::")[2]: outcome for name, outcome in suite.outcomes.items()}
     assert len(outcomes) == 9, ran.stdout + ran.stderr
-    wrong = {name for name, outcome in outcomes.items() if outcome != ("passed" if name.endswith("_passes") else "failed")}
-    assert not wrong, suite.text
+    assert not wrong(outcomes), suite.text
     assert ran.status == 1
     assert "pgprism: 9 tests measured, 4 over budget" in suite.text
     assert ran.report["summary"]["dropped"] == 0
@@ -233,7 +240,8 @@ def test_a_public_suite_has_the_results_it_has_without(address: Address, start_p
     plain = run_pytest(suite_environment(address, *folders, **settings), cwd=guardian(), plugin=False)
     proxy = start_pgprism(address.endpoint)
     env = suite_environment(address.at(proxy.endpoint), *folders, PGPRISM_ADMIN_URL=admin(proxy), **settings)
-    arguments = {"tagged": [], "measured": ["-p", "guardian_suite.marks"], "workers": ["-p", "guardian_suite.marks", "-n", "2"]}
+    marked = ["-p", "guardian_suite.marks"]
+    arguments = {"tagged": [], "measured": marked, "workers": [*marked, "-n", "2"]}
     ran = run_pytest(env, *arguments[kind], cwd=guardian())
     assert len(plain.outcomes) > 300 and set(plain.outcomes.values()) >= {"passed"}, plain.text
     assert (ran.outcomes, ran.status) == (plain.outcomes, plain.status), ran.text

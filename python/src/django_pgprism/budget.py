@@ -1,4 +1,4 @@
-"""What a test may take: the arguments of the marker and of the fixture, checked, and what a measurement says to them."""
+"""What a test may take: the arguments of marker and fixture, checked, and what a measurement says to them."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Budget:
 def _check(name: str, value: object) -> None:
     timed = name == "max_time_ms"
     # True is an integer, and no number of queries.
-    if isinstance(value, int | float) and not isinstance(value, bool) and (timed or isinstance(value, int)):
-        if math.isfinite(value) and value >= 0:
-            return
+    number = isinstance(value, int | float) and not isinstance(value, bool) and (timed or isinstance(value, int))
+    if number and math.isfinite(value) and value >= 0:  # type: ignore[arg-type,operator]
+        return
     wanted = "a number of milliseconds" if timed else "a whole number"
     raise BadBudget(f"{name} is {value!r}, where {wanted} from 0 on is wanted, or None")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -38,21 +39,25 @@ class Proxy:
         # It is ours to reach: a proxy for the web, which the environment may name, would only learn the token.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
-    def summary(self) -> dict[str, Any]:
-        """All queries together; `dropped` counts the events that were lost."""
-        return self._ask("/api/v1/summary")
+    def dropped(self) -> int:
+        """How many events were dropped since it started: of these it knows nothing."""
+        return self._settle("")[1]
 
     def settle(self, test_id: str) -> int:
         """Waits until all that is known of this test has been analysed; answers how many events were ever dropped."""
-        answer = self._ask(f"/api/v1/settle?test_id={test_id}", method="POST")
-        try:
-            if answer["settled"]:
-                return int(answer["events_dropped"])
-        except (KeyError, TypeError, ValueError):
-            raise self._foreign("it does not know `settle`") from None
+        settled, dropped = self._settle(f"?test_id={test_id}")
+        if settled:
+            return dropped
         raise Refused(
             f"pgprism at {self.url} could not analyse all queries of the test within 5 s: it may be short of CPU time."
         )
+
+    def _settle(self, wanted: str) -> tuple[bool, int]:
+        answer = self._ask(f"/api/v1/settle{wanted}", method="POST")
+        try:
+            return bool(answer["settled"]), int(answer["events_dropped"])
+        except (KeyError, TypeError, ValueError):
+            raise self._foreign("it does not know `settle`") from None
 
     def units(self, test_id: str) -> list[dict[str, Any]]:
         """The units of work of this test, oldest first."""
@@ -105,10 +110,8 @@ class Proxy:
                 f"pgprism at {self.url} wants {wanted}: name its file with --pgprism-token-file or PGPRISM_TOKEN_FILE."
             )
         said = f"it answers {error.code}"
-        try:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             said += f": {json.loads(error.read())['error']['message']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
         if error.code in (403, 421):
             return Refused(f"pgprism at {self.url} refuses ({said}).")
         return self._foreign(said)
@@ -136,7 +139,8 @@ def base_url(typed: str) -> str:
         parts, port = urllib.parse.urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
         raise BadAddress(f"{typed!r} is no admin address of pgprism: write http://HOST:PORT, as {DEFAULT_URL}")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)  # noqa: S104 - what `serve` listens on
+    # What `serve` may listen on is nothing to connect to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)  # noqa: S104
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 

@@ -24,8 +24,8 @@ from django_pgprism.testrun import TestTags
 
 MARKER = "pgprism"
 MARKER_HELP = (
-    "pgprism(max_queries=None, n_plus_one=None, max_time_ms=None, max_rows=None, duplicates=None): fail the test if its "
-    "queries, as pgprism sees them, exceed this; without arguments, if there is an N+1 among them"
+    "pgprism(max_queries=None, n_plus_one=None, max_time_ms=None, max_rows=None, duplicates=None): fail the test if "
+    "its queries, as pgprism sees them, exceed this; without arguments, if there is an N+1 among them"
 )
 MISSING = ("fail", "skip", "ignore")
 
@@ -49,13 +49,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"ini option pgprism_admin, PGPRISM_ADMIN, {DEFAULT_URL}",
     )
     group.addoption(
-        "--pgprism-token-file", metavar="FILE", help="file with the admin token, where pgprism wants one; else PGPRISM_TOKEN_FILE"
+        "--pgprism-token-file",
+        metavar="FILE",
+        help="file with the admin token, where pgprism wants one; else PGPRISM_TOKEN_FILE",
     )
     parser.addini("pgprism_admin", "admin address of the running pgprism", default="")
     parser.addini(
         "pgprism_missing",
-        "what a marked test does where no pgprism answers: fail, skip, or ignore (run, and say so at the end); by default "
-        "fail where --pgprism-admin or PGPRISM_ADMIN_URL says that there is one, and ignore elsewhere",
+        "what a marked test does where no pgprism answers: fail, skip, or ignore (run, and say so at the end); by "
+        "default fail where --pgprism-admin or PGPRISM_ADMIN_URL says that there is one, and ignore elsewhere",
         default="",
     )
 
@@ -64,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_HELP)
     # A worker of xdist reports to its controller, which tells all of it.
     if not hasattr(config, "workerinput"):
+        if _asked_for(config) or config.getini("pgprism_missing"):
+            _proxy(config), _missing(config)
         config.pluginmanager.register(_Summary(config), "pgprism-summary")
 
 
@@ -96,7 +100,8 @@ def _budget_of(item: pytest.Item) -> Budget | None:
     for mark in reversed(marks):
         if mark.args:
             raise pytest.UsageError(
-                f"{item.nodeid}: @pytest.mark.pgprism takes keyword arguments only: write pgprism(max_queries={mark.args[0]!r})"
+                f"{item.nodeid}: @pytest.mark.pgprism takes keyword arguments only: "
+                f"write pgprism(max_queries={mark.args[0]!r})"
             )
         given |= mark.kwargs
     try:
@@ -120,6 +125,22 @@ def _asked_for(config: pytest.Config) -> bool:
     return bool(config.getoption("--pgprism-admin") or os.environ.get("PGPRISM_ADMIN_URL"))
 
 
+def _proxy(config: pytest.Config) -> Proxy:
+    file = config.getoption("--pgprism-token-file") or os.environ.get("PGPRISM_TOKEN_FILE")
+    try:
+        return Proxy(_address(config), read_token(file))
+    except BadAddress as error:
+        raise pytest.UsageError(f"pgprism: {error}") from None
+
+
+def _missing(config: pytest.Config) -> str:
+    """What a marked test does where no pgprism answers."""
+    chosen = str(config.getini("pgprism_missing")) or ("fail" if _asked_for(config) else "ignore")
+    if chosen not in MISSING:
+        raise pytest.UsageError(f"pgprism_missing is {chosen!r}; it is one of {', '.join(MISSING)}")
+    return chosen
+
+
 def _measuring(config: pytest.Config) -> Measuring:
     """What measures in this process, from its first use on."""
     if _MEASURING not in config.stash:
@@ -132,14 +153,8 @@ class Measuring:
     """Tags tests, and measures those that want it."""
 
     def __init__(self, config: pytest.Config) -> None:
-        file = config.getoption("--pgprism-token-file") or os.environ.get("PGPRISM_TOKEN_FILE")
-        self._missing = config.getini("pgprism_missing") or ("fail" if _asked_for(config) else "ignore")
-        if self._missing not in MISSING:
-            raise pytest.UsageError(f"pgprism_missing is {self._missing!r}; it is one of {', '.join(MISSING)}")
-        try:
-            self.proxy = Proxy(_address(config), read_token(file))
-        except BadAddress as error:
-            raise pytest.UsageError(f"pgprism: {error}") from None
+        self.proxy = _proxy(config)
+        self._missing = _missing(config)
         self._tags_all = _asked_for(config)
         self._answers = False
         self._absent: str | None = None
@@ -216,7 +231,7 @@ class Measuring:
         if self._answers or self._absent:
             return self._absent
         try:
-            self.proxy.summary()
+            self.proxy.dropped()
         except Unreachable as error:
             self._absent = str(error)
         except Refused:
@@ -245,7 +260,7 @@ class Measuring:
             with testrun.during(part):
                 yield
         finally:
-            self._open.remove(parts)
+            self._open.pop()
 
 
 class Measurement:
@@ -263,7 +278,7 @@ class Measurement:
     def open(self) -> Iterator[None]:
         """Queries in here are measured."""
         with _as_failure(self._item):
-            self._dropped_before = int(self._measuring.proxy.summary()["dropped"])
+            self._dropped_before = self._measuring.proxy.dropped()
         with self._measuring.part(self._item.nodeid, self._parts):
             yield
 
@@ -419,7 +434,9 @@ def _instead_of_method(item: pytest.Function, function: Callable[..., Any]) -> I
         vars(case).pop(item.name, None)
 
 
-def _within(function: Callable[..., Any], block: Callable[[], contextlib.AbstractContextManager[None]]) -> Callable[..., Any]:
+def _within(
+    function: Callable[..., Any], block: Callable[[], contextlib.AbstractContextManager[None]]
+) -> Callable[..., Any]:
     """The function, run inside of a block."""
     if inspect.iscoroutinefunction(function):
 
@@ -454,7 +471,7 @@ def _as_failure(item: pytest.Item) -> Iterator[None]:
 
 
 def _note(item: pytest.Item, verdict: str, reason: str = "") -> None:
-    """Keeps what came of it with the test's report, for the summary and for JUnit's XML. Of several blocks the worst."""
+    """Keeps what came of it with the test's report, for the summary and JUnit's XML. Of several blocks the worst."""
     found = dict(item.user_properties)
     worst = [_MEASURED, _OVER, _NOT_MEASURED]
     found["pgprism"] = max(str(found.get("pgprism", _MEASURED)), verdict, key=worst.index)

@@ -1,4 +1,4 @@
-"""Test runners of Django that tag the queries of each test with its dotted name: for `manage.py test`, `--parallel` too.
+"""Test runners of Django that tag the queries of each test with its dotted name, those of `--parallel` too.
 
 ``TEST_RUNNER = "django_pgprism.runner.PgprismDiscoverRunner"``; a runner of one's own takes the mix-in:
 ``class Runner(PgprismRunnerMixin, TheRunner)``.
@@ -57,7 +57,7 @@ class PgprismRunnerMixin(_Runner):
         order = cls.__mro__
         if DiscoverRunner in order and order.index(DiscoverRunner) < order.index(PgprismRunnerMixin):
             raise ImproperlyConfigured(
-                f"{cls.__name__} has no tags: write class {cls.__name__}(PgprismRunnerMixin, ...), with the mix-in first."
+                f"{cls.__name__} has no tags: write class {cls.__name__}(PgprismRunnerMixin, ...), the mix-in first."
             )
 
     parallel_test_suite: Any

@@ -143,12 +143,13 @@ class Seen:
         aliases = ", ".join(f"{alias!r} leads to {server or 'the default'}" for alias, server in servers.items())
         if not self.queries:
             return (
-                f"pgprism at {self.proxy.url} saw none of the {self.sent} queries of this test: DATABASES does not lead "
-                f"to pgprism ({aliases}). Give it pgprism's HOST and PORT, or run it as `pgprism run -- pytest`"
+                f"pgprism at {self.proxy.url} saw none of the {self.sent} queries of this test: DATABASES does not "
+                f"lead to pgprism ({aliases}). Give it pgprism's HOST and PORT, or run it as `pgprism run -- pytest`"
             )
         return (
-            f"pgprism at {self.proxy.url} saw {self.queries} of at least {self.sent} queries of this test: not all of "
-            f"DATABASES leads to pgprism ({aliases}), or pgprism could not follow all of it ({self.dropped} events dropped)"
+            f"pgprism at {self.proxy.url} saw {self.queries} of at least {self.sent} queries of this test: not all "
+            f"of DATABASES leads to pgprism ({aliases}), or pgprism could not follow all of it "
+            f"({self.dropped} events dropped)"
         )
 
     def report(self, heading: str) -> str:

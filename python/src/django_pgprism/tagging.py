@@ -1,9 +1,9 @@
 """Tags on the queries of a request, and of a test.
 
 The request in progress is a context variable, so that threads, tasks and generators each know their own, and so that
-`sync_to_async` takes it along. The test in progress is the process's: `testrun` says why. One wrapper on each connection
-reads both; it is put there when the connection is made, because a connection belongs to a thread and nobody knows
-beforehand which thread will run a query.
+`sync_to_async` takes it along. The test in progress is the process's: `testrun` says why. One wrapper on each
+connection reads both; it is put there when the connection is made, because a connection belongs to a thread and nobody
+knows beforehand which thread will run a query.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _CUT = "…"
 
 
 class TestTags:
-    """A test, or a part of one that is measured by itself: what its queries are tagged with, and how many there were."""
+    """A test, or a part that is measured by itself: what its queries are tagged with, and how many there were."""
 
     # pytest would take it for a test where it is imported.
     __test__ = False

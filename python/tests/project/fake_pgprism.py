@@ -89,19 +89,19 @@ class FakePgprism:
             return self.status, {"error": {"code": "not_found", "message": "nothing is here"}}
         parts = urlsplit(path)
         test_id = parse_qs(parts.query).get("test_id", [""])[0]
-        if parts.path == "/api/v1/summary":
-            return 200, {"dropped": self.dropped}
         if parts.path == "/api/v1/settle":
             assert method == "POST" and headers["X-Pgprism"] == "1"
-            self.dropped += self.drops_at_settling
+            self.dropped += self.drops_at_settling if test_id else 0
             return 200, {"settled": self.settled, "events_dropped": self.dropped}
         if parts.path == "/api/v1/units":
             return 200, {"items": [self._unit(test_id)] if self._queries(test_id) else [], "next": None, "total": 1}
         if parts.path.startswith("/api/v1/units/"):
             test_id = parts.path.rpartition("/")[2]
             timeline = [
-                {"fingerprint": FINDING["fingerprint"] if "publisher" in sql else f"{hash(sql):x}", "query": sql, "rows": 3,
-                 "phases": PHASES}
+                {
+                    "fingerprint": FINDING["fingerprint"] if "publisher" in sql else f"{hash(sql):x}",
+                    "query": sql, "rows": 3, "phases": PHASES,
+                }
                 for sql in self._queries(test_id)
             ]
             return 200, self._unit(test_id) | {"timeline": timeline}

@@ -20,7 +20,8 @@ MODES = ("plain", "tags", "callsite", "test")
 
 
 def main() -> None:
-    versions = run([PYTHON, "-c", "import django, sys; print(django.get_version(), sys.version.split()[0])"]).stdout.split()
+    said = run([PYTHON, "-c", "import django, sys; print(django.get_version(), sys.version.split()[0])"]).stdout
+    django, python = said.split()
     with Postgres(16) as server:
         address = server.create_database("tags")
         for driver in ("psycopg 3", "psycopg2"):
@@ -37,7 +38,7 @@ def main() -> None:
                 run([PYTHON, "-m", "django_tags.serve", "prepare"], env=env, cwd=folder, deadline_s=120)
             cost = json.loads(run([PYTHON, "-m", "django_tags.overhead"], env=env, cwd=folder, deadline_s=300).stdout)
             figures = " | ".join(f"{cost[mode]:.0f} µs" for mode in MODES)
-            print(f"| {driver}, Django {versions[0]}, Python {versions[1]} | {figures} |", flush=True)
+            print(f"| {driver}, Django {django}, Python {python} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What tags cost the application for each query: `python -m django_tags.overhead`, with a database that `prepare` made.
 
-CPU time of this process, its driver included, with a middleware around one view that runs ORM queries in a loop, and of
-the same view in a test without a middleware: the least of all rounds, whose modes take turns. Writes microseconds a query
-as JSON.
+CPU time of this process, its driver included, with a middleware around one view that runs ORM queries in a loop, and
+of the same view in a test without a middleware: the least of all rounds, whose modes take turns. Writes microseconds a
+query as JSON.
 """
 
 import contextlib

@@ -1,1 +1,1 @@
-"""Tests of the demo's shop as a project has them, run by `test_pytest_plugin.py`: what they send and what fails them."""
+"""Tests of the demo's shop as a project has them, run by `test_pytest_plugin.py`."""

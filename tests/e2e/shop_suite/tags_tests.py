@@ -96,4 +96,5 @@ class Pages(TestCase):
 class Committed(TransactionTestCase):
     def test_committed(self):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM shop_tag WHERE name = %s AND name LIKE '%%committed'", ["body in test_committed"])
+            sql = "SELECT id FROM shop_tag WHERE name = %s AND name LIKE '%%committed'"
+            cursor.execute(sql, ["body in test_committed"])

@@ -73,7 +73,8 @@ class Suite:
 
     def message(self, test: str) -> str:
         """What the failure of a test says, from its heading to the next."""
-        found = re.search(rf"^_+ {re.escape(test)} _+\n(.*?)^(?:_+ \S.* _+|=+ \S.* =+|pgprism: \d+ tests? .*)$", self.text, re.M | re.S)
+        end = r"^(?:_+ \S.* _+|=+ \S.* =+|pgprism: \d+ tests? .*)$"
+        found = re.search(rf"^_+ {re.escape(test)} _+\n(.*?){end}", self.text, re.MULTILINE | re.DOTALL)
         assert found, f"no failure of {test}\n{self.text}"
         return found[1]
 
@@ -89,7 +90,9 @@ def suite_environment(address: Address, *folders: Path, psycopg2: bool = False, 
     return environment(address, PYTHONPATH=os.pathsep.join(map(str, path)), COLUMNS="300", **settings)
 
 
-def run_pytest(env: dict[str, str], *arguments: str | Path, cwd: Path, plugin: bool = True, deadline_s: float = 170.0) -> Suite:
+def run_pytest(
+    env: dict[str, str], *arguments: str | Path, cwd: Path, plugin: bool = True, deadline_s: float = 170.0
+) -> Suite:
     """pytest with pytest-django, and our plugin, as its entry point would have it."""
     loaded = ["-p", "django_pgprism.pytest_plugin"] if plugin else []
     return run_suite(["-m", "pytest", "-p", "no:cacheprovider", *loaded, "-rA", *arguments], env, cwd, deadline_s)
