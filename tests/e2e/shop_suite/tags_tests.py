@@ -81,8 +81,8 @@ class Pages(TestCase):
         fill()
 
     def setUp(self):
-        mark("before", "test_page")
-        self.addCleanup(mark, "after", "test_page")
+        mark("before", self._testMethodName)
+        self.addCleanup(mark, "after", self._testMethodName)
 
     def test_page(self):
         mark("body", "test_page")
