@@ -374,7 +374,7 @@ def test_the_fixture_measures_blocks(
     # The block is to blame, and shown.
     line = r">\s+with pgprism\.budget\(max_queries=1\):\n"
     assert re.search(line + r"(.*\n)*E\s+.*OverBudget: pgprism: 2 queries, at most 1", text)
-    assert "pytest_plugin.py" not in text
+    assert "measuring.py" not in text
     assert "Failed: pgprism: 3 queries, at most 2 allowed" in text
     assert "BadBudget: no argument is called 'max_query'; there are max_queries, n_plus_one" in text
 

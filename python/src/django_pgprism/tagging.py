@@ -59,7 +59,7 @@ class RequestTags:
 
     @contextlib.contextmanager
     def of_this_task(self) -> Iterator[None]:
-        """The task that runs now is the request's while in here: its coroutines know the lines that wait for a query."""
+        """The task that runs now is the request's while in here: its coroutines know which lines wait for a query."""
         task = asyncio.current_task()
         if task is not None:
             self._task = weakref.ref(task)
