@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python eval bench bench-full bench-plots bench-check fuzz
+.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python bench-middleware eval bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,7 @@ acceptance: setup ## every end-to-end test, 10,000 simulated connections, each D
 	@scripts/setup dist-tests
 	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
+	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/python-tests e2e
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
 	@$(MAKE) chaos
 
@@ -59,6 +60,9 @@ soak: setup ## churn, abandoned clients and scrapes for SOAK_MINUTES (10), with 
 
 python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 	@scripts/python-tests
+
+bench-middleware: ## what tags cost a Django application for each query, on each Django and with both drivers
+	@scripts/bench-middleware
 
 eval: ## labelled scenarios through the proxy, scored: EVAL_CONFIGS="5.2-psycopg 4.2" narrows, EVAL_ARGS="--seed 7"
 	@scripts/eval $(EVAL_ARGS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import django
@@ -138,6 +141,19 @@ def test_callsite_is_the_line_of_the_page(sent: list[str]) -> None:
     line = first + next(index for index, text in enumerate(lines) if "tag_query(" in text)
     get("/")
     assert sent[0].startswith(f"SELECT 1 /*callsite='project%2Fpages.py%3A{line}',controller='")
+
+
+@override_settings(PGPRISM={"CALLSITE": True})
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_callsite_is_behind_the_library_that_sent_the_query(sent: list[str], folder: str) -> None:
+    code = compile("def fetch(send):\n    send()\n", f"/srv/venv/lib/{folder}/orm/fetching.py", "exec")
+    library: dict[str, Any] = {"__name__": "orm.fetching"}
+    exec(code, library)  # noqa: S102
+    send = functools.partial(tagging.tag_query, pages.execute, "SELECT 1", None, False, pages.CONTEXT)  # noqa: FBT003
+    with tagging.RequestTags(RequestFactory().get("/")).active():
+        library["fetch"](send)
+    (line,) = re.findall(r"callsite='test_middleware\.py%3A(\d+)'", sent[0])
+    assert Path(__file__).read_text().splitlines()[int(line) - 1].strip() == 'library["fetch"](send)'
 
 
 @override_settings(PGPRISM={"CALLSITE": True})

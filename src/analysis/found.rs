@@ -107,7 +107,7 @@ fn advise(finding: &Finding, siblings: bool, guide: &Guide, store: &Store) -> Ad
 pub(super) enum Haste {
     /// Nobody in particular.
     None,
-    /// Whoever muted a finding.
+    /// Whoever muted a finding, or asked for all that is known.
     Now,
 }
 

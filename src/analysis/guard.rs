@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Analysis, Feed};
+use super::{Analysis, Feed, Mark};
 use crate::aggregate::Store;
 use crate::event::{Moment, Observed};
+use crate::unit::TestId;
 
 /// So many panics in a row, and the analysis rests: what it stumbles over comes again and again.
 const PANICS_MAX: u32 = 16;
@@ -68,6 +69,20 @@ impl Guarded {
         } else {
             self.guarded(now, |analysis| analysis.tick(now));
         }
+    }
+
+    /// [`Analysis::mark`].
+    pub fn mark(&self) -> Mark {
+        self.analysis.mark()
+    }
+
+    /// Does [`Analysis::settle`] once [`Analysis::is_past`] `mark`, and says so; never while it rests.
+    pub fn settle(&mut self, mark: Mark, test: Option<TestId>, now: Moment) -> bool {
+        if self.rests() || !self.analysis.is_past(mark) {
+            return false;
+        }
+        self.guarded(now, |analysis| analysis.settle(test, now));
+        true
     }
 
     /// Goes on after its thread ended in the middle of something.

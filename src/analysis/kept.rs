@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::unit::{TimelineEntry, UnitId, UnitRecord};
 
 /// What a record takes besides its timeline, about.
-const RECORD_BYTES: usize = 256 + size_of::<UnitRecord>();
+const RECORD_BYTES: usize = 512 + size_of::<UnitRecord>();
 
 /// Of the room for units, the part that examples may take once they are not among the latest any more.
 const EXAMPLES_PART: usize = 4;
@@ -133,7 +133,10 @@ mod tests {
             completeness: Completeness::Complete,
             route: None,
             controller: None,
+            test: None,
+            test_id: None,
             queries: statements as u64,
+            rows: 0,
             shapes: 1,
             duplicates: 0,
             phases: Phases::default(),

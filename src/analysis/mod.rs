@@ -27,13 +27,14 @@ use crate::aggregate::Store;
 use crate::detect::{self, Detector, Loops};
 use crate::event::{Moment, Observed, QueryEvent};
 use crate::sql::facts::{FactsWorker, QueueFull};
-use crate::unit::{self, Unit, Units};
+use crate::unit::{self, TestId, Unit, Units};
 
 pub use feed::{Feed, FeedPart, Watcher};
 pub use guard::Guarded;
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
+pub use waiting::Mark;
 
 use feed::Fresh;
 use found::{Found, Haste};
@@ -223,8 +224,28 @@ impl Analysis {
             }
         }
         results.detector.tick(now);
-        self.publish(now);
+        self.publish(now, Haste::None);
         self.feed.ticked(now);
+    }
+
+    /// The end of what was observed up to now.
+    pub fn mark(&self) -> Mark {
+        self.waiting.mark()
+    }
+
+    /// Whether all that was observed before `mark` has been taken: it may have had to wait for the facts of its shape.
+    pub fn is_past(&self, mark: Mark) -> bool {
+        self.waiting.is_past(mark)
+    }
+
+    /// Ends what is open of `test`, and publishes all that is known by now.
+    pub fn settle(&mut self, test: Option<TestId>, now: Moment) {
+        self.now = now;
+        if let Some(test) = test {
+            let results = &mut self.results;
+            self.units.end_test(test, &mut |unit| results.ended(unit));
+        }
+        self.publish(now, Haste::Now);
     }
 
     /// Where others read from; it stays the same.
@@ -292,7 +313,7 @@ impl Analysis {
         }
     }
 
-    fn publish(&mut self, now: Moment) {
+    fn publish(&mut self, now: Moment, haste: Haste) {
         self.feed.publish(&mut self.fresh);
         self.hang();
         let results = &mut self.results;
@@ -300,7 +321,7 @@ impl Analysis {
         let before = results.detector.revision();
         results.detector.set_muted(&muted);
         let haste = if results.detector.revision() == before {
-            Haste::None
+            haste
         } else {
             Haste::Now
         };

@@ -14,7 +14,14 @@ const WAIT_MAX_NS: u64 = 2_000_000_000;
 pub(super) struct Waiting {
     /// With the tick in which each came.
     events: VecDeque<(Observed, Moment)>,
+    /// Events that came, and those whose turn it was.
+    came: u64,
+    went: u64,
 }
+
+/// A place in the order of the events that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(u64);
 
 /// An event whose turn it is.
 #[derive(Debug)]
@@ -40,6 +47,7 @@ impl Waiting {
     }
 
     pub(super) fn push(&mut self, event: Observed, at: Moment) {
+        self.came += 1;
         self.events.push_back((event, at));
     }
 
@@ -52,12 +60,23 @@ impl Waiting {
             return None;
         }
         let (event, _) = self.events.pop_front()?;
+        self.went += 1;
         if self.events.is_empty() {
             // New shapes come in waves; between them nothing waits.
             self.events = VecDeque::new();
         }
         let facts = if known { Facts::Known } else { Facts::Late };
         Some(Next { event, facts })
+    }
+
+    /// All that came up to now.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.came)
+    }
+
+    /// Whether none of what had come by then still waits.
+    pub(super) fn is_past(&self, mark: Mark) -> bool {
+        self.went >= mark.0
     }
 
     /// When the event that waits longest happened: for whoever reads the events in order, it is no later yet.

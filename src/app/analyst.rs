@@ -11,12 +11,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
-use crate::analysis::{Analysis, Feed, Guarded, STUCK_AFTER_NS};
+use crate::analysis::{Analysis, Feed, Guarded, Mark, STUCK_AFTER_NS};
 use crate::clock::Clock;
 use crate::event::Moment;
 use crate::fault::{self, Fault, Faults};
 use crate::observer::Ring;
+use crate::unit::TestId;
 
 /// How much less urgent than traffic this thread is, in nice levels: figures come before findings. At 10 levels a machine
 /// without a free core left it so little that rings overflowed at 17,000 queries a second.
@@ -37,13 +39,16 @@ const AGAIN_MAX_NS: u64 = 60_000_000_000;
 /// A thread that lived so long begins again as if it were the first, nanoseconds.
 const LIVED_NS: u64 = 60_000_000_000;
 
+/// How soon it looks again while somebody waits for it: shapes are parsed within a millisecond.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// How long its last round may take when the process ends.
 const LAST_ROUND_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Analyst {
     seat: Arc<Mutex<Seat>>,
     feed: Arc<Feed>,
-    stop: Sender<()>,
+    orders: Sender<Order>,
     thread: JoinHandle<()>,
     started_at: Moment,
     /// How long it waits when it ends next.
@@ -51,6 +56,39 @@ pub(super) struct Analyst {
     /// Since when there is no thread.
     ended_at: Option<Moment>,
     told: Told,
+}
+
+/// What its thread is told.
+enum Order {
+    Settle(Wish),
+    End,
+}
+
+/// Somebody waits until all that was recorded before is analysed.
+struct Wish {
+    /// What is open of this test ends then.
+    test: Option<TestId>,
+    done: oneshot::Sender<()>,
+    /// Where what came before it ends; unknown until the rings were emptied once.
+    mark: Option<Mark>,
+}
+
+/// Where the analysis is asked to catch up.
+#[derive(Debug, Clone)]
+pub(super) struct Settler(Sender<Order>);
+
+impl Settler {
+    /// Ready once all that is in the rings now is analysed, the units of `test` are over, and all of it can be read.
+    /// False where the analysis cannot.
+    pub(super) async fn settle(self, test: Option<TestId>) -> bool {
+        let (done, is_done) = oneshot::channel();
+        let wish = Wish {
+            test,
+            done,
+            mark: None,
+        };
+        self.0.send(Order::Settle(wish)).is_ok() && is_done.await.is_ok()
+    }
 }
 
 /// What the log was told last.
@@ -66,7 +104,8 @@ struct Seat {
     clock: Clock,
     tick: Duration,
     analysis: Guarded,
-    stopped: Receiver<()>,
+    orders: Receiver<Order>,
+    wishes: Vec<Wish>,
     faults: Faults,
     /// Threads that sat here.
     starts: u64,
@@ -82,13 +121,14 @@ impl Analyst {
     ) -> io::Result<Analyst> {
         let analysis = Guarded::new(analysis);
         let feed = analysis.feed();
-        let (stop, stopped) = channel();
+        let (orders, taken) = channel();
         let seat = Arc::new(Mutex::new(Seat {
             rings,
             clock,
             tick,
             analysis,
-            stopped,
+            orders: taken,
+            wishes: Vec::new(),
             faults: faults.clone(),
             starts: 0,
         }));
@@ -96,7 +136,7 @@ impl Analyst {
             thread: sit(&seat)?,
             seat,
             feed,
-            stop,
+            orders,
             started_at: clock.now(),
             again_ns: AGAIN_MIN_NS,
             ended_at: None,
@@ -106,6 +146,10 @@ impl Analyst {
 
     pub(super) fn feed(&self) -> Arc<Feed> {
         Arc::clone(&self.feed)
+    }
+
+    pub(super) fn settler(&self) -> Settler {
+        Settler(self.orders.clone())
     }
 
     /// Starts the thread again where it ended, tells where it stands still; called each tick of the collector.
@@ -158,8 +202,9 @@ impl Analyst {
 
     /// Ends the thread after one last round, or leaves it to the end of the process if that takes too long.
     pub(super) fn stop(self) {
-        let Analyst { stop, thread, .. } = self;
-        drop(stop);
+        let Analyst { orders, thread, .. } = self;
+        // A thread that is gone has ended.
+        let _ = orders.send(Order::End);
         let (tell, ended) = channel();
         let waiter = std::thread::Builder::new()
             .name("pgprism-last".to_owned())
@@ -195,7 +240,16 @@ impl Seat {
             self.analysis.resume();
         }
         self.starts += 1;
-        while let Err(RecvTimeoutError::Timeout) = self.stopped.recv_timeout(self.tick) {
+        loop {
+            let wait = match self.wishes.is_empty() {
+                true => self.tick,
+                false => LOOK_AGAIN,
+            };
+            match self.orders.recv_timeout(wait) {
+                Ok(Order::Settle(wish)) => self.wishes.push(wish),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
+            }
             self.round();
         }
         self.round();
@@ -224,9 +278,27 @@ impl Seat {
                 std::thread::yield_now();
             }
         }
+        let mark = self.analysis.mark();
         self.timed(|analysis| analysis.tick(now));
+        self.grant_wishes(mark, now);
         if taken > 0 && self.faults.has(Fault::AnalysisDead) {
             fault::strike();
+        }
+    }
+
+    /// The rings were emptied once up to `mark`.
+    fn grant_wishes(&mut self, mark: Mark, now: Moment) {
+        for mut wish in std::mem::take(&mut self.wishes) {
+            // Who waited no longer is not waited for.
+            if wish.done.is_closed() {
+                continue;
+            }
+            let mark = *wish.mark.get_or_insert(mark);
+            if self.analysis.settle(mark, wish.test, now) {
+                let _ = wish.done.send(());
+            } else {
+                self.wishes.push(wish);
+            }
         }
     }
 

@@ -122,12 +122,19 @@ impl Service {
         .and_then(|analysis| Analyst::start(analysis, rings.clone(), clock, config.tick, faults))
         .map_err(|error| AppError::internal("start the analysis")(error.into()))?;
         let feed = analyst.feed();
+        let settle = settings::settle(proxy.fence(), analyst.settler());
         let collector = Collector::start(Arc::clone(&store), clock, config.tick, analyst)
             .map_err(|error| AppError::internal("start the collector")(error.into()))?;
         slow_log.watch(Arc::clone(&feed));
         let admin = Admin::start(
             &admin_socket,
-            settings::http(&config, &store, &registry, Arc::clone(&feed), clock),
+            settings::http(
+                &config,
+                (&store, &registry),
+                Arc::clone(&feed),
+                clock,
+                settle,
+            ),
         )?;
         let catalog = start_catalog(&config, &guide, &store)?;
         ports::announce(&config, proxy.bound_addresses(), admin.address())?;

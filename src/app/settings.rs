@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::analyst::Settler;
 use crate::aggregate::{self, Store};
 use crate::analysis::{self, Feed};
 use crate::clock::Clock;
@@ -14,7 +15,7 @@ use crate::export::http;
 use crate::export::slow_log::{self, Destination};
 use crate::fault::{Fault, Faults};
 use crate::observer::Shared;
-use crate::proxy::{self, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
+use crate::proxy::{self, Fence, ListenerSettings, TlsMode, Tunables, UpstreamAddress};
 use crate::registry::Registry;
 use crate::session::{self, Literals};
 use crate::sql::value::ValueKey;
@@ -225,10 +226,10 @@ pub(super) fn access(config: &Config) -> (Vec<String>, Option<String>) {
 
 pub(super) fn http(
     config: &Config,
-    store: &Arc<Store>,
-    registry: &Arc<Registry>,
+    (store, registry): (&Arc<Store>, &Arc<Registry>),
     feed: Arc<Feed>,
     clock: Clock,
+    settle: http::Settle,
 ) -> http::Settings {
     let upstreams = Arc::clone(registry);
     let (hosts, token) = access(config);
@@ -249,7 +250,19 @@ pub(super) fn http(
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })
         }),
+        settle,
     }
+}
+
+/// First what clients were sent has to be seen, then what was seen to be analysed.
+pub(super) fn settle(fence: Fence, settler: Settler) -> http::Settle {
+    Arc::new(move |test| {
+        let (fence, settler) = (fence.clone(), settler.clone());
+        Box::pin(async move {
+            fence.pass().await;
+            settler.settle(test).await
+        })
+    })
 }
 
 /// The first listener whose upstream did not answer when it was last tried, with the reason.

@@ -4,6 +4,7 @@ use super::group::{Comparison, Group, Slot, Span};
 use super::knowledge::{Fit, Knowledge, Named, Relation};
 use super::loops::Loops;
 use super::source::Source;
+use super::tools::Of;
 use super::track::{Rows, Track};
 use super::{Confidence, Settings};
 use crate::sql::facts::{Facts, Output};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 /// What is known of the unit around the loops.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
+    pub of: Of,
     pub evidence: Evidence,
     pub completeness: Completeness,
     pub database: Arc<str>,

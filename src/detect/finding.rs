@@ -208,7 +208,7 @@ pub struct Finding {
     pub first_seen: Moment,
     /// When it was last seen.
     pub last_seen: Moment,
-    /// `route`, `controller`, `callsite` and the values seen of each, at most 8 of a key.
+    /// `route`, `controller`, `test`, `callsite` and the values seen of each, at most 8 of a key.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// The figures that prove it; `None` where nothing flows.
     pub proof: Option<Proof>,

@@ -97,7 +97,9 @@ impl<'a> Court<'a> {
             return;
         }
         for group in &self.loops.groups {
-            if explained.contains(&group.fingerprint) || !duplicate::is(group, self.settings) {
+            if explained.contains(&group.fingerprint)
+                || !duplicate::is(group, self.scene.of, self.settings)
+            {
                 continue;
             }
             // The rest of a loop that a pause has cut: its parent, which repeats what it repeats, is not known any more.

@@ -22,7 +22,7 @@ const GROUPS_MAX: usize = 1_024;
 const BATCHES_MAX: usize = 4_096;
 
 /// Tags that say what a unit is.
-const UNIT_TAGS: [&str; 2] = ["route", "controller"];
+const UNIT_TAGS: [&str; 3] = ["route", "controller", "test"];
 /// Values of them that are kept of one unit.
 const TAGS_MAX: usize = 8;
 
@@ -69,7 +69,7 @@ pub struct Loops {
     /// The source of the last result.
     last_source: Option<usize>,
     pub(super) statements: u64,
-    /// The tags `route` and `controller` of its statements, each value once.
+    /// The tags `route`, `controller` and `test` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
     /// What was reported of this unit while it was open.
     pub(super) reported: HashMap<super::FindingId, super::findings::Reported>,

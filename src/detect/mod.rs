@@ -62,7 +62,7 @@ use findings::{Findings, Where};
 use knowledge::Knowledge;
 use loops::{Bounds, Place, Room};
 use resumed::Resumed;
-use tools::Tools;
+use tools::{Of, Tools};
 
 /// What is looked for, and within which limits.
 #[derive(Debug, Clone)]
@@ -145,13 +145,15 @@ impl Detector {
             return;
         }
         let reads = self.knowledge.learn(event);
-        if self.tools.are_at_work(event, reads) {
+        let of = Of::unit(unit);
+        if self.tools.are_at_work(event, reads, of) {
             unit.payload.work_of_tool();
         }
         let place = Place {
             index: joined.index,
             gap_ns,
-            after_pause: joined.pause == Pause::Soft || joined.gap_ns >= PAUSE_NS,
+            after_pause: of == Of::Other
+                && (joined.pause == Pause::Soft || joined.gap_ns >= PAUSE_NS),
             transaction: unit.transaction_ordinal(),
         };
         let bounds = self.bounds();
@@ -199,7 +201,9 @@ impl Detector {
         } else {
             Vec::new()
         };
-        if let Some(shape) = unit.payload.ends_with() {
+        if Of::unit(unit) == Of::Other
+            && let Some(shape) = unit.payload.ends_with()
+        {
             self.resumed.ended(unit.facts().id, shape);
         }
         self.held_bytes -= unit.payload.charged_bytes.min(self.held_bytes);
@@ -298,6 +302,7 @@ impl Detector {
 
     fn judge(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
         let scene = Scene {
+            of: Of::unit(unit),
             evidence: unit.evidence(),
             completeness: if unit.payload.is_cut() {
                 Completeness::Incomplete
@@ -307,7 +312,8 @@ impl Detector {
             database: Arc::clone(&unit.facts().database),
             queries: unit.payload.statements,
         };
-        if let Some(shape) = unit.payload.begins_with()
+        if scene.of == Of::Other
+            && let Some(shape) = unit.payload.begins_with()
             && self.resumed.goes_on(unit.facts().id, shape)
         {
             unit.payload.begins_inside(shape);

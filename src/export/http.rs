@@ -9,6 +9,7 @@
 //! | `/api/v1/summary`, `queries`, `findings`, `units`, `connections`, `history` | [`api`] |
 //! | `/api/v1/stream` | [`stream`] |
 //! | `POST /api/v1/login`, `logout` | [`login`] |
+//! | `POST /api/v1/settle` | waits until all that was recorded is analysed |
 //! | `POST /api/v1/reset` | clears the API's figures |
 //! | `POST /api/v1/findings/{id}/mute`, `unmute` | somebody does not want to hear of it |
 //!
@@ -50,6 +51,7 @@ use crate::analysis::Feed;
 use crate::clock::Clock;
 use crate::export::metrics::{Metrics, MetricsError};
 use crate::registry::Registry;
+use crate::unit::TestId;
 use answer::Budget;
 use conversation::Peer;
 use places::{Place, Places};
@@ -104,6 +106,10 @@ impl Default for Bounds {
 pub type Probe =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
+/// Waits until all that was recorded is analysed, and ends what is open of a test; false where that cannot be.
+pub type Settle =
+    Arc<dyn Fn(Option<TestId>) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
 /// What the admin address shows and whom it lets in.
 pub struct Settings {
     /// Figures of queries.
@@ -120,6 +126,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// How `/readyz` asks.
     pub probe: Probe,
+    /// How `/api/v1/settle` waits.
+    pub settle: Settle,
     /// Limits.
     pub bounds: Bounds,
 }
@@ -133,6 +141,7 @@ struct Admin {
     metrics: Metrics,
     access: Access,
     probe: Probe,
+    settle: Settle,
     scrapes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     budget: Budget,
@@ -206,6 +215,7 @@ impl Server {
             hosts,
             token,
             probe,
+            settle,
             bounds,
         } = settings;
         let access = Access::new(hosts, token.as_deref())?;
@@ -228,6 +238,7 @@ impl Server {
             feed,
             clock,
             probe,
+            settle,
         });
         let page = page::VIEWS
             .iter()
@@ -252,6 +263,7 @@ impl Server {
             .route("/api/v1/connections", get(api::connections))
             .route("/api/v1/history", get(api::history))
             .route("/api/v1/stream", get(stream::stream))
+            .route("/api/v1/settle", post(api::settle))
             .route("/api/v1/reset", post(api::reset))
             .route("/api/v1/login", post(login::login))
             .route("/api/v1/logout", post(login::logout))

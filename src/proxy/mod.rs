@@ -21,6 +21,7 @@ mod connection;
 mod delay;
 mod direct;
 mod drain;
+mod fence;
 mod greeting;
 mod listener;
 mod login;
@@ -51,6 +52,7 @@ use crate::clock::Clock;
 use crate::event::Taps;
 use crate::registry::Registry;
 
+pub use fence::Fence;
 pub use upstream::UpstreamAddress;
 
 use route::{Route, Target, UpstreamGauge};
@@ -278,6 +280,7 @@ pub struct Proxy {
     addresses: Vec<(Arc<str>, SocketAddr)>,
     /// Copies of the acceptor's, for a successor; empty once the drain has begun.
     sockets: Mutex<Vec<ListeningSocket>>,
+    fence: Fence,
 }
 
 impl Proxy {
@@ -359,19 +362,21 @@ impl Proxy {
             threads: Mutex::default(),
             addresses,
             sockets: Mutex::new(sockets.clone()),
+            fence: Fence::new(Vec::new()),
         };
         let threads = proxy
             .threads
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut doors = Vec::new();
+        let (mut doors, mut gates) = (Vec::new(), Vec::new());
         for (index, taps) in taps.into_iter().enumerate() {
-            let (door, its_threads) =
+            let (door, gate, its_threads) =
                 worker::start(index, &shared, taps, proxy.stage.subscribe(), || {
                     Running::begin(&running_count)
                 })
                 .map_err(StartError::Worker)?;
             doors.push(door);
+            gates.push(gate);
             threads.extend(its_threads);
         }
         let acceptor = listener::start(
@@ -384,6 +389,7 @@ impl Proxy {
         )
         .map_err(StartError::Worker)?;
         threads.push(acceptor);
+        proxy.fence = Fence::new(gates);
         Ok(proxy)
     }
 
@@ -395,6 +401,11 @@ impl Proxy {
     /// Name and bound address of each listener, in the order of the settings.
     pub fn bound_addresses(&self) -> &[(Arc<str>, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Where who asks what was seen waits until all was.
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
     }
 
     /// Switches observation for the listener `name`, or for all: off at once (each tap reads the flag), on for new

@@ -26,6 +26,7 @@ use mio::{Events, Poll, Registry, Token};
 use slab::Slab;
 use tokio::sync::mpsc as channel;
 
+use super::fence::Crossing;
 use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
 use super::sweep::{Overdue, Sweep};
@@ -43,6 +44,26 @@ const ORDERS: Token = Token(usize::MAX);
 pub(super) struct Handle<T: Tap> {
     orders: mpsc::Sender<Order<T>>,
     waker: Arc<mio::Waker>,
+    gate: Gate,
+}
+
+/// Where others than the worker wait for the reactor to come by. It does not keep it from ending.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    crossings: mpsc::Sender<Crossing>,
+    waker: Arc<mio::Waker>,
+}
+
+impl Gate {
+    /// Lets go of `crossing` once all that was written up to now was shown to its tap.
+    pub(super) fn cross(&self, crossing: Crossing) {
+        // A reactor that is gone has shown all.
+        if self.crossings.send(crossing).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "cannot wake a relaying thread");
+        }
+    }
 }
 
 enum Order<T: Tap> {
@@ -83,6 +104,11 @@ impl<T: Tap> Handle<T> {
     /// Has all sessions leave, and the reactor end. No other may be carried afterwards.
     pub(super) fn drain(&self) {
         self.order(Order::Drain);
+    }
+
+    /// Where others wait for this reactor.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
     }
 
     fn order(&self, order: Order<T>) {
@@ -126,6 +152,11 @@ pub(super) fn start<T: Tap + Send + 'static>(
     let waker = Arc::new(mio::Waker::new(poll.registry(), ORDERS)?);
     let own_waker = Arc::clone(&waker);
     let (orders, inbox) = mpsc::channel();
+    let (crossings, crossing) = mpsc::channel();
+    let gate = Gate {
+        crossings,
+        waker: Arc::clone(&waker),
+    };
     let (outbox, left) = channel::unbounded_channel();
     let thread = std::thread::Builder::new()
         .name(format!("pgprism-relay-{index}"))
@@ -139,11 +170,17 @@ pub(super) fn start<T: Tap + Send + 'static>(
                 yielded: Vec::new(),
                 sweep: Sweep::default(),
                 inbox,
+                crossing,
                 outbox,
             }
             .run();
         })?;
-    Ok((Handle { orders, waker }, left, thread))
+    let handle = Handle {
+        orders,
+        waker,
+        gate,
+    };
+    Ok((handle, left, thread))
 }
 
 struct Reactor<T: Tap> {
@@ -157,6 +194,7 @@ struct Reactor<T: Tap> {
     yielded: Vec<usize>,
     sweep: Sweep,
     inbox: mpsc::Receiver<Order<T>>,
+    crossing: mpsc::Receiver<Crossing>,
     outbox: channel::UnboundedSender<Left<T>>,
 }
 
@@ -206,8 +244,12 @@ impl<T: Tap> Reactor<T> {
                 self.step(slot);
             }
             // Last: a slot that has become free must not be another session's while there are events for it.
-            if has_orders && self.take_orders() == Orders::End {
-                return;
+            if has_orders {
+                // What a step wrote it has shown before it returned.
+                self.crossing.try_iter().for_each(drop);
+                if self.take_orders() == Orders::End {
+                    return;
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::reactor::{Handle, Left};
+use super::reactor::{Gate, Handle, Left};
 use super::session::{Place, Session};
 use super::sweep::{self, Sweep};
 use super::{Running, Shared, Stage, connection, drain, reactor};
@@ -133,6 +133,9 @@ impl Door {
     }
 }
 
+/// A worker that runs: where it takes sockets, where others wait for its reactor, and the two threads.
+pub(super) type Started = (Door, Gate, [JoinHandle<()>; 2]);
+
 /// Starts the worker `index` and its reactor, on threads of their own.
 pub(super) fn start<T>(
     index: usize,
@@ -140,7 +143,7 @@ pub(super) fn start<T>(
     taps: T,
     stage: watch::Receiver<Stage>,
     running: impl Fn() -> Running,
-) -> io::Result<(Door, [JoinHandle<()>; 2])>
+) -> io::Result<Started>
 where
     T: Taps + Send + 'static,
     T::Tap: Send,
@@ -153,6 +156,7 @@ where
     // Each of the two threads counts in a shard of its own.
     let (reactor, left, relaying) =
         reactor::start(index, Arc::clone(shared), 2 * index, running())?;
+    let gate = reactor.gate();
     let place = Place::new(Arc::clone(shared), 2 * index + 1);
     let thread = run_on_thread(
         format!("pgprism-worker-{index}"),
@@ -168,7 +172,7 @@ where
             run(&worker, inbox, left, stage).await;
         },
     )?;
-    Ok((door, [thread, relaying]))
+    Ok((door, gate, [thread, relaying]))
 }
 
 /// Shards of a listener's figures that so many workers need.

@@ -4,6 +4,7 @@ use super::checks::Checks;
 use super::class::{Class, ClassId};
 use super::open::Check;
 use super::rhythm::Rhythm;
+use super::trace::TestId;
 use super::{Pause, UnitId};
 use crate::event::Moment;
 use crate::sql::NameHash;
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     /// Something before the next query was lost, which may have been the begin of its unit.
     pub lost: bool,
     pub current: Option<UnitId>,
+    /// The test that its last tagged statement was of.
+    pub test: Option<TestId>,
     /// Units that it had.
     pub units: u32,
     /// Pauses that stood out and separated nothing.
@@ -85,6 +88,7 @@ impl Connection {
             from_start: true,
             lost: false,
             current: None,
+            test: None,
             units: 0,
             bridged: 0,
             looped: 0,

@@ -11,6 +11,7 @@ mod open;
 mod places;
 mod rhythm;
 mod role;
+mod trace;
 mod units;
 mod verdict;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::wire::SqlState;
 
 pub use hashes::{Hashes, Known};
 pub use open::Unit;
+pub use trace::TestId;
 pub use units::Units;
 
 /// Limits of this room, and what counts as a pause.
@@ -136,7 +138,7 @@ pub struct UnitId(pub u64);
 /// What says that a unit's statements belong together and others do not, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Evidence {
-    /// A tag that all its statements share and others do not: `traceparent`'s trace id, `request_id`.
+    /// A tag that all its statements share and others do not: `traceparent`'s trace id, `request_id`, `test_id`.
     Trace,
     /// The connection was opened for it and closed after it (`CONN_MAX_AGE=0`).
     Connection,
@@ -232,8 +234,14 @@ pub struct UnitRecord {
     pub route: Option<Arc<str>>,
     /// The tag `controller`.
     pub controller: Option<Arc<str>>,
+    /// The tag `test`: the test that it is part of.
+    pub test: Option<Arc<str>>,
+    /// The tag `test_id`: which run of that test.
+    pub test_id: Option<Arc<str>>,
     /// Statements, housekeeping (BEGIN, SET, health checks) left out.
     pub queries: u64,
+    /// Rows that they returned or changed.
+    pub rows: u64,
     /// Different shapes among them.
     pub shapes: u64,
     /// Statements that repeated an earlier one with the same values.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::hashes::{Hashes, Known};
 use super::role::Use;
+use super::trace::{SpanId, Spans, TestId, TraceId};
 use super::{Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState};
 use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, Shape};
 use crate::sql::facts::summary_of;
@@ -16,14 +17,6 @@ pub(super) const ENTRY_BYTES: usize = size_of::<TimelineEntry>() + 4 * size_of::
 
 /// Queries by cursor that are followed in one unit. Where the end of one was lost, it gives way.
 pub(super) const CURSORS_MAX: usize = 256;
-
-/// A trace or request id, as its hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TraceId(pub u64);
-
-/// The part of a trace that one request, or one statement, is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SpanId(u64);
 
 /// Which of the checks a connection was seen to get before a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +65,7 @@ pub(super) struct Arrival<'a> {
     /// All its values as one hash.
     pub values: Option<u64>,
     pub usage: Use,
+    pub test: Option<TestId>,
     pub trace: Option<TraceId>,
     pub span: Option<SpanId>,
     /// The outermost transaction of its connection that it lies in, by number.
@@ -94,6 +88,7 @@ impl<'a> Arrival<'a> {
             sqlstate: event.sqlstate,
             values: event.flow.as_ref().map(|flow| flow.values),
             usage,
+            test: event.tags.as_deref().and_then(TestId::of_tags),
             trace: event.tags.as_deref().and_then(TraceId::of),
             span: event.tags.as_deref().and_then(SpanId::of),
             transaction,
@@ -114,52 +109,10 @@ impl<'a> Arrival<'a> {
             sqlstate: None,
             values: None,
             usage,
+            test: event.tags.as_deref().and_then(TestId::of_tags),
             trace: event.tags.as_deref().and_then(TraceId::of),
             span: event.tags.as_deref().and_then(SpanId::of),
             transaction,
-        }
-    }
-}
-
-impl TraceId {
-    /// `traceparent`'s trace id (its span id may change with every statement), else `request_id`.
-    fn of(tags: &Tags) -> Option<TraceId> {
-        let trace = match tags.value("traceparent") {
-            // 00-<trace id>-<span id>-<flags>
-            Some(parent) => parent.split('-').nth(1).unwrap_or(parent),
-            None => tags.value("request_id")?,
-        };
-        // An invalid trace id is all zeros: tracing is off.
-        let names_one = trace.bytes().any(|byte| byte != b'0');
-        names_one.then(|| TraceId(xxhash_rust::xxh3::xxh3_64(trace.as_bytes())))
-    }
-}
-
-impl SpanId {
-    fn of(tags: &Tags) -> Option<SpanId> {
-        let span = tags.value("traceparent")?.split('-').nth(2)?;
-        Some(SpanId(xxhash_rust::xxh3::xxh3_64(span.as_bytes())))
-    }
-}
-
-/// The spans of a unit's statements: of a request, or of each statement its own, as the instrumentation has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spans {
-    Unknown,
-    /// So many statements, all of one span.
-    One(SpanId, u32),
-    Several,
-}
-
-impl Spans {
-    fn and(self, span: Option<SpanId>) -> Spans {
-        match (self, span) {
-            (spans, None) => spans,
-            (Spans::Unknown, Some(span)) => Spans::One(span, 1),
-            (Spans::One(one, count), Some(span)) if one == span => {
-                Spans::One(one, count.saturating_add(1))
-            }
-            (Spans::One(..) | Spans::Several, Some(_)) => Spans::Several,
         }
     }
 }
@@ -174,6 +127,10 @@ pub struct Unit<P> {
     pub(super) begin: Mark,
     /// Something stronger than its statements themselves say.
     pub(super) held_by: Option<Evidence>,
+    /// The test that it is of, or of a request of; its statements have no other.
+    pub(super) test: Option<TestId>,
+    /// That test is over: what comes of it now comes from elsewhere.
+    pub(super) test_is_over: bool,
     pub(super) trace: Option<TraceId>,
     spans: Spans,
     /// Connections that are in it now.
@@ -184,6 +141,7 @@ pub struct Unit<P> {
     started_at: Moment,
     ended_at: Moment,
     queries: u64,
+    rows: u64,
     phases: Phases,
     timeline: Vec<TimelineEntry>,
     /// The fingerprints of those in the timeline.
@@ -226,6 +184,8 @@ impl<P: Default> Unit<P> {
             payload: P::default(),
             begin,
             held_by: None,
+            test: arrival.test,
+            test_is_over: false,
             trace: arrival.trace,
             spans: Spans::Unknown,
             connections: 1,
@@ -234,6 +194,7 @@ impl<P: Default> Unit<P> {
             started_at: arrival.requested_at,
             ended_at: arrival.completed_at,
             queries: 0,
+            rows: 0,
             phases: Phases::default(),
             timeline: Vec::new(),
             shapes: Hashes::default(),
@@ -282,6 +243,11 @@ impl<P> Unit<P> {
         } else {
             Evidence::Pause
         }
+    }
+
+    /// Whether it is a test's, or a request's of one: then nothing but its tags tells where it begins and ends.
+    pub fn is_of_test(&self) -> bool {
+        self.test.is_some()
     }
 
     /// Whether all of it was seen.
@@ -389,7 +355,10 @@ impl<P> Unit<P> {
             completeness: self.completeness,
             route: self.route.clone().or_else(|| self.summary()),
             controller: self.controller.clone(),
+            test: self.tag_of_test("test"),
+            test_id: self.tag_of_test("test_id"),
             queries: self.queries,
+            rows: self.rows,
             shapes: self.shapes.len() as u64,
             duplicates: self.duplicates,
             phases: self.phases,
@@ -397,6 +366,11 @@ impl<P> Unit<P> {
             state,
             findings: Vec::new(),
         }
+    }
+
+    /// The statement that the unit began with says whose test it is.
+    fn tag_of_test(&self, key: &str) -> Option<Arc<str>> {
+        self.tags.as_ref()?.value(key).map(Arc::from)
     }
 
     fn summary(&self) -> Option<Arc<str>> {
@@ -418,6 +392,7 @@ impl<P> Unit<P> {
     ) -> Joined {
         let index = u32::try_from(self.queries).unwrap_or(u32::MAX);
         self.queries += 1;
+        self.rows += arrival.rows;
         self.started_at = self.started_at.min(arrival.requested_at);
         self.ended_at = self.ended_at.max(arrival.completed_at);
         let frames = match arrival.usage {
@@ -489,6 +464,7 @@ impl<P> Unit<P> {
     pub(super) fn close_cursor(&mut self, event: &QueryEvent, index: u32) {
         self.cursors.retain(|(_, _, open)| *open != index);
         self.ended_at = self.ended_at.max(event.completed_at);
+        self.rows += event.rows;
         let values = event.flow.as_ref().map(|flow| flow.values);
         let mut room = Room::Full;
         let mut phases = Phases {

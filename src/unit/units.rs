@@ -6,10 +6,11 @@ use foldhash::fast::RandomState;
 
 use super::class::{Classes, Life, UNITS_OF_PERSISTENT};
 use super::connection::{Before, Connection, OpenCursor, Seen};
-use super::open::{Arrival, Check, ENTRY_BYTES, Mark, Room, TraceId, Unit};
+use super::open::{Arrival, Check, ENTRY_BYTES, Mark, Room, Unit};
 use super::places::Places;
 use super::rhythm::is_long;
 use super::role::{Role, Roles};
+use super::trace::{TestId, TraceId};
 use super::verdict::{Verdict, judge};
 use super::{Apart, Evidence, Joined, Pause, Settings, UnitId};
 use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, SessionId};
@@ -198,6 +199,9 @@ impl<P: Default> Units<P> {
         let Some(mut connection) = self.connections.remove(event.facts.id) else {
             return;
         };
+        if let Some(test) = connection.test {
+            self.is_over(test);
+        }
         let class = self.classes.get(connection.class);
         // Whoever renders a page after its last statement closes late, but before the unit is given up as quiet.
         let behind_ns = connection.gap_ns(event.at);
@@ -267,8 +271,9 @@ impl<P: Default> Units<P> {
             .values()
             .filter(|unit| {
                 // A trace that no connection is in any more may only come back through another one.
-                let waits =
-                    unit.connections > 0 && (unit.trace.is_some() || unit.held_by.is_some());
+                // A test is in none while it sends a request.
+                let waits = unit.test.is_some() && !unit.test_is_over
+                    || unit.connections > 0 && (unit.trace.is_some() || unit.held_by.is_some());
                 let limit = if waits {
                     quiet_ns.max(HARD_QUIET_NS)
                 } else {
@@ -282,6 +287,24 @@ impl<P: Default> Units<P> {
         quiet.sort_unstable();
         for id in quiet {
             self.end(id, ended);
+        }
+    }
+
+    /// A test is over: so is what is open of it.
+    pub fn end_test(&mut self, test: TestId, ended: &mut dyn FnMut(Unit<P>)) {
+        let units = self.open.values();
+        let of_test = units.filter(|unit| unit.test == Some(test));
+        let mut ids: Vec<UnitId> = of_test.map(Unit::id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.end(id, ended);
+        }
+    }
+
+    /// What a test left open needs not wait for more of it.
+    fn is_over(&mut self, test: TestId) {
+        for unit in self.open.values_mut() {
+            unit.test_is_over |= unit.test == Some(test);
         }
     }
 
@@ -366,6 +389,12 @@ impl<P: Default> Units<P> {
         ended: &mut dyn FnMut(Unit<P>),
     ) -> Option<(UnitId, Joined)> {
         let session = arrival.facts.id;
+        if let Some(test) = arrival.test
+            && let Some(before) = self.connections.get_mut(session)?.test.replace(test)
+            && before != test
+        {
+            self.is_over(before);
+        }
         let mut connection = self.connections.get_mut(session)?;
         let before = std::mem::take(&mut connection.before);
         if let Some(Seen::Check(check)) = before.check {

@@ -28,6 +28,13 @@ pub(super) fn judge<P>(
     before: Before,
     continues: impl FnOnce(&Unit<P>, Apart) -> bool,
 ) -> Verdict {
+    // A transaction may hold several tests, and what prepares them.
+    if arrival.test != unit.test {
+        return Verdict::Begins(match arrival.trace {
+            Some(_) => Mark::Trace,
+            None => Mark::Pause,
+        });
+    }
     let same_transaction = unit.is_in(arrival.facts.id, arrival.transaction);
     let pause = if before.paused && !same_transaction {
         Pause::Soft

@@ -186,6 +186,23 @@ def test_fingerprints_are_those_without_tags(serve: Serve, driver: Driver) -> No
     assert shapes(with_tags) == shapes(without)
 
 
+@DRIVERS
+def test_postgresql_counts_the_statements_it_counts_without_tags(serve: Serve, servers, driver: Driver) -> None:
+    server, kept = servers(16), dict[str, set[str]]()
+
+    def counted() -> set[str]:
+        return set(server.sql(
+            "SELECT queryid, calls FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE datname = 'tags'"
+        ).splitlines())
+
+    for kind in ("tagged", "plain"):
+        server.sql("SELECT pg_stat_statements_reset()")
+        serve(USERS, MINE, NESTED, CURSOR, STREAM, driver=driver, **({"TAGS_OFF": "1"} if kind == "plain" else {}))
+        kept[kind] = counted()
+    assert len(kept["plain"]) > 5
+    assert kept["tagged"] == kept["plain"]
+
+
 @pytest.mark.smoke
 @INTERFACES
 def test_a_request_is_a_unit_even_without_a_pause(serve: Serve, interface: str) -> None:

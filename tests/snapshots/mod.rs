@@ -183,7 +183,10 @@ pub(crate) fn unit(id: u64, started_at: u64, duration: u64, route: Option<&str>)
         findings: route.map(|_| FORWARD).into_iter().collect(),
         route: route.map(Arc::from),
         controller: route.map(|_| Arc::from("order_list")),
+        test: route.map(|_| Arc::from("shop/tests.py::test_orders")),
+        test_id: route.map(|_| Arc::from("5bd2a4e1c07f3390")),
         queries: 4,
+        rows: 12,
         shapes: 2,
         duplicates: 1,
         phases: Phases {

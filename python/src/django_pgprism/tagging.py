@@ -1,8 +1,9 @@
-"""Tags on the queries of a request.
+"""Tags on the queries of a request, and of a test.
 
 The request in progress is a context variable, so that threads, tasks and generators each know their own, and so that
-`sync_to_async` takes it along. One wrapper on each connection reads it; it is put there when the connection is made,
-because a connection belongs to a thread and nobody knows beforehand which thread will run a query.
+`sync_to_async` takes it along. The test in progress is the process's: `testrun` says why. One wrapper on each
+connection reads both; it is put there when the connection is made, because a connection belongs to a thread and nobody
+knows beforehand which thread will run a query.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from contextvars import ContextVar
 from typing import Any
 
 import django
+from django.conf import settings
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.http import HttpRequest
 
-from django_pgprism import callsite, conf, sqlcommenter
+from django_pgprism import callsite, conf, sqlcommenter, testrun
+from django_pgprism.testrun import TestTags
 
 _FRAMEWORK = f"django:{django.VERSION[0]}.{django.VERSION[1]}"
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -40,7 +45,7 @@ class RequestTags:
         self._request = request
         self._request_id = secrets.token_hex(8)
         self._match: Any = None
-        self._texts: dict[bool, str] = {}
+        self._texts: dict[tuple[bool, str | None], str] = {}
         self._task: Callable[[], asyncio.Task[Any] | None] = _no_task
 
     @contextlib.contextmanager
@@ -54,7 +59,7 @@ class RequestTags:
 
     @contextlib.contextmanager
     def of_this_task(self) -> Iterator[None]:
-        """The task that runs now is the request's while in here: its coroutines know the lines that wait for a query."""
+        """The task that runs now is the request's while in here: its coroutines know which lines wait for a query."""
         task = asyncio.current_task()
         if task is not None:
             self._task = weakref.ref(task)
@@ -63,23 +68,24 @@ class RequestTags:
         finally:
             self._task = _no_task
 
-    def comment(self, *, prepared: bool) -> str:
+    def comment(self, test: TestTags | None, *, prepared: bool) -> str:
         """The inner text of a query's comment; for a prepared statement without what differs in each request."""
-        text = self._request_text(prepared=prepared)
-        if conf.callsite_wanted() and (line := self._callsite()):
+        text = self._request_text(test, prepared=prepared)
+        if conf.callsite_wanted(in_test=test is not None) and (line := self._callsite()):
             # It is the first in the alphabet.
             return f"{_callsite_pair(line)},{text}"
         return text
 
-    def _request_text(self, *, prepared: bool) -> str:
+    def _request_text(self, test: TestTags | None, *, prepared: bool) -> str:
         match = self._request.resolver_match
         if match is not self._match:
             # Django knows the view only after the middlewares' first half, which may have sent queries too.
             self._match = match
             self._texts.clear()
-        text = self._texts.get(prepared)
+        key = (prepared, test.test_id if test else None)
+        text = self._texts.get(key)
         if text is None:
-            text = self._texts[prepared] = sqlcommenter.pairs(self._tags(prepared=prepared))
+            text = self._texts[key] = sqlcommenter.pairs(self._tags(prepared=prepared) | (test.tags if test else {}))
         return text
 
     def _tags(self, *, prepared: bool) -> dict[str, str]:
@@ -109,10 +115,16 @@ def _callsite_pair(line: str) -> str:
 
 def tag_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
     """The wrapper of each connection, called as `connection.execute_wrapper` describes it."""
-    tags = _current.get()
-    if tags is not None:
-        sql = _tagged(sql, params, context["connection"], tags)
-    return execute(sql, params, many, context)
+    request, test = _current.get(), testrun.running()
+    if request is None and test is None:
+        return execute(sql, params, many, context)
+    connection = context["connection"]
+    text = _text_of(sql, connection)
+    tagged = text if text is None else _tagged(text, params, connection, request, test)
+    answer = execute(sql if tagged is None else tagged, params, many, context)
+    if test is not None:
+        _count(test, text, tagged, context, many=many)
+    return answer
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
@@ -122,15 +134,64 @@ def install(connection: BaseDatabaseWrapper) -> None:
         connection.execute_wrappers.insert(0, tag_query)
 
 
-def _tagged(sql: Any, params: Any, connection: BaseDatabaseWrapper, tags: RequestTags) -> Any:
+def install_on_all() -> None:
+    """Has the queries of all connections tagged, those of this thread and those that will be made; a second time does
+    nothing. `django_pgprism` need not be among the installed applications."""
+    connection_created.connect(_install_on, dispatch_uid="django_pgprism")
+    if settings.configured:
+        for connection in connections.all(initialized_only=True):
+            install(connection)
+
+
+def _install_on(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    install(connection)
+
+
+def _text_of(sql: Any, connection: BaseDatabaseWrapper) -> str | None:
     # psycopg.sql.Composable, of either psycopg.
     if hasattr(sql, "as_string"):
         sql = sql.as_string(connection.connection)
-    if not isinstance(sql, str):
-        return sql
-    comment = tags.comment(prepared=_prepares(connection))
+    return sql if isinstance(sql, str) else None
+
+
+def _tagged(
+    sql: str, params: Any, connection: BaseDatabaseWrapper, request: RequestTags | None, test: TestTags | None
+) -> str:
+    if request is not None:
+        comment = request.comment(test, prepared=_prepares(connection))
+    else:
+        assert test is not None
+        comment = _test_comment(test)
     # Where there are parameters, a driver reads % as the beginning of one.
     return sqlcommenter.with_comment(sql, comment if params is None else comment.replace("%", "%%"))
+
+
+def _test_comment(test: TestTags) -> str:
+    """Of a query that no request sends: it is the test's own, or a thread's."""
+    if test.comment is None:
+        test.comment = sqlcommenter.pairs({"framework": _FRAMEWORK} | test.tags)
+    if conf.callsite_wanted(in_test=True) and (line := callsite.of_stack()):
+        return f"{_callsite_pair(line)},{test.comment}"
+    return test.comment
+
+
+# What pgprism counts as a query for certain: no savepoint, no setting, no check of the connection.
+_COUNTED = re.compile(r"\s*(?:SELECT\b.*?\bFROM|INSERT|UPDATE|DELETE)\b", re.IGNORECASE | re.DOTALL)
+
+
+def _count(test: TestTags, text: str | None, tagged: str | None, context: dict[str, Any], *, many: bool) -> None:
+    if text is None or text == tagged:
+        test.left += bool(text is None or text.strip())
+        return
+    # A server-side cursor is a query once its first rows are fetched, if they ever are. `executemany` may have had no
+    # row. Types are a driver's business.
+    if many or getattr(context["cursor"], "name", None) or not _COUNTED.match(text) or "pg_type" in text:
+        return
+    connection = context["connection"]
+    test.sent[connection.alias] += 1
+    if connection.alias not in test.servers:
+        place = connection.settings_dict
+        test.servers[connection.alias] = ":".join(filter(None, (place.get("HOST"), str(place.get("PORT") or ""))))
 
 
 def _prepares(connection: BaseDatabaseWrapper) -> bool:

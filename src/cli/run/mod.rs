@@ -37,6 +37,10 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(3);
 /// Longest wait for the sessions of processes that the command left behind.
 const LEFT_BEHIND_WITHIN: Duration = Duration::from_millis(500);
 
+/// Where the command finds the admin address, and the file of its token.
+const ADMIN_URL_VARIABLE: &str = "PGPRISM_ADMIN_URL";
+const TOKEN_FILE_VARIABLE: &str = "PGPRISM_TOKEN_FILE";
+
 /// How the report on stderr says that there is more.
 const REST: &str = "pgprism run --report report.html";
 
@@ -106,6 +110,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
         tracing::warn!("{warning}");
     }
     let token = config.admin.token.as_ref().map(|token| token.0.clone());
+    let token_file = config.admin.token_file.clone();
     let service = Service::start(config, &Faults::default())?;
     if let Some(signal) = signals.ending() {
         service.stop(Duration::ZERO);
@@ -115,6 +120,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
         arguments,
         service,
         token,
+        token_file,
     };
     running.run_command(&plan, &variables, signals, files)
 }
@@ -130,6 +136,7 @@ struct Running<'a> {
     arguments: &'a RunArgs,
     service: Service,
     token: Option<String>,
+    token_file: Option<PathBuf>,
 }
 
 impl Running<'_> {
@@ -146,9 +153,10 @@ impl Running<'_> {
             .iter()
             .map(|(_, address)| *address)
             .collect();
-        let changes = plan.change(variables, &listeners).map_err(|error| {
+        let mut changes = plan.change(variables, &listeners).map_err(|error| {
             Failure::Internal(format!("cannot write the command's private files: {error}"))
         })?;
+        changes.variables.extend(self.whom_to_ask());
         self.announce(plan, &changes);
         let clock = Clock::start();
         let command = &self.arguments.command;
@@ -180,6 +188,21 @@ impl Running<'_> {
         };
         self.service.stop(left_behind);
         Ok(exit)
+    }
+
+    /// The variables by which the command, its tests for instance, can ask what was seen of it.
+    fn whom_to_ask(&self) -> [(String, Option<String>); 2] {
+        let address = self.service.admin().map(reachable);
+        let url = address.map(|address| format!("http://{address}"));
+        let token_file = self.token_file.as_ref().map(|path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            path.to_string_lossy().into_owned()
+        });
+        let token_file = token_file.or_else(|| std::env::var(TOKEN_FILE_VARIABLE).ok());
+        [
+            (ADMIN_URL_VARIABLE.to_owned(), url),
+            (TOKEN_FILE_VARIABLE.to_owned(), token_file),
+        ]
     }
 
     /// Where everything is, one line each.

@@ -5,6 +5,7 @@ mod findings;
 mod health;
 mod history;
 mod queries;
+mod settle;
 mod summary;
 mod units;
 
@@ -24,6 +25,7 @@ pub(super) use findings::{FindingItem, finding, findings, mute, unmute};
 pub(super) use health::{healthz, metrics, readyz, reset};
 pub(super) use history::history;
 pub(super) use queries::{queries, query};
+pub(super) use settle::settle;
 pub(super) use summary::{Loss, summarize, summary};
 pub(super) use units::{unit, units};
 
@@ -134,6 +136,11 @@ impl Page {
     fn filter<I: filter::Item>(&self) -> Result<Filter, ApiError> {
         Filter::parse::<I>(self.q.as_deref().unwrap_or_default())
     }
+}
+
+/// An empty parameter is none.
+fn written(parameter: Option<&str>) -> Option<&str> {
+    parameter.filter(|text| !text.is_empty())
 }
 
 /// What was written, short enough to be told back.

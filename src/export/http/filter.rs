@@ -1,8 +1,9 @@
 //! The language of `?q=`: which items of a list somebody wants to see.
 //!
-//! `route:books table:shop_book op:select db:shop user:web app:gunicorn kind:n_plus_one status:open evidence:tag`
-//! `confidence:proved state:incomplete finding:3c91 finding d>100ms n>50 error`, each in any case; all of them must
-//! hold. A word that is none of these is looked for in the item's texts, and so is anything in double quotes.
+//! `route:books test:orders table:shop_book op:select db:shop user:web app:gunicorn kind:n_plus_one status:open`
+//! `evidence:trace confidence:proved state:incomplete finding:3c91 finding d>100ms n>50 error`, each in any case; all
+//! of them must hold. A word that is none of these is looked for in the item's texts, and so is anything in double
+//! quotes.
 
 use super::error::ApiError;
 
@@ -16,6 +17,7 @@ const TERMS_MAX: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Route,
+    Test,
     Table,
     Operation,
     Database,
@@ -33,8 +35,9 @@ pub(super) enum Key {
 }
 
 impl Key {
-    const ALL: [Key; 15] = [
+    const ALL: [Key; 16] = [
         Key::Route,
+        Key::Test,
         Key::Table,
         Key::Operation,
         Key::Database,
@@ -55,6 +58,7 @@ impl Key {
     fn as_str(self) -> &'static str {
         match self {
             Key::Route => "route",
+            Key::Test => "test",
             Key::Table => "table",
             Key::Operation => "op",
             Key::Database => "db",

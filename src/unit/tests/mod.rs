@@ -4,6 +4,7 @@ mod marks;
 mod pauses;
 mod bounds;
 mod together;
+mod trials;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

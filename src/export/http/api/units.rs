@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Admin;
 use super::super::error::ApiError;
 use super::super::filter::{Item, Key};
-use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back};
+use super::{List, Page, PhasesMs, Written, fingerprint, parameters, told_back, written};
 use crate::analysis::Snapshot;
 use crate::detect::FindingId;
 use crate::export::words;
@@ -36,9 +36,12 @@ pub(in crate::export::http) struct UnitItem {
     incomplete: bool,
     route: Option<Arc<str>>,
     controller: Option<Arc<str>>,
+    test: Option<Arc<str>>,
+    test_id: Option<Arc<str>>,
     application: Arc<str>,
     database: Arc<str>,
     queries: u64,
+    rows: u64,
     shapes: u64,
     duplicates: u64,
     phases: PhasesMs,
@@ -74,7 +77,7 @@ struct BranchItem {
     children: Vec<usize>,
 }
 
-/// `?from=&to=&fingerprint=&finding=&route=` beside those of every list.
+/// `?from=&to=&fingerprint=&finding=&route=&test=&test_id=` beside those of every list.
 #[derive(Debug, Deserialize)]
 pub(in crate::export::http) struct Wanted {
     from: Option<String>,
@@ -82,6 +85,8 @@ pub(in crate::export::http) struct Wanted {
     fingerprint: Option<String>,
     finding: Option<String>,
     route: Option<String>,
+    test: Option<String>,
+    test_id: Option<String>,
     #[serde(flatten)]
     page: Page,
 }
@@ -120,8 +125,9 @@ pub(in crate::export::http) async fn units(
                 && to.is_none_or(|to| started < to)
                 && with.is_none_or(|with| runs(record, with))
                 && finding.is_none_or(|id| record.findings.contains(&id))
-                && written(wanted.route.as_deref())
-                    .is_none_or(|route| record.route.as_deref() == Some(route))
+                && is_wanted(wanted.route.as_deref(), &record.route)
+                && is_wanted(wanted.test.as_deref(), &record.test)
+                && is_wanted(wanted.test_id.as_deref(), &record.test_id)
                 && filter.keeps(*record)
         })
         .collect();
@@ -201,9 +207,9 @@ fn runs(record: &UnitRecord, fingerprint: Fingerprint) -> bool {
         .any(|entry| entry.fingerprint == fingerprint)
 }
 
-/// An empty parameter is none.
-fn written(parameter: Option<&str>) -> Option<&str> {
-    parameter.filter(|text| !text.is_empty())
+/// Whether a record has the name that was asked for, if one was.
+fn is_wanted(parameter: Option<&str>, name: &Option<Arc<str>>) -> bool {
+    written(parameter).is_none_or(|wanted| name.as_deref() == Some(wanted))
 }
 
 fn no_id(parameter: &'static str) -> ApiError {
@@ -237,6 +243,7 @@ fn sort(written: Option<&str>) -> Result<Sort, ApiError> {
 impl Item for UnitRecord {
     const KEYS: &'static [Key] = &[
         Key::Route,
+        Key::Test,
         Key::Application,
         Key::Database,
         Key::User,
@@ -251,7 +258,8 @@ impl Item for UnitRecord {
     ];
 
     fn any_text(&self, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
-        let names = [&self.route, &self.controller].into_iter().flatten();
+        let names = [&self.route, &self.controller, &self.test];
+        let names = names.into_iter().flatten();
         names
             .chain([&self.facts.application, &self.facts.database])
             .any(|text| wanted(text))
@@ -265,6 +273,10 @@ impl Item for UnitRecord {
             .filter_map(|entry| entry.shape.as_ref());
         match key {
             Key::Route => self.route.iter().any(|route| wanted(route)),
+            Key::Test => [&self.test, &self.test_id]
+                .into_iter()
+                .flatten()
+                .any(|test| wanted(test)),
             Key::Application => wanted(&self.facts.application),
             Key::Database => wanted(&self.facts.database),
             Key::User => wanted(&self.facts.user),
@@ -314,9 +326,12 @@ impl UnitItem {
             incomplete: record.completeness == Completeness::Incomplete,
             route: record.route.clone(),
             controller: record.controller.clone(),
+            test: record.test.clone(),
+            test_id: record.test_id.clone(),
             application: Arc::clone(&record.facts.application),
             database: Arc::clone(&record.facts.database),
             queries: record.queries,
+            rows: record.rows,
             shapes: record.shapes,
             duplicates: record.duplicates,
             phases: PhasesMs::from(&record.phases),
