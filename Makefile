@@ -40,7 +40,7 @@ acceptance: setup ## every end-to-end test, 10,000 simulated connections, each D
 	cargo build --locked --release --bin pgprism
 	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
 	@scripts/setup jdbc
-	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+	PGPRISM_CHECK_RUNS=$${PGPRISM_CHECK_RUNS:-20} PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
 	@$(MAKE) chaos

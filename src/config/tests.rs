@@ -97,6 +97,8 @@ fn every_key_can_be_set_in_the_file_and_by_its_variable() {
             "listeners.tls_min_version" => "\"1.3\"".to_owned(),
             "slow_log.path" => "\"slow.log\"".to_owned(),
             "slow_log.format" => "\"json\"".to_owned(),
+            "check.baseline" => "\"known.json\"".to_owned(),
+            "check.confidence" => "\"proved\"".to_owned(),
             _ => match (default.as_str(), key.range) {
                 ("true", None) => "false".to_owned(),
                 ("false", None) => "true".to_owned(),
