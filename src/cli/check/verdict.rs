@@ -55,17 +55,24 @@ impl Checked {
         let mut judgement = judge::judge(&pages, baseline.as_ref(), limits);
         let mut told = BTreeMap::new();
         for id in judgement.findings.keys() {
-            // What somebody muted while it ran is nobody's news.
             if let Some(finding) = proxy.finding(&id.to_string())? {
                 told.insert(*id, finding);
             }
         }
+        let forgotten = judgement.findings.len() - told.len();
+        // What somebody muted while it ran is nobody's news.
         let heard = |id: &FindingId| {
             told.get(id)
                 .is_some_and(|finding| finding.status != "muted")
         };
         judgement.findings.retain(|id, _| heard(id));
-        let missing = missing(&summary, &judgement, &pages);
+        let mut missing = missing(&summary, &judgement, &pages);
+        if forgotten > 0 {
+            missing.push(format!(
+                "there was no room for {}: raise limits.findings_max (PGPRISM_LIMITS_FINDINGS_MAX)",
+                super::words::counted(forgotten, "finding", "findings")
+            ));
+        }
         let notes = notes(&summary, &judgement, finished.settled);
         let shapes = match judgement.scope {
             Scope::Tests => pages.of_tests,

@@ -40,6 +40,7 @@ fn a_slow_machine_finds_what_a_fast_one_does() {
             asks_in_vain(&mut story, pause_ms);
         }
         story.close();
+        story.quiet();
         told(&story)
     };
     let fast = found(0);
@@ -58,6 +59,7 @@ fn what_the_connection_did_before_is_no_matter() {
         story.test = Some(1);
         asks_in_vain(&mut story, 0);
         story.close();
+        story.quiet();
         told(&story)
     };
     let alone = found(&|_| {});
@@ -95,6 +97,7 @@ fn a_foreign_key_whose_making_was_seen_is_known_whatever_it_is_called() {
             story.run(PERSON, &ints(&[person, 21]), &column(&[person]));
         }
         story.close();
+        story.quiet();
         story
             .found()
             .into_iter()

@@ -61,7 +61,8 @@ def fill() -> None:
         Customer(name=f"Customer {n}", email=f"customer{n}@shop.example") for n in range(ROWS)
     )
     orders = Order.objects.bulk_create(
-        Order(customer=customers[n], placed_at=datetime(2024, 5, 1, tzinfo=UTC) + timedelta(days=n)) for n in range(ROWS)
+        Order(customer=customer, placed_at=datetime(2024, 5, 1, tzinfo=UTC) + timedelta(days=n))
+        for n, customer in enumerate(customers)
     )
     OrderItem.objects.bulk_create(
         OrderItem(order=order, book=books[(n + m) % ROWS], quantity=1, price=Decimal("9.90"))
