@@ -44,7 +44,7 @@ acceptance: setup ## every end-to-end test, 10,000 simulated connections, each D
 	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
 	@scripts/setup jdbc
 	@scripts/setup dist-tests
-	PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+	PGPRISM_CHECK_RUNS=$${PGPRISM_CHECK_RUNS:-20} PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/python-tests e2e
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval

@@ -86,6 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha2", &["src/export/http/guard.rs", "src/cli/report/html"]),
     ("base64", &["src/cli/report/html"]),
     ("maud", &["src/cli/report/html"]),
+    ("quick_xml", &["src/cli/check/junit.rs"]),
     ("unicode_width", &["src/cli/report/text"]),
     ("subtle", &["src/export/http/guard.rs"]),
     ("getrandom", &["src/export/http/guard.rs"]),

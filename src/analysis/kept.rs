@@ -152,7 +152,7 @@ mod tests {
         (1..=4).for_each(|id| kept.push(unit(id, 10)));
         let ids = |kept: &Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
         assert_eq!(ids(&kept), [2, 3, 4]);
-        kept.push(unit(5, 85));
+        kept.push(unit(5, 95));
         assert_eq!(ids(&kept), [4, 5]);
         kept.push(unit(6, 1_000));
         assert_eq!(ids(&kept), [6], "the last one stays, whatever its size");

@@ -13,6 +13,7 @@ mod found;
 mod growing;
 mod guard;
 mod kept;
+mod ledger;
 mod routes;
 mod snapshot;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::unit::{self, TestId, Unit, Units};
 
 pub use feed::{Feed, FeedPart, Watcher};
 pub use guard::Guarded;
+pub use ledger::{Entry, Ledger, Pages, ShapeEntry, Shapes, Work};
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
@@ -62,6 +64,9 @@ pub struct Settings {
     pub routes_max: usize,
     /// Bytes that the statements of all units may take, those of open units included.
     pub timeline_bytes_max: usize,
+    /// Where every unit that ends is written down. Those that go on are not judged before they end then: what is found
+    /// shall not depend on when somebody looked.
+    pub ledger: Option<Arc<Ledger>>,
     /// How long it stands still on purpose, once ([`crate::fault::Fault::AnalysisHang`]).
     pub hang: Option<Duration>,
 }
@@ -74,6 +79,7 @@ impl Default for Settings {
             units_max: 1_000,
             routes_max: 100,
             timeline_bytes_max: 32 << 20,
+            ledger: None,
             hang: None,
         }
     }
@@ -109,6 +115,7 @@ struct Results {
     units_max: usize,
     routes: Routes,
     found: Found,
+    ledger: Option<Arc<Ledger>>,
     /// Statements that were put into units.
     statements: u64,
     /// Units that ended, and open ones that were looked at.
@@ -152,6 +159,7 @@ impl Analysis {
                 units_max: settings.units_max,
                 routes: Routes::new(settings.routes_max),
                 found: Found::default(),
+                ledger: settings.ledger,
                 statements: 0,
                 units: 0,
             },
@@ -369,21 +377,29 @@ impl Analysis {
 impl Results {
     /// A unit is over: it is judged, counted and kept.
     fn ended(&mut self, mut unit: Unit<Loops>) {
-        let findings = self.detector.ended(&mut unit);
+        let verdicts = self.detector.ended(&mut unit);
         self.growing.ended(unit.id());
         let duration_ns = unit.ended_at().since(unit.started_at());
         self.routes.count(unit.route(), unit.queries(), duration_ns);
+        let route = unit.route().cloned();
+        let work = Work::of(&unit);
         let mut record = unit.into_record();
-        record.findings = findings;
+        record.findings = verdicts.iter().map(|verdict| verdict.finding).collect();
+        if let Some(ledger) = &self.ledger {
+            ledger.enter(&record, route.as_ref(), work, &verdicts);
+        }
         self.kept.push(record);
         self.units += 1;
     }
 
     /// A unit goes on: it is judged and shown as it is by now.
     fn look(&mut self, unit: &mut Unit<Loops>, now: Moment) {
-        let findings = self.detector.grown(unit);
+        let verdicts = match self.ledger {
+            None => self.detector.grown(unit),
+            Some(_) => Vec::new(),
+        };
         let mut record = unit.record();
-        record.findings = findings;
+        record.findings = verdicts.iter().map(|verdict| verdict.finding).collect();
         self.growing.looked(unit.id(), record, now);
         self.units += 1;
     }

@@ -1,5 +1,7 @@
 //! The way of events through the analysis.
 
+mod trials;
+
 use super::*;
 use crate::aggregate::Settings as StoreSettings;
 use crate::event::{Phases, Protocol, SessionFacts, SessionId};
@@ -107,47 +109,6 @@ fn who_begins_to_watch_gets_what_comes_from_then_on_and_has_missed_nothing() {
     let part = third.read(9);
     assert_eq!((sequences(&part), part.missed), (vec![10], 0));
     assert_eq!(part.next, 11);
-}
-
-#[test]
-fn who_settles_finds_the_units_of_the_test_ended_and_published() {
-    let store = Store::new(&StoreSettings::default());
-    let worker = store.worker();
-    let mut analysis =
-        Analysis::new(Arc::clone(&store), Arc::default(), Settings::default()).unwrap();
-    let tags = |id: u64| {
-        let text = format!("/*test='t{id}',test_id='{id}'*/");
-        crate::sql::tags::parse(text.as_bytes()).map(Arc::new)
-    };
-    let shape = worker
-        .shape(Fingerprint(1), Verb::Select, || {
-            "SELECT a FROM b".to_owned()
-        })
-        .unwrap();
-    shape.ended(None);
-    for sequence in 0..4 {
-        analysis.observe(Observed::Query(QueryEvent {
-            tags: tags(sequence / 2),
-            rows: 7,
-            shape: Some(Arc::clone(&shape)),
-            ..event(sequence)
-        }));
-    }
-    let mark = analysis.mark();
-    assert!(!analysis.is_past(mark), "nobody has parsed the shape");
-    while !analysis.is_past(mark) {
-        analysis.tick(Moment(4));
-        std::thread::yield_now();
-    }
-    analysis.settle(Some(TestId::of("1")), Moment(5));
-    let snapshot = analysis.feed().snapshot();
-    let ended: Vec<_> = snapshot
-        .units
-        .iter()
-        .map(|unit| (unit.test.as_deref(), unit.queries, unit.rows))
-        .collect();
-    assert_eq!(ended, [(Some("t1"), 2, 14)]);
-    assert_eq!(snapshot.units_open, 1, "that of the other test");
 }
 
 #[test]

@@ -135,7 +135,7 @@ pub fn serve(config: Config, faults: &Faults) -> Result<(), AppError> {
         let _entered = runtime.enter();
         Signals::listen().map_err(|error| AppError::internal("listen for signals")(error.into()))?
     };
-    let mut service = Service::prepare(config, faults, runtime, offers)?;
+    let mut service = Service::prepare(config, faults, runtime, offers, None)?;
     if let Some(predecessor) = predecessor {
         predecessor.ready();
     }

@@ -16,7 +16,7 @@ use super::sockets::Offers;
 use super::{AppError, Running, log_panics_once, ports, settings, start_catalog, start_slow_log};
 use crate::advise::Guide;
 use crate::aggregate::Store;
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Ledger};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,9 +58,14 @@ pub enum Settled {
 
 impl Service {
     /// Starts a proxy that hears no signal: whoever started it says when it ends.
-    pub fn start(config: Config, faults: &Faults) -> Result<Service, AppError> {
+    /// All units that end are written into `ledger`, where there is one.
+    pub fn start(
+        config: Config,
+        faults: &Faults,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Result<Service, AppError> {
         let runtime = super::start_runtime()?;
-        let mut service = Service::prepare(config, faults, runtime, Offers::default())?;
+        let mut service = Service::prepare(config, faults, runtime, Offers::default(), ledger)?;
         service.open();
         Ok(service)
     }
@@ -71,6 +76,7 @@ impl Service {
         faults: &Faults,
         runtime: Runtime,
         mut offers: Offers,
+        ledger: Option<Arc<Ledger>>,
     ) -> Result<Service, AppError> {
         log_panics_once();
         let invocation = Invocation::of_this_process()
@@ -117,7 +123,7 @@ impl Service {
         let analyst = Analysis::new(
             Arc::clone(&store),
             Arc::clone(&guide),
-            settings::analysis(&config, &registry, faults),
+            settings::analysis(&config, &registry, faults, ledger),
         )
         .and_then(|analysis| Analyst::start(analysis, rings.clone(), clock, config.tick, faults))
         .map_err(|error| AppError::internal("start the analysis")(error.into()))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::analyst::Settler;
 use crate::aggregate::{self, Store};
-use crate::analysis::{self, Feed};
+use crate::analysis::{self, Feed, Ledger};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Tls};
 use crate::detect;
@@ -47,6 +47,7 @@ pub(super) fn analysis(
     config: &Config,
     registry: &Arc<Registry>,
     faults: &Faults,
+    ledger: Option<Arc<Ledger>>,
 ) -> analysis::Settings {
     let registry = Arc::clone(registry);
     let defaults = analysis::Settings::default();
@@ -68,6 +69,7 @@ pub(super) fn analysis(
             ..defaults.detect
         },
         units_max: config.limits.units_max,
+        ledger,
         hang: faults.hang(),
         ..defaults
     }

@@ -1,7 +1,7 @@
-//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`, `completions`, `man`.
+//! The command line: `run`, `check`, `serve`, `check-config`, `fingerprint`, `report`, `completions`, `man`.
 //!
 //! What was typed becomes what it means: a [`crate::config::Config`] or a question to a running proxy. Exit status: 0
-//! done, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
+//! done, 1 `check` found something, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
 //! away (a broken pipe) is no failure.
 //!
 //! *Architecture invariant:* nothing below this module prints to stdout, except a slow log that was told to.
@@ -15,6 +15,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use client::ClientError;
 
+mod check;
 pub mod client;
 mod completions;
 mod fingerprint;
@@ -30,7 +31,7 @@ pub mod settings;
     name = "pgprism",
     version,
     about = "See what Django's ORM really sends to PostgreSQL, without touching either",
-    after_help = "Examples:\n  pgprism run -- python manage.py runserver\n  pgprism serve --upstream postgres://127.0.0.1:5432\n  \
+    after_help = "Examples:\n  pgprism run -- python manage.py runserver\n  pgprism check -- pytest\n  pgprism serve --upstream postgres://127.0.0.1:5432\n  \
                   then point DATABASE_URL at 127.0.0.1:6433, and read: pgprism report",
     subcommand_required = true,
     arg_required_else_help = true,
@@ -45,6 +46,8 @@ pub struct Cli {
 enum Command {
     /// Run a command with the proxy before its database, and print what was seen at its end
     Run(run::RunArgs),
+    /// Run a command, its tests mostly, and fail where its queries bring something new or too much
+    Check(check::CheckArgs),
     /// Run the proxy until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
     /// Say whether a configuration is valid, without starting anything
@@ -115,6 +118,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let done = match command {
         Command::Run(arguments) => match run::run(&arguments) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::Check(arguments) => match check::check(&arguments) {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },

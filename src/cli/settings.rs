@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::keys::KEYS;
+use crate::config::keys::{KEYS, Key};
 use crate::config::{Config, Sources};
 
 /// `--config` and the flag of every setting that has one.
@@ -33,6 +33,36 @@ fn default_of(key: &crate::config::keys::Key) -> Option<String> {
     (!bare.is_empty()).then_some(bare)
 }
 
+/// Adds the flags of those keys that are `wanted`.
+pub(super) fn add_flags(mut command: Command, wanted: impl Fn(&Key) -> bool) -> Command {
+    for key in KEYS.iter().filter(|key| wanted(key)) {
+        let Some(flag) = key.flag else { continue };
+        let help = match default_of(key) {
+            Some(default) => format!("{} [default: {default}]", key.summary),
+            None => key.summary.to_owned(),
+        };
+        let mut arg = Arg::new(flag.name)
+            .long(flag.name)
+            .help(help)
+            .hide_env_values(true);
+        if let Some(variable) = key.environment {
+            arg = arg.env(variable);
+        }
+        command = command.arg(match flag.value {
+            "" => arg
+                .value_name("BOOL")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true"),
+            // `--listen` twice is a mistake rather than a wish for the last one: clap refuses it.
+            value => arg
+                .value_name(value)
+                .allow_hyphen_values(value.ends_with('-')),
+        });
+    }
+    command
+}
+
 impl Args for Settings {
     fn augment_args(mut command: Command) -> Command {
         command = command.arg(
@@ -44,32 +74,7 @@ impl Args for Settings {
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("Configuration file; without one the defaults stand"),
         );
-        for key in KEYS {
-            let Some(flag) = key.flag else { continue };
-            let help = match default_of(key) {
-                Some(default) => format!("{} [default: {default}]", key.summary),
-                None => key.summary.to_owned(),
-            };
-            let mut arg = Arg::new(flag.name)
-                .long(flag.name)
-                .help(help)
-                .hide_env_values(true);
-            if let Some(variable) = key.environment {
-                arg = arg.env(variable);
-            }
-            command = command.arg(match flag.value {
-                "" => arg
-                    .value_name("BOOL")
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true"),
-                // `--listen` twice is a mistake rather than a wish for the last one: clap refuses it.
-                value => arg
-                    .value_name(value)
-                    .allow_hyphen_values(value.ends_with('-')),
-            });
-        }
-        command
+        add_flags(command, |key| !key.is_of_check())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -79,7 +84,11 @@ impl Args for Settings {
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
-        let typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        // Not every command has the flags of all keys.
+        let typed = |name: &str| {
+            matches.try_contains_id(name).is_ok()
+                && matches.value_source(name) == Some(ValueSource::CommandLine)
+        };
         Ok(Settings {
             file: matches
                 .get_one::<PathBuf>("config")

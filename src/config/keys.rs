@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::error::Reason;
 use super::value::{Raw, Setting, quoted, words};
 use super::{Config, Listener, LogLevel, Tls};
+use crate::detect::Confidence;
 use crate::export::slow_log::{Destination, Format};
 use crate::proxy::tls::{ClientVerify, MinVersion};
 
@@ -55,6 +56,11 @@ impl Key {
     /// The key of this name.
     pub fn find(name: &str) -> Option<&'static Key> {
         KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// Whether it is a setting of `pgprism check` alone.
+    pub fn is_of_check(&self) -> bool {
+        self.name.starts_with("check.")
     }
 
     /// Puts the value given into `setting`, which is this key's.
@@ -243,10 +249,30 @@ pub static KEYS: &[Key] = &[
     Key { name: "advise.catalog", flag: None, environment: Some("PGPRISM_ADVISE_CATALOG"), range: None, reload: AtStart, field: Once(|c| &mut c.advise.catalog),
         summary: "Database to ask for keys and constraints, postgres://user:password@host/database, or off" },
 
+    Key { name: "check.baseline", flag: flag("baseline", "FILE"), environment: Some("PGPRISM_CHECK_BASELINE"), range: None, reload: AtOnce, field: Once(|c| &mut c.check.baseline),
+        summary: "File of the findings and query shapes that are known" },
+    Key { name: "check.confidence", flag: flag("confidence", "LEVEL"), environment: Some("PGPRISM_CHECK_CONFIDENCE"), range: None, reload: AtOnce, field: Once(|c| &mut c.check.confidence),
+        summary: "How sure a finding has to be to count: proved, likely or suspected" },
+    Key { name: "check.max_queries", flag: flag("max-queries", "N"), environment: Some("PGPRISM_CHECK_MAX_QUERIES"), range: Some(("0", "1000000")), reload: AtOnce, field: Once(|c| &mut c.check.max_queries),
+        summary: "Queries that a test or a request may send; 0 is no limit" },
+    Key { name: "check.max_rows", flag: flag("max-rows", "N"), environment: Some("PGPRISM_CHECK_MAX_ROWS"), range: Some(("0", "1000000000")), reload: AtOnce, field: Once(|c| &mut c.check.max_rows),
+        summary: "Rows that a test or a request may read and write; 0 is no limit" },
+    Key { name: "check.max_time", flag: flag("max-time", "DURATION"), environment: Some("PGPRISM_CHECK_MAX_TIME"), range: Some(("1us", "1day")), reload: AtOnce, field: Once(|c| &mut c.check.max_time),
+        summary: "Time that the queries of a test or a request may take together, or off" },
+    Key { name: "check.new_shape_max_rows", flag: flag("new-shape-max-rows", "N"), environment: Some("PGPRISM_CHECK_NEW_SHAPE_MAX_ROWS"), range: Some(("0", "1000000000")), reload: AtOnce, field: Once(|c| &mut c.check.new_shape_max_rows),
+        summary: "Rows that one call of a shape which is not in the baseline may return; 0 is no limit" },
+    Key { name: "check.new_shape_max_calls", flag: flag("new-shape-max-calls", "N"), environment: Some("PGPRISM_CHECK_NEW_SHAPE_MAX_CALLS"), range: Some(("0", "1000000")), reload: AtOnce, field: Once(|c| &mut c.check.new_shape_max_calls),
+        summary: "Calls of such a shape in one test or request; 0 is no limit" },
+    Key { name: "check.new_shape_max_mean", flag: flag("new-shape-max-mean", "DURATION"), environment: Some("PGPRISM_CHECK_NEW_SHAPE_MAX_MEAN"), range: Some(("1us", "1day")), reload: AtOnce, field: Once(|c| &mut c.check.new_shape_max_mean),
+        summary: "Mean time of such a shape, or off" },
+    Key { name: "check.growth_factor", flag: flag("growth-factor", "N"), environment: Some("PGPRISM_CHECK_GROWTH_FACTOR"), range: Some(("0", "1000")), reload: AtOnce, field: Once(|c| &mut c.check.growth_factor),
+        summary: "So many times the rows or calls that the baseline has of a shape are too much; 0 lets them grow" },
+
     Key { name: "debug.drop_events_per_10000", flag: None, environment: Some("PGPRISM_DEBUG_DROP_EVENTS_PER_10000"), range: Some(("0", "10000")), reload: AtStart, field: Once(|c| &mut c.debug.drop_events_per_10000),
         summary: "Events for the analysis that are dropped on purpose, of ten thousand, to try out what becomes of it" },
 ];
 
+words!(Confidence, "suspected" => Confidence::Suspected, "likely" => Confidence::Likely, "proved" => Confidence::Proved);
 words!(Tls, "off" => Tls::Off, "pass-through" => Tls::PassThrough, "allow" => Tls::Allow, "require" => Tls::Require);
 words!(ClientVerify, "off" => ClientVerify::Off, "optional" => ClientVerify::Optional, "required" => ClientVerify::Required);
 words!(MinVersion, "1.2" => MinVersion::Tls12, "1.3" => MinVersion::Tls13);

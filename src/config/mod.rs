@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::advise::Models;
 use crate::catalog;
+use crate::detect::Confidence;
 use crate::export::slow_log::{Destination, Format};
 use crate::proxy::tls::{Acceptor, ClientVerify, Connector, MinVersion};
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub units: Units,
     /// `[advise]`.
     pub advise: Advise,
+    /// `[check]`.
+    pub check: Check,
     /// `[debug]`.
     pub debug: Debugging,
     /// `[[ignore]]`, in the order of the file.
@@ -252,6 +255,29 @@ pub struct Units {
     pub value_flow: bool,
 }
 
+/// What `pgprism check` judges by. A limit of 0, and one that is `None`, is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The file that says what is known; `None` knows nothing.
+    pub baseline: Option<PathBuf>,
+    /// How sure a finding has to be to count.
+    pub confidence: Confidence,
+    /// Queries of a test or a request.
+    pub max_queries: usize,
+    /// Rows of a test or a request.
+    pub max_rows: usize,
+    /// Time in the queries of a test or a request.
+    pub max_time: Option<Duration>,
+    /// Rows in one call of a shape that is not in the baseline.
+    pub new_shape_max_rows: usize,
+    /// Calls of such a shape in one test or request.
+    pub new_shape_max_calls: usize,
+    /// Mean time of such a shape.
+    pub new_shape_max_mean: Option<Duration>,
+    /// How many times what the baseline has of a shape's calls and rows are too much.
+    pub growth_factor: usize,
+}
+
 /// What only tests of pgprism itself want.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Debugging {
@@ -387,6 +413,17 @@ impl Default for Config {
                 models: None,
                 map: Arc::default(),
                 catalog: None,
+            },
+            check: Check {
+                baseline: Some(PathBuf::from("pgprism-baseline.json")),
+                confidence: Confidence::Likely,
+                max_queries: 0,
+                max_rows: 0,
+                max_time: None,
+                new_shape_max_rows: 0,
+                new_shape_max_calls: 0,
+                new_shape_max_mean: None,
+                growth_factor: 0,
             },
             debug: Debugging::default(),
             ignore: Vec::new(),

@@ -97,6 +97,8 @@ fn every_key_can_be_set_in_the_file_and_by_its_variable() {
             "listeners.tls_min_version" => "\"1.3\"".to_owned(),
             "slow_log.path" => "\"slow.log\"".to_owned(),
             "slow_log.format" => "\"json\"".to_owned(),
+            "check.baseline" => "\"known.json\"".to_owned(),
+            "check.confidence" => "\"proved\"".to_owned(),
             _ => match (default.as_str(), key.range) {
                 ("true", None) => "false".to_owned(),
                 ("false", None) => "true".to_owned(),
@@ -192,12 +194,12 @@ fn errors_name_the_key_and_the_place() {
     refused(
         "[limit]\nconnections_max = 1",
         "a.toml:1: unknown key `limit`; observe, log_literals, log_level, workers, tick, reuse_port, ports_file, add_latency, \
-         [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [debug], [[ignore]] are known here",
+         [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [check], [debug], [[ignore]] are known here",
     );
     refused(
         "\"slow_log.path\" = \"-\"",
         "a.toml:1: unknown key `slow_log.path`; observe, log_literals, log_level, workers, tick, reuse_port, \
-         ports_file, add_latency, [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [debug], [[ignore]] are known here",
+         ports_file, add_latency, [admin], [[listeners]], [slow_log], [limits], [timeouts], [units], [advise], [check], [debug], [[ignore]] are known here",
     );
     refused(
         "[advise]\ncatalog = \"postgres://reader:secret@db\"",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::constraints::Constraints;
 use super::names::{calling, callings, is_called, refers, unsuffixed};
 use super::rules;
 use crate::event::{QueryEvent, RowColumns};
@@ -77,6 +78,7 @@ pub(super) struct Knowledge {
     owned: HashSet<Named, RandomState>,
     /// Pairs of columns that some statement joins, both ways round.
     joined: HashSet<(Named, Named), RandomState>,
+    constraints: Constraints,
     /// Tables by what a foreign key's name would call them.
     called: HashMap<String, Vec<Arc<str>>, RandomState>,
     tables_named: HashSet<Arc<str>, RandomState>,
@@ -155,6 +157,7 @@ impl Knowledge {
         for table in &facts.tables {
             self.learn_table(table);
         }
+        self.constraints.learn(facts);
         for (left, right) in facts.joins.iter().flat_map(|join| &join.on) {
             let (left, right) = (Named::of(left), Named::of(right));
             if self.joined.len() < ENTRIES_MAX {
@@ -380,6 +383,10 @@ impl Knowledge {
     /// How well `key` does for a foreign key that refers to `target`.
     fn fit(&self, key: &Named, target: &Named) -> Fit {
         let target_table = target.table.as_deref();
+        let primary_key = self.primary_key(target_table.unwrap_or_default());
+        if let Some(fit) = self.constraints.fit(key, target, primary_key) {
+            return fit;
+        }
         let Some(stem) = refers(&key.column) else {
             return match target_table {
                 Some(table) => unsuffixed(&key.column, table, &target.column),

@@ -16,6 +16,7 @@
 mod aggregate;
 mod case;
 mod chatty_unit;
+mod constraints;
 mod deferred;
 mod duplicate;
 mod finding;
@@ -47,6 +48,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::{Moment, QueryEvent, RowsEvent, SessionId};
+use crate::sql::Fingerprint;
 use crate::unit::{Apart, Completeness, Joined, Pause, Unit};
 
 pub use crate::unit::FindingId;
@@ -56,6 +58,7 @@ pub use finding::{
 pub use findings::Totals;
 pub use ignore::IgnoreRule;
 pub use loops::Loops;
+pub use rules::reads_user_tables as is_of_user_tables;
 
 use case::Scene;
 use findings::{Findings, Where};
@@ -102,6 +105,21 @@ impl Default for Settings {
 /// one pace, and then a loop that pauses each time may be requests that follow each other. Inside loops on a quiet
 /// machine the 99th percentile is 5 to 7 ms.
 const PAUSE_NS: u64 = 15_000_000;
+
+/// A finding in one unit, and how sure it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which.
+    pub finding: FindingId,
+    /// What it is.
+    pub kind: Kind,
+    /// How sure it is in this unit.
+    pub confidence: Confidence,
+    /// The shape that repeats.
+    pub child: Fingerprint,
+    /// The shape whose rows it repeats for.
+    pub parent: Option<Fingerprint>,
+}
 
 /// Looks at units as they grow and end, and keeps what it finds.
 #[derive(Debug)]
@@ -185,12 +203,12 @@ impl Detector {
     }
 
     /// Judges a unit that is still open: what is found so far counts from now on. The findings that it has.
-    pub fn grown(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+    pub fn grown(&mut self, unit: &mut Unit<Loops>) -> Vec<Verdict> {
         self.judge(unit)
     }
 
     /// Judges a unit that ended; the findings that it has.
-    pub fn ended(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+    pub fn ended(&mut self, unit: &mut Unit<Loops>) -> Vec<Verdict> {
         // A unit with fewer statements than a loop has nothing to be judged.
         let may_have = unit.payload.statements >= self.settings.n_plus_one_min;
         let found = if may_have {
@@ -210,8 +228,9 @@ impl Detector {
         unit.payload.charged_bytes = 0;
         self.cut += u64::from(unit.payload.is_partial());
         if unit.completeness() == Completeness::Complete && !self.findings.is_empty() {
+            let ids: Vec<FindingId> = found.iter().map(|verdict| verdict.finding).collect();
             self.findings
-                .ran(&unit.payload.ran(self.settings.n_plus_one_min), &found);
+                .ran(&unit.payload.ran(self.settings.n_plus_one_min), &ids);
         }
         found
     }
@@ -300,7 +319,7 @@ impl Detector {
         }
     }
 
-    fn judge(&mut self, unit: &mut Unit<Loops>) -> Vec<FindingId> {
+    fn judge(&mut self, unit: &mut Unit<Loops>) -> Vec<Verdict> {
         let scene = Scene {
             of: Of::unit(unit),
             evidence: unit.evidence(),
@@ -332,7 +351,14 @@ impl Detector {
         let mut found = Vec::new();
         for judged in &verdicts {
             place.tags = unit.payload.tags(judged.child.fingerprint);
-            found.extend(self.findings.report(judged, &place, &mut reported));
+            let id = self.findings.report(judged, &place, &mut reported);
+            found.extend(id.map(|finding| Verdict {
+                finding,
+                kind: judged.kind,
+                confidence: judged.confidence,
+                child: judged.child.fingerprint,
+                parent: judged.parent.as_ref().map(|parent| parent.fingerprint),
+            }));
         }
         reported.retain(|id, report| {
             if !report.stands {

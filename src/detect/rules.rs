@@ -22,7 +22,7 @@ pub(super) fn reads_catalogue(facts: &Facts) -> bool {
 }
 
 /// Whether a statement reads tables at all, and none of PostgreSQL's own.
-pub(super) fn reads_user_tables(facts: &Facts) -> bool {
+pub fn reads_user_tables(facts: &Facts) -> bool {
     !facts.tables.is_empty() && facts.tables.iter().all(|table| is_user_table(table))
 }
 

@@ -5,6 +5,7 @@
 //! ([`FactsWorker`]).
 
 mod budget;
+mod keys;
 mod modifiers;
 mod names;
 mod read;
@@ -50,6 +51,8 @@ pub struct Facts {
     pub lock: Lock,
     /// The columns that an INSERT fills (its first row) or an UPDATE sets, and with what.
     pub assignments: Vec<(String, Operand)>,
+    /// The foreign keys that a CREATE TABLE or an ALTER TABLE makes.
+    pub references: Vec<Reference>,
     /// The statement itself has GROUP BY, DISTINCT, UNION or their like: a row of it is no row of a table.
     pub grouped: bool,
     /// OpenTelemetry's `db.query.summary`: `SELECT shop_book shop_author`, tables in the order in which they stand.
@@ -139,6 +142,17 @@ pub struct Join {
     pub table: Option<String>,
     /// The equalities of its ON condition whose sides are both columns.
     pub on: Vec<(Column, Column)>,
+}
+
+/// A foreign key that a definition makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The column that refers.
+    pub key: Column,
+    /// The table whose rows it refers to.
+    pub to_table: Arc<str>,
+    /// Their column; `None` where it is the primary key, whatever that is.
+    pub to_column: Option<Arc<str>>,
 }
 
 /// The facts of the first statement of `normalized`; `None` when it does not parse or is too large to try.

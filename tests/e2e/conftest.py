@@ -18,6 +18,9 @@ from support.relay import RecordingRelay
 from support.tls_clients import Clients
 from support.tls_server import TlsPostgres
 
+# A project's tests, which only `pgprism check` runs.
+collect_ignore = ["checked_shop"]
+
 StartPgprism = Callable[..., Pgprism]
 OpenTab = Callable[..., Tab]
 

@@ -103,7 +103,7 @@ def test_the_command_of_run_knows_whom_to_ask(database) -> None:
     script.write_text(
         "import json, os, sys, urllib.request\n"
         "import psycopg\n"
-        "psycopg.connect(os.environ['DATABASE_URL']).execute(\"SELECT 7 /*test_id='x'*/\")\n"
+        "psycopg.connect(os.environ['DATABASE_URL']).execute(\"SELECT now() /*test_id='x'*/\")\n"
         "url = os.environ['PGPRISM_ADMIN_URL']\n"
         "post = urllib.request.Request(url + '/api/v1/settle?test_id=x', method='POST', headers={'X-Pgprism': '1'})\n"
         "assert json.load(urllib.request.urlopen(post))['settled']\n"

@@ -150,6 +150,12 @@ impl Proxy {
         self.list("/api/v1/findings?status=open,fixed&sort=cost&limit=1000")
     }
 
+    /// `GET /api/v1/findings/{id}`; `None` where it is no longer kept.
+    pub fn finding(&self, id: &str) -> Result<Option<Finding>, ClientError> {
+        let found = self.get_if_kept(&format!("/api/v1/findings/{}", self.word(id)?))?;
+        found.map(|raw| self.read(&raw)).transpose()
+    }
+
     /// `GET /api/v1/units`: those that took longest, of the ones that are kept.
     pub fn units(&self) -> Result<List<Unit>, ClientError> {
         self.list("/api/v1/units?sort=duration&limit=1000")

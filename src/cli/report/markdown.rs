@@ -100,7 +100,7 @@ fn findings(text: &mut String, report: &Report, limit: usize) -> fmt::Result {
         }
     }
     for (index, finding) in report.open().take(limit).enumerate() {
-        one(text, index + 1, finding)?;
+        one(text, index + 1, finding, &[])?;
     }
     if open > limit {
         writeln!(text, "\n{} more are open.", open - limit)?;
@@ -119,7 +119,13 @@ fn findings(text: &mut String, report: &Report, limit: usize) -> fmt::Result {
     Ok(())
 }
 
-fn one(text: &mut String, number: usize, finding: &Finding) -> fmt::Result {
+/// One finding; `places` says further where it was seen, each with a word before.
+pub(in crate::cli) fn one(
+    text: &mut String,
+    number: usize,
+    finding: &Finding,
+    places: &[(&str, String)],
+) -> fmt::Result {
     writeln!(
         text,
         "\n#### {number}. {} ({}, {})\n",
@@ -129,6 +135,9 @@ fn one(text: &mut String, number: usize, finding: &Finding) -> fmt::Result {
     )?;
     let place = words::places(finding).unwrap_or_else(|| "(no route)".to_owned());
     writeln!(text, "- where: {}: {}", cell(&place), words::price(finding))?;
+    for (word, place) in places {
+        writeln!(text, "- {word}: {}", code(place))?;
+    }
     match words::proof(finding) {
         Some(proof) => writeln!(text, "- proof: {}", code(&proof))?,
         None => writeln!(text, "- about: {}", about(finding))?,
@@ -234,7 +243,7 @@ fn about(finding: &Finding) -> String {
 }
 
 /// Text that stays in its place and is no markup.
-fn cell(text: &str) -> String {
+pub(in crate::cli) fn cell(text: &str) -> String {
     let mut cell = String::new();
     for c in visible(text).chars() {
         if matches!(
@@ -254,7 +263,7 @@ fn code_cell(text: &str) -> String {
 }
 
 /// Text as code: between more backticks than it holds in a row.
-fn code(text: &str) -> String {
+pub(in crate::cli) fn code(text: &str) -> String {
     let visible = visible(text);
     let mut short: String = visible.chars().take(QUERY_CHARS_MAX).collect();
     if short.len() < visible.len() {

@@ -20,7 +20,7 @@ pub mod seen;
 #[cfg(test)]
 mod tests;
 pub mod text;
-mod words;
+pub(in crate::cli) mod words;
 
 use seen::{Depth, Ran, Report};
 use text::{Extent, Layout};
@@ -278,7 +278,7 @@ fn write(
 }
 
 /// 80 columns in plain text, unless `out` is a terminal that is wider and takes colours.
-fn layout(out: &(impl IsTerminal + std::os::fd::AsFd)) -> Layout {
+pub(in crate::cli) fn layout(out: &(impl IsTerminal + std::os::fd::AsFd)) -> Layout {
     let terminal = out.is_terminal();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -9,8 +9,10 @@ use super::figures;
 use super::seen::Report;
 use super::words::{self, visible};
 use crate::cli::client::{Query, Summary, Unit};
+pub(in crate::cli) use findings::one as finding;
 pub use page::Layout;
-use page::{Page, Paint, pad, width};
+pub(in crate::cli) use page::{Page, Paint};
+use page::{pad, width};
 
 /// What is shown, and where the rest is.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ const VALUES_MAX: usize = 3;
 const VERBS: [&str; 5] = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
 
 /// `shop_order.customer_id -> shop_customer.id`, the loops around it before it; `None` where no relation is known.
-pub(super) fn relation(finding: &Finding) -> Option<String> {
+pub(in crate::cli) fn relation(finding: &Finding) -> Option<String> {
     let levels = levels(finding);
     (!levels.is_empty()).then(|| levels.join(", "))
 }
@@ -151,7 +151,7 @@ fn cost_each(ms: f64, units: u64) -> String {
 }
 
 /// What proves a finding: `shop_order.customer_id -> shop_customer.id, 10 of 10 rows in order`.
-pub(super) fn proof(finding: &Finding) -> Option<String> {
+pub(in crate::cli) fn proof(finding: &Finding) -> Option<String> {
     let proof = finding.proof.as_ref()?;
     match &proof.pattern {
         Pattern::Words(words) if !words.is_empty() => Some(words.clone()),
@@ -204,7 +204,7 @@ pub(super) fn missing(finding: &Finding) -> Option<String> {
 }
 
 /// The code of an advice without its remark, and the remark: a line ends in `  # …` where something is to be said.
-pub(super) fn fix(django: &str) -> (String, Option<String>) {
+pub(in crate::cli) fn fix(django: &str) -> (String, Option<String>) {
     let mut code = Vec::new();
     let mut remarks = Vec::new();
     for line in django.lines() {
@@ -277,7 +277,7 @@ fn is_loss(reason: &str) -> bool {
 }
 
 /// The command as it may stand in a file that is passed on: of a URL only its scheme is left.
-pub(super) fn command_without_urls(command: &str) -> String {
+pub(in crate::cli) fn command_without_urls(command: &str) -> String {
     command
         .split(' ')
         .map(|word| match word.split_once("://") {
@@ -369,7 +369,7 @@ pub(super) fn round_trip(report: &Report) -> Option<String> {
 }
 
 /// One line without control characters: names come from clients, and a terminal obeys escape sequences.
-pub(super) fn visible(text: &str) -> String {
+pub(in crate::cli) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -21,7 +21,7 @@ const CONNECTIONS_MAX: usize = 1000;
 
 /// The settings of [`Settings`], whose help names `run`'s own defaults.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RunSettings(pub(super) Settings);
+pub(in crate::cli) struct RunSettings(pub(super) Settings);
 
 /// Flags whose default is another one here, and what their help says.
 const HELP: [(&str, &str); 6] = [
@@ -78,7 +78,7 @@ impl FromArgMatches for RunSettings {
 }
 
 /// What stands where nobody says otherwise: quiet, on free ports, nothing on stdout.
-pub(super) fn defaults() -> Config {
+pub(in crate::cli) fn defaults() -> Config {
     let mut config = Config {
         log_level: LogLevel::Warn,
         listeners: vec![listener(Listener::default())],

@@ -5,6 +5,7 @@ mod price;
 mod property;
 mod reads;
 mod silent;
+mod trials;
 mod writes;
 
 use std::collections::HashMap;
@@ -51,6 +52,8 @@ struct Story {
     session: u64,
     sequence: u64,
     now: u64,
+    /// The test that runs, by number.
+    test: Option<u64>,
     transaction: TransactionStatus,
     shapes: HashMap<String, (Arc<Shape>, Arc<RowColumns>)>,
     tables: HashMap<Arc<str>, u32>,
@@ -65,6 +68,7 @@ impl Story {
             session: 1,
             sequence: 0,
             now: 1_000 * MS,
+            test: None,
             transaction: TransactionStatus::Idle,
             shapes: HashMap::new(),
             tables: HashMap::new(),
@@ -154,7 +158,10 @@ impl Story {
             transaction_before: before,
             transaction_after: self.transaction,
             pipeline_index: 0,
-            tags: None,
+            tags: self.test.and_then(|test| {
+                let text = format!("/*test='t{test}',test_id='{test}'*/");
+                crate::sql::tags::parse(text.as_bytes()).map(Arc::new)
+            }),
             cursor: None,
             flow: Some(Box::new(Flow {
                 constants,

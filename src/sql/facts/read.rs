@@ -70,6 +70,7 @@ pub(super) fn facts(text: &str) -> Option<Facts> {
     let mut reader = Reader {
         facts: Facts {
             summary: summary(statement, &tables),
+            references: super::keys::references(statement),
             ..Facts::default()
         },
         aliases: relations.aliases,

@@ -287,3 +287,37 @@ fn a_casts_modifiers_are_no_reason_to_know_nothing() {
         extract("SELECT CAST(a AS character varying($1)) FROM b AS c WHERE lower($2) = d").unwrap();
     assert_eq!(cast.main_table.as_deref(), Some("b"));
 }
+
+#[test]
+fn foreign_keys_of_definitions() {
+    let of = |sql: &str| -> Vec<String> {
+        let facts = extract(&crate::sql::normalize(sql)).unwrap_or_else(|| panic!("{sql}"));
+        let one = |reference: &Reference| {
+            format!(
+                "{}.{} {}.{}",
+                reference.key.table.as_deref().unwrap_or_default(),
+                reference.key.name,
+                reference.to_table,
+                reference.to_column.as_deref().unwrap_or("*")
+            )
+        };
+        facts.references.iter().map(one).collect()
+    };
+    for sql in [
+        "ALTER TABLE \"shop_book\" ADD CONSTRAINT \"shop_book_author_id_1_fk\" FOREIGN KEY (\"author_id\") \
+         REFERENCES \"shop_author\" (\"id\") DEFERRABLE INITIALLY DEFERRED",
+        "ALTER TABLE \"shop_book\" ADD COLUMN \"author_id\" bigint NOT NULL CONSTRAINT \"c\" REFERENCES \
+         \"shop_author\"(\"id\") DEFERRABLE INITIALLY DEFERRED",
+        "CREATE TABLE shop_book (id bigint PRIMARY KEY, author_id bigint REFERENCES shop_author (id))",
+        "CREATE TABLE shop_book (author_id bigint, FOREIGN KEY (author_id) REFERENCES shop_author (id))",
+    ] {
+        assert_eq!(of(sql), ["shop_book.author_id shop_author.id"], "{sql}");
+    }
+    assert_eq!(
+        of(
+            "CREATE TABLE a (b_id int REFERENCES b, c int, d int, FOREIGN KEY (c, d) REFERENCES e (f, g))"
+        ),
+        ["a.b_id b.*"]
+    );
+    assert!(of("SELECT a FROM b").is_empty());
+}

@@ -26,7 +26,7 @@ pub(super) fn section(page: &mut Page, report: &Report, limit: usize, rest: &str
         head(page, report, &open);
     }
     for (index, finding) in open.iter().take(limit).enumerate() {
-        one(page, index + 1, finding);
+        one(page, index + 1, finding, &[]);
     }
     if open.len() > limit {
         let more = figures::count((open.len() - limit) as u64);
@@ -67,7 +67,13 @@ fn head(page: &mut Page, report: &Report, open: &[&Finding]) {
     page.spread(Paint::Bold, &title, fitting.map_or("", |right| right));
 }
 
-fn one(page: &mut Page, number: usize, finding: &Finding) {
+/// One finding; `places` says further where it was seen, each with a word before.
+pub(in crate::cli) fn one(
+    page: &mut Page,
+    number: usize,
+    finding: &Finding,
+    places: &[(&str, String)],
+) {
     let mark = format!("{number} {}", finding.confidence.as_str());
     let head = format!("{mark:<LABEL$}{}", visible(&finding.advice.title));
     page.spread(Paint::Bold, &head, &figures::duration(finding.cost_ms));
@@ -78,6 +84,9 @@ fn one(page: &mut Page, number: usize, finding: &Finding) {
     } else {
         page.line(Paint::Plain, &format!("  {place}"));
         labelled(page, Paint::Plain, "", &words::price(finding));
+    }
+    for (word, place) in places {
+        labelled(page, Paint::Plain, word, place);
     }
     if page.layout.columns >= PROOF_COLUMNS_MIN
         && let Some(proof) = words::proof(finding)

@@ -15,7 +15,7 @@ pub struct Layout {
 
 /// How a line is drawn where colours are taken; none of them is needed to understand it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(in crate::cli) enum Paint {
     Plain,
     Bold,
     Dim,
@@ -37,24 +37,24 @@ impl Paint {
 
 /// The text so far.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) text: String,
-    pub(super) layout: Layout,
+pub(in crate::cli) struct Page {
+    pub(in crate::cli) text: String,
+    pub(in crate::cli) layout: Layout,
 }
 
 impl Page {
-    pub(super) fn new(layout: Layout) -> Page {
+    pub(in crate::cli) fn new(layout: Layout) -> Page {
         Page {
             text: String::new(),
             layout,
         }
     }
 
-    pub(super) fn blank(&mut self) {
+    pub(in crate::cli) fn blank(&mut self) {
         self.text.push('\n');
     }
 
-    pub(super) fn line(&mut self, paint: Paint, line: &str) {
+    pub(in crate::cli) fn line(&mut self, paint: Paint, line: &str) {
         let line = cut(line.trim_end(), self.layout.columns);
         let escape = paint.escape();
         let end = if escape.is_empty() { "" } else { "\x1b[0m" };
@@ -64,8 +64,29 @@ impl Page {
         };
     }
 
+    /// A sentence, in as many lines as it takes; the further ones stand below the text behind `label`.
+    pub(in crate::cli) fn wrapped(&mut self, paint: Paint, label: &str, text: &str) {
+        let margin = width(label);
+        let mut line = label.to_owned();
+        let mut is_empty = true;
+        for word in text.split_whitespace() {
+            let space = usize::from(!is_empty);
+            if !is_empty && width(&line) + space + width(word) > self.layout.columns {
+                self.line(paint, &line);
+                line = " ".repeat(margin);
+                is_empty = true;
+            }
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_empty = false;
+        }
+        self.line(paint, &line);
+    }
+
     /// `left`, and `right` at the end of the line; `left` gives way where both do not fit.
-    pub(super) fn spread(&mut self, paint: Paint, left: &str, right: &str) {
+    pub(in crate::cli) fn spread(&mut self, paint: Paint, left: &str, right: &str) {
         let room = self.layout.columns.saturating_sub(width(right) + 1);
         match right.is_empty() || room < LEFT_MIN {
             true => self.line(paint, left),
