@@ -85,7 +85,7 @@ def _broken_promises(verdicts: dict[str, Verdict]) -> str | int:
     """What this page says of pgprism must be so: the figures of others are theirs."""
     for name in (PGPRISM.name, TAGGED.name):
         verdict = verdicts[name]
-        if verdict.relations < len(RELATIONS) or verdict.false:
+        if verdict.missed(RELATIONS) or verdict.false:
             return f"{name}: told {verdict.told}, false {verdict.false}"
     return 0
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from support.tools import PROJECT
 from support.waiting import wait_until
 
 from . import contenders
@@ -43,7 +44,7 @@ def _log(_stage: Stage, running: Running, path: str) -> Said:
     lines = running.log.read_bytes()[before:].decode().splitlines() if running.log.exists() else []
     # nplusone also tells of eager loads that nobody used: another subject.
     lines = [line for line in lines if "n+1" in line.lower()]
-    return Said(bool(lines), lines[0] if lines else "nothing")
+    return Said(bool(lines), lines[0].replace(f"{PROJECT}/", "") if lines else "nothing")
 
 
 _TOOLBAR_REQUEST = re.compile(r'data-request-id="([0-9a-f-]+)"')
@@ -74,11 +75,13 @@ def _pgprism(stage: Stage, running: Running, paths: Sequence[str]) -> dict[str, 
     """Its findings: each belongs to the visit in which it was last seen when its occurrences grew."""
     proxy = stage.proxies[running.contender.name]
 
-    def judged() -> bool:
-        return proxy.api("summary")["units_open"] == 0
+    def judged(units: int) -> bool:
+        """Whether so many units of work are known and none is open: each ends some seconds behind its last statement."""
+        summary = proxy.api("summary")
+        return summary["units"] >= units and summary["units_open"] == 0
 
-    # Units end by themselves, a few seconds behind their last statement.
-    wait_until(judged, "what was asked before is judged", deadline_s=20, every_s=0.1)
+    wait_until(lambda: judged(0), "what was asked before is judged", deadline_s=20, every_s=0.1)
+    units = proxy.api("summary")["units"]
     seen = {one["id"]: one["occurrences"] for one in proxy.items("findings")}
     visits: list[tuple[datetime, str]] = []
     found: dict[str, list[dict[str, Any]]] = {path: [] for path in paths}
@@ -94,7 +97,7 @@ def _pgprism(stage: Stage, running: Running, paths: Sequence[str]) -> dict[str, 
         visits.append((datetime.now(timezone.utc), path))
         running.get(path)
         read()
-    wait_until(judged, "the last request is judged", deadline_s=20, every_s=0.1)
+    wait_until(lambda: judged(units + len(paths)), "the last request is judged", deadline_s=20, every_s=0.1)
     read()
     return {path: _finding(found[path]) for path in paths}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.tools import PROJECT
 
-from .contenders import BARE, CONTENDERS
+from .contenders import BARE, CONTENDERS, DEBUG
 from .figures import Times
 from .hearing import Said
 from .verdicts import LOOK_ALIKES, OTHERS, RELATIONS, WITHOUT_MISTAKE, Verdict
@@ -49,21 +49,29 @@ def _median_ms(times: Times) -> float:
 
 def verdicts_table(verdicts: dict[str, Verdict], memory_mb: dict[str, str]) -> str:
     head = [
-        "with", f"loops over a result's rows, of {len(RELATIONS)}", f"other repetition, of {OTHERS}",
+        "with", f"loops over a result's rows, of {len(RELATIONS)}", f"other repetition, of {len(OTHERS)}",
         f"pages without a mistake, of {WITHOUT_MISTAKE}", "memory, MB",
     ]  # fmt: skip
     rows = []
     for contender in CONTENDERS:
         verdict = verdicts.get(contender.name)
-        if verdict is None:
-            told = ["no verdict", "no verdict", "no verdict"] if contender.tool not in ("bare", "debug") or (
-                contender.counted_by_server
-            ) else ["", "", ""]
+        if contender in (BARE, DEBUG):
+            told = ["", "", ""]
+        elif verdict is None:
+            told = ["no verdict"] * 3
         else:
-            false = f"{len(verdict.false)} ({', '.join(verdict.false)})" if verdict.false else "0"
-            told = [str(verdict.relations), str(verdict.others), false]
+            told = [_told(verdict, RELATIONS), _told(verdict, OTHERS), _counted(verdict.false)]
         rows.append([contender.name, *told, memory_mb[contender.name]])
     return _table(head, rows)
+
+
+def _told(verdict: Verdict, names: Sequence[str]) -> str:
+    missed = verdict.missed(names)
+    return f"{len(names) - len(missed)}" + (f" (not: {', '.join(missed)})" if missed and len(missed) < len(names) else "")
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names)})" if names else "0"
 
 
 def words_table(words: dict[str, Said]) -> str:

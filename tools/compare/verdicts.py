@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shop_site.labels import PAIRS
@@ -25,16 +26,12 @@ class Verdict:
     told: list[str] = field(default_factory=list)
     false: list[str] = field(default_factory=list)
 
-    @property
-    def relations(self) -> int:
-        return sum(name in RELATIONS for name in self.told)
-
-    @property
-    def others(self) -> int:
-        return len(self.told) - self.relations
+    def missed(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that were not told."""
+        return [name for name in names if name not in self.told]
 
 
-OTHERS = len(PAIRS) - len(RELATIONS)
+OTHERS = tuple(pair.name for pair in PAIRS if pair.name not in RELATIONS)
 WITHOUT_MISTAKE = len(PAIRS) + len(LOOK_ALIKES)
 
 

@@ -1,0 +1,3 @@
+PLAN={}
+class Explained: pass
+def wants(*a): pass
