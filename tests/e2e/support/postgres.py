@@ -108,10 +108,12 @@ class Address:
 class Postgres:
     """A running server of one major version, with a copy of a prepared data folder.
 
-    `furnish` may change that copy before the server sees it.
+    `furnish` may change that copy before the server sees it; without a `port` it has a free one.
     """
 
-    def __init__(self, major: int, furnish: Callable[[Postgres], None] | None = None, **settings: str) -> None:
+    def __init__(
+        self, major: int, furnish: Callable[[Postgres], None] | None = None, port: int | None = None, **settings: str
+    ) -> None:
         self.major = major
         self._account = unprivileged_account()
         self._bin = tools.postgres(major)
@@ -121,7 +123,7 @@ class Postgres:
         _copy_template(self._bin, self.data)
         if furnish is not None:
             furnish(self)
-        self.port = free_port()
+        self.port = port or free_port()
         self._settings = settings
         self._child = _start(self._bin, self.data, self.folder, self.port, self.log, settings)
 
