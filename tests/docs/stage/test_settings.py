@@ -72,3 +72,25 @@ def _serve_tls(scene: Scene) -> None:
          "-addext", "subjectAltName=DNS:pgprism.internal", "-keyout", "/etc/ssl/pgprism.key", "-out", certificate])  # fmt: skip
     flags = f"--tls require --tls-certificate {certificate} --tls-key /etc/ssl/pgprism.key"
     scene.serve(f"--upstream postgres://127.0.0.1:5432 {flags}")
+
+
+def test_behind_pgbouncer_shapes_are_right_and_no_loop_is_proved(world: World) -> None:
+    """docs/quickstart.md: the other order, Django to PgBouncer to pgprism."""
+    scene = Scene(world, None, "behind-pgbouncer")
+    try:
+        scene.serve()
+        scene.pgbouncer(6433)
+        # Without tags, as the page says it of.
+        scene.environment["PYTHONPATH"] = ""
+        scene.visit("postgres://shop:secret@127.0.0.1:6432/shop")
+
+        def judged() -> bool:
+            return json.loads(_body("http://127.0.0.1:9433/api/v1/summary"))["units_open"] == 0
+
+        wait_until(judged, "the visits are judged", deadline_s=30)
+        found = json.loads(_body("http://127.0.0.1:9433/api/v1/findings"))["items"]
+        loops = {one["child_table"]: one["confidence"] for one in found}
+        assert {"shop_publisher", "shop_author"} <= loops.keys(), loops
+        assert "proved" not in loops.values(), loops
+    finally:
+        scene.close()

@@ -157,17 +157,17 @@ class Scene:
 
     def traffic(self) -> None:
         """Somebody opens pages of the shop, good ones and bad ones, some time ago."""
-        script = self.project / "visit.py"
-        script.write_text(_VISIT)
-        run(
-            [self.world.bin / "python", script],
-            env=self.environment | {"DATABASE_URL": THROUGH}, cwd=self.project / "demo", deadline_s=60,
-        )
+        self.visit(THROUGH)
 
         def judged() -> bool:
             return b'"units_open":0' in _body("http://127.0.0.1:9433/api/v1/summary").replace(b" ", b"")
 
         wait_until(judged, "the visits are judged", deadline_s=30)
+
+    def visit(self, url: str) -> None:
+        script = self.project / "demo" / "visit.py"
+        script.write_text(_VISIT)
+        run([self.world.bin / "python", script], env=self.environment | {"DATABASE_URL": url}, cwd=script.parent, deadline_s=60)
 
     def slow_log(self) -> None:
         """A slow log with something in it."""
@@ -180,14 +180,14 @@ class Scene:
         wait_until(lambda: log.exists() and "pg_sleep" in log.read_text(), "the slow query is written", deadline_s=10)
 
     def models(self) -> None:
-        if not (self.project / "models.json").exists():
-            run(
+        """The map of the models, where the page's own command has not written it."""
+        file = self.project / "models.json"
+        if not file.exists():
+            done = run(
                 [self.world.bin / "python", "-m", "django_pgprism", "models", "--settings", "shop.settings"],
                 env=self.environment, cwd=self.project / "demo",
             )
-            shutil.copy(self.project / "demo" / "models.json", self.project) if (
-                self.project / "demo" / "models.json"
-            ).exists() else None
+            file.write_text(done.stdout)
 
     def etc_pgprism(self) -> None:
         """The configuration of docs/production.md and what it names."""
@@ -214,13 +214,14 @@ class Scene:
         script = "import os, psycopg; print('worker:', psycopg.connect(os.environ['DATABASE_REPLICA_URL']).execute('SELECT 1').fetchone()[0])"
         self.world._program("celery", f'exec "$PYTHON_OF_THE_TESTS" -c "{script}"')
 
-    def pgbouncer(self) -> None:
-        """Transaction pooling in front of PostgreSQL, on its usual port."""
+    def pgbouncer(self, port: int = 5432) -> None:
+        """Transaction pooling on PgBouncer's usual port, in front of what listens on `port`."""
         account = unprivileged_account()
         folder = scratch_folder("pgbouncer", account)
         (folder / "users.txt").write_text('"shop" "secret"\n')
         (folder / "pgbouncer.ini").write_text(
-            "[databases]\nshop = host=127.0.0.1 port=5432\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 6432\n"
+            f"[databases]\nshop = host=127.0.0.1 port={port}\n"
+            "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 6432\n"
             f"unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {folder}/users.txt\npool_mode = transaction\n"
             "ignore_startup_parameters = extra_float_digits\n"
         )
