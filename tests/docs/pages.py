@@ -124,7 +124,9 @@ def anchors(page: Path) -> frozenset[str]:
 def slug_of(heading: str) -> str:
     """GitHub's rule: lower case; letters, digits, `-` and `_` stay, spaces become `-`, all else goes."""
     kept = (
-        c for c in heading.strip().lower() if c in " -_" or unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "Mn"
+        c
+        for c in heading.strip().lower()
+        if c in " -_" or unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "Mn"
     )
     return "".join(kept).replace(" ", "-")
 

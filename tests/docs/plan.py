@@ -35,6 +35,10 @@ class Run:
     env: Mapping[str, str] = field(default_factory=dict)
     leaves: str | None = None
     """A file that must be there afterwards, and not be empty."""
+    shown: bool = False
+    """The block shows all that it says."""
+    afterwards: tuple[str, ...] = ()
+    """What must come of it: methods like those of `needs`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Start:
     statuses: tuple[int, ...] = (0,)
     says: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    leaves: str | None = None
+    afterwards: tuple[str, ...] = ()
+    """What happens before it ends."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,10 @@ def _is_target(command: str) -> None:
     )  # fmt: skip
     makefile = (PROJECT / "Makefile").read_text()
     for variable in re.findall(r"([A-Z_]+)=", command):
-        assert variable in makefile or variable in (PROJECT / "scripts/eval").read_text() or (
-            variable in (PROJECT / "tests/django/evaluation/__main__.py").read_text()
+        assert (
+            variable in makefile
+            or variable in (PROJECT / "scripts/eval").read_text()
+            or (variable in (PROJECT / "tests/django/evaluation/__main__.py").read_text())
         ), f"{variable} means nothing"
 
 
@@ -139,23 +146,30 @@ PLAN: dict[str, Step] = {
     "pgprism run --add-latency 2ms -- ./manage.py test": Run(r"\nOK\n(.|\n)*2 ms", cwd="demo"),
     "pgprism run --env DATABASE_REPLICA_URL -- celery -A shop worker": Run(
         # Celery is no part of these tests: a program of that name asks the database, as a worker would.
-        r"DATABASE_REPLICA_URL: 127\.0\.0\.1:5432 -> (.|\n)*worker: 1(.|\n)*1 quer", cwd="demo",
-        needs=("celery",), env={"DATABASE_REPLICA_URL": "postgres://shop:secret@127.0.0.1:5432/shop"},
+        r"DATABASE_REPLICA_URL: 127\.0\.0\.1:5432 -> (.|\n)*worker: 1(.|\n)*1 quer",
+        cwd="demo",
+        needs=("celery",),
+        env={"DATABASE_REPLICA_URL": "postgres://shop:secret@127.0.0.1:5432/shop"},
     ),
     "pgprism run --env DATABASE_REPLICA_URL -- ./manage.py check --database default": Run(
         r"DATABASE_REPLICA_URL: 127\.0\.0\.1:5432 -> ", cwd="demo"
     ),
-    "pgprism run --listen 127.0.0.1:6433 --upstream postgres://127.0.0.1:5432 -- python manage.py runserver": _ON_THE_PORT,
+    "pgprism run --listen 127.0.0.1:6433 --upstream postgres://127.0.0.1:5432 -- python manage.py runserver": (
+        _ON_THE_PORT
+    ),
     # Beside an application.
     "pgprism serve --upstream postgres://127.0.0.1:5432": Start(),
-    "pgprism serve --upstream postgres://127.0.0.1:5432 --log-level debug": Start(says="DEBUG", needs=()),
+    "pgprism serve --upstream postgres://127.0.0.1:5432 --log-level debug": Start(
+        afterwards=("scanned",), says="DEBUG.*no session"
+    ),
     "pgprism serve --upstream postgres://127.0.0.1:5432 --slow-log slow.log --slow-query-threshold 250ms": Start(
-        leaves="slow.log"
+        afterwards=("slow_log",)
     ),
     "pgprism serve --upstream postgres://127.0.0.1:6432": Start(needs=("pgbouncer",)),
-    "pgprism serve --config pgprism.toml": Start(needs=("two_databases",)),
+    "pgprism serve --config databases.toml": Start(needs=("two_databases",)),
     "pgprism serve --models models.json": Start(needs=("models",)),
-    "pgprism check-config pgprism.toml": Run(needs=("the_page_s_config",), says="is valid:|is not a duration"),
+    "pgprism check-config databases.toml": Run("is valid:", needs=("two_databases",)),
+    "pgprism check-config pgprism.toml": Run("is not a duration", needs=("mistaken_config",), status=64, shown=True),
     "pgprism check-config /etc/pgprism/pgprism.toml": _CONFIG,
     "pgprism report": Run(r"WHERE THE TIME WENT(.|\n)*select_related", needs=("serve", "traffic")),
     "pgprism report --output report.html": Run(needs=("serve", "traffic"), leaves="report.html"),
@@ -192,7 +206,7 @@ PLAN: dict[str, Step] = {
     "openssl rand -hex 32 > pgprism-token": Run(leaves="pgprism-token"),
     "docker compose up --build": Explained("there is no Docker daemon in the tests' machine", _compose_is_whole),
     "mv pgprism.new /usr/local/bin/pgprism": Run(needs=("installed",)),
-    "kill -USR2 $(pidof pgprism)": Run(needs=("replaced",)),
+    "kill -USR2 $(pidof pgprism)": Run(afterwards=("is_replaced",)),
     # The slow-query log.
     "pgbadger -f stderr --prefix '%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ' slow.log": Run(
         needs=("slow_log",), leaves="out.html"

@@ -79,7 +79,11 @@ def test_toml_is_a_configuration(block: Block, tmp_path: Path) -> None:
     config = tmp_path / "pgprism.toml"
     config.write_text(text)
     done = subprocess.run(
-        [tools.pgprism(), "check-config", config], capture_output=True, text=True, timeout=30, check=False,
+        [tools.pgprism(), "check-config", config],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
         env=_without_settings(),
     )
     assert done.returncode == 0, f"{block.place}\n{done.stderr}"
@@ -133,7 +137,9 @@ HELP: dict[str, str] = {}
 
 def _help(command: str) -> str:
     if command not in HELP:
-        done = subprocess.run([tools.pgprism(), command, "--help"], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            [tools.pgprism(), command, "--help"], capture_output=True, text=True, timeout=20, check=True
+        )
         HELP[command] = done.stdout
     return HELP[command]
 

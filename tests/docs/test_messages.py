@@ -115,6 +115,13 @@ def test_each_reason_is_explained(reason: str) -> None:
 
 def test_reasons_of_dropped_events_are_explained() -> None:
     metrics = (PROJECT / "docs" / "metrics.md").read_text()
-    line = next(line for line in metrics.splitlines() if line.startswith("- `pgprism_events_dropped_total` has the reasons"))
-    for reason in re.findall(r"`([a-z]+_[a-z_]+)` \(", line) + ["flow_full"]:
+    line = next(
+        line for line in metrics.splitlines() if line.startswith("- `pgprism_events_dropped_total` has the reasons")
+    )
+    for reason in [*re.findall(r"`([a-z]+_[a-z_]+)` \(", line), "flow_full"]:
         assert reason in PAGE.read_text(), reason
+
+
+def test_what_is_wrong_would_be_noticed() -> None:
+    assert not _is_said("cannot connect with")
+    assert not _has_entry("too many sessions: the limit of … is reached")

@@ -1,6 +1,6 @@
 """Plays the same pages with each tool installed and prints what each costs and what each says.
 
-    scripts/compare [--rounds N] [--seed N] [--write]
+scripts/compare [--rounds N] [--seed N] [--write]
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def say(text: str = "") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", type=Path, required=True, help="the interpreter that has the tools (scripts/compare)")
+    parser.add_argument(
+        "--python", type=Path, required=True, help="the interpreter that has the tools (scripts/compare)"
+    )
     parser.add_argument("--rounds", type=int, default=40, help="visits of each timed page with each tool (default 40)")
     parser.add_argument("--seed", type=int, default=1, help="of the order of visits (default 1)")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/comparison.md")
@@ -66,7 +68,9 @@ def _memory(stage: Stage) -> dict[str, str]:
     for contender in CONTENDERS[1:]:
         more = (stage.running[contender.name].worker_bytes() - bare) / 1e6
         proxy = stage.proxies.get(contender.name)
-        found[contender.name] = f"{more:+.0f}" + (f", and {proxy.process.rss_bytes() / 1e6:.0f} of its own" if proxy else "")
+        found[contender.name] = f"{more:+.0f}" + (
+            f", and {proxy.process.rss_bytes() / 1e6:.0f} of its own" if proxy else ""
+        )
     return found
 
 

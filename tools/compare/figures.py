@@ -45,9 +45,7 @@ class Times:
         return [one / bare for one, bare in zip(self.seconds[name], self.seconds[BARE.name], strict=True)]
 
 
-def measure(
-    stage: Stage, loads: Sequence[Load], rounds: int, seed: int, say: Callable[[str], None]
-) -> list[Times]:
+def measure(stage: Stage, loads: Sequence[Load], rounds: int, seed: int, say: Callable[[str], None]) -> list[Times]:
     """Visits every page of `loads` with every contender, `rounds` times."""
     chance = random.Random(seed)
     measured = [Times(load, {one.name: [] for one in CONTENDERS}) for load in loads]

@@ -67,7 +67,9 @@ def verdicts_table(verdicts: dict[str, Verdict], memory_mb: dict[str, str]) -> s
 
 def _told(verdict: Verdict, names: Sequence[str]) -> str:
     missed = verdict.missed(names)
-    return f"{len(names) - len(missed)}" + (f" (not: {', '.join(missed)})" if missed and len(missed) < len(names) else "")
+    return f"{len(names) - len(missed)}" + (
+        f" (not: {', '.join(missed)})" if missed and len(missed) < len(names) else ""
+    )
 
 
 def _counted(names: Sequence[str]) -> str:

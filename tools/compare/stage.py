@@ -54,7 +54,9 @@ class Running:
         finally:
             connection.close()
         if answer.status != 200:
-            raise RuntimeError(f"{self.contender.name}: {path}: {answer.status}\n{body[-2000:].decode(errors='replace')}")
+            raise RuntimeError(
+                f"{self.contender.name}: {path}: {answer.status}\n{body[-2000:].decode(errors='replace')}"
+            )
         return Page(took, body.decode(errors="replace"))
 
     def worker_bytes(self) -> int:
@@ -98,11 +100,15 @@ class Stage:
         places = [HERE, tools.PROJECT / "tests" / "e2e", tools.PROJECT / "demo"]
         if tags:
             places.append(tools.PROJECT / "python" / "src")
-        return os.environ | {
-            "PYTHONPATH": os.pathsep.join(map(str, places)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "DJANGO_SETTINGS_MODULE": "compare_site.settings",
-        } | more
+        return (
+            os.environ
+            | {
+                "PYTHONPATH": os.pathsep.join(map(str, places)),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "DJANGO_SETTINGS_MODULE": "compare_site.settings",
+            }
+            | more
+        )
 
     def _address(self, contender: Contender) -> Address:
         address = self._addresses[contender.counted_by_server]
@@ -113,7 +119,11 @@ class Stage:
         return address.at(proxy.endpoint)
 
     def _serve(self, contender: Contender) -> Running:
-        address, port, log = self._address(contender), free_port(), self.folder / f"{contender.tool}-{len(self.proxies)}.said"
+        address, port, log = (
+            self._address(contender),
+            free_port(),
+            self.folder / f"{contender.tool}-{len(self.proxies)}.said",
+        )
         login = f"{address.user}:{quote(address.password)}@{address.host}:{address.port}"
         environment = self._environment(
             {

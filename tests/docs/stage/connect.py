@@ -4,16 +4,17 @@ Writes how many aliases answered.
 """
 
 import sys
+from typing import Any
 
 if sys.argv[2:] == ["psycopg2"]:
     # Django takes psycopg 3 where it is installed.
-    sys.modules["psycopg"] = None
+    sys.modules["psycopg"] = None  # type: ignore[assignment]
 
 import django
 from django.conf import settings
 from django.db import connections
 
-page = {}
+page: dict[str, Any] = {}
 with open(sys.argv[1]) as file:
     exec(compile(file.read(), sys.argv[1], "exec"), page)
 settings.configure(DATABASES=page["DATABASES"], INSTALLED_APPS=[])

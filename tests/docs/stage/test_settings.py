@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import PROJECT, Block, all_pages, blocks
+from pages import Block, all_pages, blocks
 from support.processes import run
 from support.waiting import wait_until
 from world import THROUGH, Scene, World, _body
@@ -42,10 +42,8 @@ def test_settings_connect(world: World, block: Block, driver: str) -> None:
             _serve_tls(scene)
         else:
             # The file with two listeners serves one alias as well as two.
-            quickstart = PROJECT / "docs" / "quickstart.md"
-            (config,) = (one.text for one in blocks(quickstart) if one.language == "toml")
-            (scene.project / "pgprism.toml").write_text(config)
-            scene.serve("--config pgprism.toml")
+            scene.have("two_databases")
+            scene.serve("--config databases.toml")
         settings = scene.project / "settings_of_the_page.py"
         settings.write_text(_complete(block.text))
         before = _queries()

@@ -51,7 +51,12 @@ class World:
         self._programs()
         project = self.project("world")
         for arguments in (["migrate", "--verbosity", "0"], ["seed", "--books", str(BOOKS)]):
-            run([self.bin / "python", "manage.py", *arguments], env=self.environment(project), cwd=project / "demo", deadline_s=120)
+            run(
+                [self.bin / "python", "manage.py", *arguments],
+                env=self.environment(project),
+                cwd=project / "demo",
+                deadline_s=120,
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +91,9 @@ class World:
         """A clone of the repository, as far as commands need it."""
         there = self.folder / re.sub(r"\W+", "-", name)
         for part in ("demo", "python", "config"):
-            shutil.copytree(PROJECT / part, there / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
+            shutil.copytree(
+                PROJECT / part, there / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+            )
         # The way tests of a project's own begin with the environment's python.
         manage = there / "demo" / "manage.py"
         manage.chmod(manage.stat().st_mode | stat.S_IXUSR)
@@ -125,7 +132,9 @@ class Scene:
             self._had.add(need)
             getattr(self, need)()
 
-    def spawn(self, command: str, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, command: str, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """A command as a shell runs it, in a process group of its own, as a terminal gives it one."""
         with log.open("wb") as sink:
             process = subprocess.Popen(
@@ -167,7 +176,12 @@ class Scene:
     def visit(self, url: str) -> None:
         script = self.project / "demo" / "visit.py"
         script.write_text(_VISIT)
-        run([self.world.bin / "python", script], env=self.environment | {"DATABASE_URL": url}, cwd=script.parent, deadline_s=60)
+        run(
+            [self.world.bin / "python", script],
+            env=self.environment | {"DATABASE_URL": url},
+            cwd=script.parent,
+            deadline_s=60,
+        )
 
     def slow_log(self) -> None:
         """A slow log with something in it."""
@@ -185,7 +199,8 @@ class Scene:
         if not file.exists():
             done = run(
                 [self.world.bin / "python", "-m", "django_pgprism", "models", "--settings", "shop.settings"],
-                env=self.environment, cwd=self.project / "demo",
+                env=self.environment,
+                cwd=self.project / "demo",
             )
             file.write_text(done.stdout)
 
@@ -201,17 +216,26 @@ class Scene:
 
     def two_databases(self) -> None:
         """docs/quickstart.md's file with two listeners."""
-        self.the_page_s_config()
+        page = PROJECT / "docs" / "quickstart.md"
+        (config,) = (block.text for block in blocks(page) if block.language == "toml")
+        (self.project / "databases.toml").write_text(config)
 
-    def the_page_s_config(self) -> None:
-        """`pgprism.toml`: what the page shows before its command, or the mistake whose message it shows."""
-        assert self.block is not None
-        before = [one for one in blocks(self.block.page) if one.language == "toml" and one.line < self.block.line]
-        text = before[-1].text if before else '\n\n[slow_log]\nthreshold = "fast"\n'
-        (self.project / "pgprism.toml").write_text(text)
+    def mistaken_config(self) -> None:
+        """The file whose message docs/configuration.md shows."""
+        (self.project / "pgprism.toml").write_text('\n\n[slow_log]\nthreshold = "fast"\n')
+
+    def scanned(self) -> None:
+        """Somebody looks whether a web server is there."""
+        with socket.create_connection(("127.0.0.1", 6433), timeout=5) as scanner:
+            scanner.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while scanner.recv(1024):
+                pass
 
     def celery(self) -> None:
-        script = "import os, psycopg; print('worker:', psycopg.connect(os.environ['DATABASE_REPLICA_URL']).execute('SELECT 1').fetchone()[0])"
+        script = (
+            "import os, psycopg; there = psycopg.connect(os.environ['DATABASE_REPLICA_URL']); "
+            "print('worker:', there.execute('SELECT 1').fetchone()[0])"
+        )
         self.world._program("celery", f'exec "$PYTHON_OF_THE_TESTS" -c "{script}"')
 
     def pgbouncer(self, port: int = 5432) -> None:
@@ -239,9 +263,6 @@ class Scene:
         wait_until(lambda: _status(READY) == 200, "pgprism is ready", deadline_s=20)
         self._first = run(["pidof", "pgprism"]).stdout
 
-    def replaced(self) -> None:
-        """Asked after the signal, by the test: see `test_commands.py`."""
-
     def is_replaced(self) -> None:
         """The old process has gone, another one answers at its address."""
 
@@ -265,7 +286,7 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals, deadline_s: float
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        raise AssertionError(f"{process.args} did not end within {deadline_s} s") from None
+        raise AssertionError(f"{process.args!r} did not end within {deadline_s} s") from None
 
 
 def _status(url: str) -> int:
@@ -295,7 +316,7 @@ def _listens(port: int) -> bool:
     return True
 
 
-_PYTEST = '''\
+_PYTEST = """\
 import django
 from django.conf import settings
 
@@ -307,9 +328,9 @@ django.setup()
 def test_books():
     from shop.models import Book
     assert Book.objects.count() > 0
-'''
+"""
 
-_VISIT = '''\
+_VISIT = """\
 import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 os.environ["ALLOWED_HOSTS"] = "testserver"
@@ -321,4 +342,4 @@ client = Client()
 for path in ("/bad/books/", "/orders/", "/books/") * 3:
     assert client.get(path).status_code == 200, path
 connection.close()
-'''
+"""

@@ -20,7 +20,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"file": {"class": "logging.FileHandler", "filename": os.environ.get("COMPARE_LOG", os.devnull)}},
-    "loggers": {name: {"handlers": ["file"], "level": "WARNING"} for name in ("nplusone", "py.warnings", "django.request")},
+    "loggers": {
+        name: {"handlers": ["file"], "level": "WARNING"} for name in ("nplusone", "py.warnings", "django.request")
+    },
 }
 
 if TOOL == "debug-toolbar":

@@ -1,6 +1,6 @@
 """Stands in for the services that agents send to: takes what they send, counts spans, and answers as they do.
 
-    python -m compare_site.sink PORT
+python -m compare_site.sink PORT
 """
 
 from __future__ import annotations
