@@ -68,7 +68,7 @@ def _memory(stage: Stage) -> dict[str, str]:
     for contender in CONTENDERS[1:]:
         more = (stage.running[contender.name].worker_bytes() - bare) / 1e6
         proxy = stage.proxies.get(contender.name)
-        found[contender.name] = f"{more:+.0f}" + (
+        found[contender.name] = f"{round(more):+d}" + (
             f", and {proxy.process.rss_bytes() / 1e6:.0f} of its own" if proxy else ""
         )
     return found
