@@ -106,7 +106,9 @@ def _finding(found: list[dict[str, Any]]) -> Said:
     if not found:
         return Said(False, "nothing")
     worst = max(found, key=lambda one: one["cost_ms"])
-    return Said(True, f"{worst['confidence']}: {worst['advice']['title']}: `{worst['advice']['django']}`")
+    lines = ", ".join(worst["tags"].get("callsite", []))
+    where = f", at {lines}" if lines else ""
+    return Said(True, f"{worst['confidence']}: {worst['advice']['title']}: `{worst['advice']['django']}`{where}")
 
 
 def _statements(stage: Stage, running: Running, path: str) -> Said:
