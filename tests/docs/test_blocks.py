@@ -249,3 +249,25 @@ def test_metrics_exist(page: Path) -> None:
     known |= {"pgprism_session", "pgprism_token"}
     named = {name for name in re.findall(r"\bpgprism_[a-z_]+", page.read_text()) if not name.endswith("_")}
     assert named <= known, f"{name_of(page)}: {sorted(named - known)}"
+
+
+TOP = ("src", "tests", "docs", "config", "demo", "scripts", "tools", "fuzz", "bench", "benches", "python", "ui", "docker")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_that_pages_name_exist(page: Path) -> None:
+    wrong = []
+    for line, text in inline_code(page):
+        path = re.match(rf"((?:{'|'.join(TOP)})/[\w./-]+)(?:::\w+|:\d+)?(?: |$)", text)
+        if path and not (PROJECT / path[1]).exists():
+            wrong.append(f"{name_of(page)}:{line}: {text}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_targets_of_make_that_pages_name_exist(page: Path) -> None:
+    known = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target[1] for _, text in inline_code(page) if (target := re.match(r"make ([a-z][a-z-]*)(?: |$)", text))
+    }  # fmt: skip
+    assert named <= known, f"{name_of(page)}: make has no {sorted(named - known)}"

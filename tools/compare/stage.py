@@ -114,7 +114,9 @@ class Stage:
         address = self._addresses[contender.counted_by_server]
         if not contender.through_proxy:
             return address
-        proxy = self._stack.enter_context(contextlib.closing(_Closing(Pgprism(address.endpoint)))).proxy
+        proxy = Pgprism(address.endpoint)
+        # Not with its tests' promises: sessions of the shop are still open then.
+        self._stack.callback(proxy.abandon)
         self.proxies[contender.name] = proxy
         return address.at(proxy.endpoint)
 
@@ -153,13 +155,3 @@ class Stage:
             print(server.tail())
             raise
         return running
-
-
-class _Closing:
-    """A proxy that is ended without its tests' promises: sessions of the shop are still open then."""
-
-    def __init__(self, proxy: Pgprism) -> None:
-        self.proxy = proxy
-
-    def close(self) -> None:
-        self.proxy.abandon()
