@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python bench-middleware eval bench bench-full bench-plots bench-check fuzz
+.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python bench-middleware eval compare docs bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	node --test tests/ui/*.test.mjs
 	cargo build --locked --bin pgprism
 	$(PYTEST) tests/e2e -m smoke
+	$(PYTEST) tests/docs
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py
 
 acceptance: setup ## every end-to-end test, 10,000 simulated connections, each Django, the whole evaluation, the chaos suite
@@ -48,6 +49,8 @@ acceptance: setup ## every end-to-end test, 10,000 simulated connections, each D
 	@scripts/python-tests
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/python-tests e2e
 	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
+	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/docs
+	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/compare --rounds 3
 	@$(MAKE) chaos
 
 chaos: setup ## faults under clients with a ledger, PgBouncer and HAProxy beside us: writes docs/reliability.md
@@ -66,6 +69,13 @@ bench-middleware: ## what tags cost a Django application for each query, on each
 
 eval: ## labelled scenarios through the proxy, scored: EVAL_CONFIGS="5.2-psycopg 4.2" narrows, EVAL_ARGS="--seed 7"
 	@scripts/eval $(EVAL_ARGS)
+
+compare: ## pgprism beside Debug Toolbar, Silk, zeal, nplusone and agents, into docs/comparison.md: COMPARE_ARGS="--rounds 10"
+	@scripts/compare --write $(COMPARE_ARGS)
+
+docs: setup ## every command of the documentation, run word for word; also its links, blocks of code and messages
+	cargo build --locked --bin pgprism
+	@scripts/docs
 
 bench: ## what the proxy costs, paired with HAProxy, PgBouncer and a bare relay in the same run: under 5 minutes, once built
 	@scripts/bench $(BENCH_ARGS)
