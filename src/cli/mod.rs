@@ -1,4 +1,4 @@
-//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`.
+//! The command line: `run`, `serve`, `check-config`, `fingerprint`, `report`, `top`.
 //!
 //! What was typed becomes what it means: a [`crate::config::Config`] or a question to a running proxy. Exit status: 0
 //! done, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
@@ -21,6 +21,7 @@ pub mod report;
 mod run;
 mod serve;
 pub mod settings;
+mod top;
 
 /// What `pgprism` is asked to do.
 #[derive(Debug, Parser)]
@@ -51,6 +52,8 @@ enum Command {
     Fingerprint(fingerprint::FingerprintArgs),
     /// Print what a running proxy has seen: where the time went, the query shapes that took it
     Report(report::ReportArgs),
+    /// Watch a running proxy in the terminal: findings, query shapes, requests, connections
+    Top(top::TopArgs),
 }
 
 /// Why a command failed, and so its exit status.
@@ -108,6 +111,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let done = match command {
         Command::Run(arguments) => match run::run(&arguments) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::Top(arguments) => match top::top(&arguments) {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },

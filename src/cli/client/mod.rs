@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod live;
 mod objects;
 mod place;
 
+pub use live::*;
 pub use objects::*;
 pub use place::Place;
 

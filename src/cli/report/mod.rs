@@ -12,7 +12,7 @@ use super::Failure;
 use super::client::{Place, Proxy};
 
 pub mod figures;
-mod fold;
+pub(in crate::cli) mod fold;
 pub mod html;
 pub mod lines;
 pub mod markdown;
@@ -20,7 +20,7 @@ pub mod seen;
 #[cfg(test)]
 mod tests;
 pub mod text;
-mod words;
+pub(in crate::cli) mod words;
 
 use seen::{Depth, Ran, Report};
 use text::{Extent, Layout};

@@ -10,7 +10,8 @@ use super::seen::Report;
 use super::words::{self, visible};
 use crate::cli::client::{Query, Summary, Unit};
 pub use page::Layout;
-use page::{Page, Paint, pad, width};
+use page::{Page, Paint};
+pub(in crate::cli) use page::{cut, pad, width};
 
 /// What is shown, and where the rest is.
 #[derive(Debug, Clone, Copy)]
