@@ -30,7 +30,7 @@ def load(address: Address, threads: int = 4):
     folder = scratch_folder("load")
     child = subprocess.Popen(
         [sys.executable, "-m", "shop_site.load", "--threads", str(threads), "--requests", "100000"],
-        env=shop._environment(address, DJANGO_SETTINGS_MODULE="shop_site.tagged"), cwd=folder,
+        env=shop.environment(address, DJANGO_SETTINGS_MODULE="shop_site.tagged"), cwd=folder,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:

@@ -88,7 +88,7 @@ impl Page {
         line.extend(bar(phases, cells, self.look));
         self.lines.push(line);
         let mut line = vec![(Paint::Plain, " ".repeat(LABEL))];
-        line.extend(legend(phases, self.look, figures::duration));
+        line.extend(legend(phases, Names::Long, self.look, figures::duration));
         self.lines.push(line);
     }
 
@@ -127,11 +127,28 @@ pub(super) fn bar(phases: &Phases, cells: usize, look: Look) -> Line {
         .collect()
 }
 
+/// How much room there is for the names of the phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    Long,
+    Short,
+}
+
 /// `█ database 49 %  ▓ transfer <1 %`, the figure being what `figure` makes of the milliseconds.
-pub(super) fn legend(phases: &Phases, look: Look, figure: impl Fn(f64) -> String) -> Line {
+pub(super) fn legend(
+    phases: &Phases,
+    names: Names,
+    look: Look,
+    figure: impl Fn(f64) -> String,
+) -> Line {
     let mut line = Line::new();
     for paint in PHASES {
         let (name, ms) = phase(phases, paint);
+        let name = match (names, name) {
+            (Names::Short, "application") => "app",
+            (Names::Short, "database") => "db",
+            (Names::Short | Names::Long, name) => name,
+        };
         line.push((paint, look.cell(paint).to_owned()));
         line.push((Paint::Plain, format!(" {name} {}  ", figure(ms))));
     }

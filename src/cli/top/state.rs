@@ -49,6 +49,16 @@ impl View {
         View::ALL[(self as usize + by) % View::ALL.len()]
     }
 
+    /// For a terminal that is too narrow for the names.
+    pub(super) fn short_name(self) -> &'static str {
+        match self {
+            View::Findings => "Find",
+            View::Shapes => "Shapes",
+            View::Units => "Units",
+            View::Connections => "Conn",
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             View::Findings => "Findings",

@@ -10,8 +10,12 @@ use crate::cli::top::rows::{rate, since};
 use crate::cli::top::sheet::{Known, Sheet, Span};
 use crate::cli::top::state::{Feed, State, View};
 
-/// Narrower terminals get the phases without their names.
+/// Narrower terminals get the phases without their names, or with short ones.
 const LEGEND_COLUMNS: usize = 70;
+const NAMES_COLUMNS: usize = 100;
+
+/// Narrower terminals are told less of how it runs.
+const TITLE_COLUMNS: usize = 60;
 
 /// Columns between two figures.
 const APART: &str = "   ";
@@ -50,13 +54,14 @@ fn title(state: &State, canvas: &mut Canvas<'_>) {
         }
         None => (String::new(), String::new()),
     };
-    let mode = match (state.feed, state.span) {
-        (Feed::Paused, _) => "PAUSED (p goes on)".to_owned(),
-        (Feed::Running, Span::Live) => {
-            let interval = humantime::format_duration(state.interval);
-            format!("live, every {interval}")
-        }
-        (Feed::Running, Span::Total) => "since the start".to_owned(),
+    let wide = usize::from(canvas.columns) >= TITLE_COLUMNS;
+    let mode = match (state.feed, state.span, wide) {
+        (Feed::Paused, _, true) => "PAUSED (p goes on)".to_owned(),
+        (Feed::Paused, _, false) => "PAUSED".to_owned(),
+        (Feed::Running, Span::Live, true) => format!("live, every {}", every(state.interval)),
+        (Feed::Running, Span::Live, false) => "live".to_owned(),
+        (Feed::Running, Span::Total, true) => "since the start".to_owned(),
+        (Feed::Running, Span::Total, false) => "total".to_owned(),
     };
     let paint = match state.feed {
         Feed::Paused => Paint::Selected,
@@ -154,18 +159,31 @@ fn phases(state: &State, y: u16, canvas: &mut Canvas<'_>) {
     };
     let whole = phases.whole_ms();
     let share = |ms| figures::percent(ms, whole);
-    let named = page::legend(&phases, canvas.look, share);
-    let columns = usize::from(canvas.columns);
-    let (legend, cells) = match columns >= LEGEND_COLUMNS {
-        // The legend's width changes with its figures; the bar's must not.
-        true => (named, columns.saturating_sub(66).clamp(4, 60)),
-        false => (Line::new(), columns.saturating_sub(6)),
+    // The legend's width changes with its figures; the bar's must not.
+    let (legend, cells) = match columns {
+        0..LEGEND_COLUMNS => (Line::new(), columns.saturating_sub(6)),
+        LEGEND_COLUMNS..NAMES_COLUMNS => (
+            page::legend(&phases, page::Names::Short, canvas.look, share),
+            columns.saturating_sub(61),
+        ),
+        _ => (
+            page::legend(&phases, page::Names::Long, canvas.look, share),
+            columns.saturating_sub(76).min(60),
+        ),
     };
     let mut line: Line = vec![(Paint::Dim, "time ".to_owned())];
     line.extend(page::bar(&phases, cells, canvas.look));
     line.push((Paint::Plain, "  ".to_owned()));
     line.extend(legend);
     canvas.line(0, y, &line);
+}
+
+/// `1 s`, `200 ms`.
+fn every(interval: std::time::Duration) -> String {
+    match interval.as_secs() {
+        0 => format!("{} ms", interval.as_millis()),
+        seconds => figures::age(seconds),
+    }
 }
 
 fn degraded(reasons: &[String], shown: usize, y: u16, canvas: &mut Canvas<'_>) {
@@ -189,7 +207,7 @@ fn tabs(state: &State, y: u16, canvas: &mut Canvas<'_>) {
                     format!(" {number} {} {} ", view.name(), figures::short_count(count))
                 }
                 (Form::Counted | Form::Named, _) => format!(" {number} {} ", view.name()),
-                (Form::Short, _) => format!("{number} {:.5} ", view.name()),
+                (Form::Short, _) => format!("{number} {} ", view.short_name()),
             }
         })
     };

@@ -27,7 +27,7 @@ const KEYS: [(&str, &str); 16] = [
     ("f", "in a unit or a shape: its first finding"),
     ("^L", "draw all of it anew"),
     ("^Z", "to the shell; fg comes back"),
-    ("calls/s ...", "- is a figure that is not known yet"),
+    ("-", "stands for a figure that is not known yet"),
 ];
 
 /// Columns of the keys.

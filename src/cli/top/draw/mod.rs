@@ -228,9 +228,9 @@ fn keys(state: &State, y: u16, canvas: &mut Canvas<'_>) {
             ("Enter", "open"),
             ("/", "filter"),
             ("< >", "sort"),
-            ("r", "reverse"),
             span,
             pause,
+            ("r", "reverse"),
         ],
         (Mode::Browsing, false) => vec![("Esc", "back"), ("?", "help"), ("j k", "scroll"), pause],
     };
