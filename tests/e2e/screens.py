@@ -29,7 +29,7 @@ def load(address: Address, threads: int = 4):
     """Visitors until the end."""
     folder = scratch_folder("load")
     child = subprocess.Popen(
-        [sys.executable, "-m", "shop_site.load", "--threads", str(threads), "--requests", "100000"],
+        [sys.executable, "-m", "shop_site.tour", "--threads", str(threads), "--rounds", "10000"],
         env=shop.environment(address, DJANGO_SETTINGS_MODULE="shop_site.tagged"), cwd=folder,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )

@@ -101,7 +101,6 @@ def _queries_per_second(text: str) -> float:
 def test_figures_move_and_the_terminal_is_given_back(pgprism, orders, open_top):
     screen = open_top(pgprism, 80, 24, "--view", "shapes", "--interval", "200ms")
     screen.wait("Waiting for the first query.")
-    modes = None
     assert screen.flag("alternate_on") == "1" and screen.flag("cursor_flag") == "0"
     with _running(orders.at(pgprism.endpoint)):
         text = screen.wait(lambda text: _queries_per_second(text) > 10)
@@ -118,9 +117,6 @@ def test_figures_move_and_the_terminal_is_given_back(pgprism, orders, open_top):
     screen.press("q")
     screen.wait(lambda text: "queries/s" not in text and text.rstrip().endswith("$"))
     assert screen.flag("alternate_on") == "0" and screen.flag("cursor_flag") == "1"
-    modes = screen.modes()
-    screen.run("true")
-    assert modes == screen.modes()
 
 
 @pytest.mark.smoke
@@ -167,7 +163,6 @@ def test_sorting_filtering_and_pausing(pgprism, orders, open_top):
     screen.wait(lambda _: _sorted_by(screen) == "time")
     screen.press(">")
     screen.wait(lambda _: _sorted_by(screen) == "queries")
-    counts = [int(row.split()[3]) if "min" not in row else 0 for row in _rows(screen.text()) if "page" in row]
     screen.press("/")
     screen.type("route:page2")
     screen.wait("/route:page2")
@@ -192,17 +187,16 @@ def test_sorting_filtering_and_pausing(pgprism, orders, open_top):
     assert "later/" not in screen.text()
     screen.press("Space")
     screen.wait("later/")
-    assert counts is not None
 
 
 def test_connections_tell_who_forgets_a_transaction(pgprism, orders, open_top):
     through = orders.at(pgprism.endpoint)
     screen = open_top(pgprism, 160, 24, "--view", "connections", "--interval", "200ms")
     screen.wait("Nobody is connected.")
-    with psycopg.connect(through.conninfo(application_name="böse 漢字")) as connection:
+    with psycopg.connect(through.conninfo(application_name="a\x1b[2J böse 漢字")) as connection:
         connection.execute("SELECT 1 AS held")
         text = screen.wait(lambda text: "idle in tx" in text)
-        # PostgreSQL's own rule for names of applications makes `?` of what is not ASCII; none of it moves a column.
+        # Whatever a client calls itself, no column moves and nothing is obeyed.
         assert all(_columns(line) <= 160 for line in text.splitlines())
         screen.press("Enter")
         screen.wait(lambda text: "It holds its locks" in text and "backend pid" in text)
@@ -301,7 +295,6 @@ class _SlowProxy:
 
 
 def test_keys_live_while_the_proxy_does_not_answer(start_pgprism, postgres, orders, open_top):
-    # The name of the host is the address that is asked: the relay's, which is not the proxy's own.
     proxy = start_pgprism(postgres.address.endpoint)
     _loop(orders.at(proxy.endpoint), 1)
     slow = _SlowProxy(proxy)
@@ -310,9 +303,9 @@ def test_keys_live_while_the_proxy_does_not_answer(start_pgprism, postgres, orde
         screen.wait("top_order")
         slow.open.clear()
         screen.wait(lambda text: "no answer from" in text)
-        for key, seen in (("j", "> "), ("?", "any key"), ("x", "what"), ("/", "Enter: filter"), ("Escape", "q quit")):
+        for key, seen in (("?", "any key back"), ("x", "q quit"), ("/", "Enter: filter"), ("Escape", "q quit")):
             screen.press(key)
-            screen.wait(seen if seen != "what" else "q quit", deadline_s=2)
+            screen.wait(seen, deadline_s=2)
         screen.press("4")
         screen.wait(lambda text: "Asking the proxy." in text, deadline_s=2)
         slow.open.set()
@@ -352,7 +345,7 @@ def test_names_from_the_network_command_no_terminal(pgprism, orders, open_top):
     screen = open_top(pgprism, 80, 24, "--view", "units", "--interval", "200ms")
     for key in "3", "2":
         screen.press(key)
-        text = screen.wait("evil?" if key == "3" else "SELECT")
+        text = screen.wait("evil [2J" if key == "3" else "SELECT")
         assert all(_columns(line) <= 80 for line in text.splitlines())
         assert text.startswith("pgprism ") and "\x1b[2J" not in screen.painted()
         screen.press("Enter")
@@ -394,7 +387,7 @@ def test_it_refuses_where_it_cannot_run(start_pgprism, postgres, tmp_path):
 def _visitors(address: Address) -> Iterator[None]:
     """The demo's visitors until the end."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "shop_site.load", "--threads", "2", "--requests", "100000"],
+        [sys.executable, "-m", "shop_site.tour", "--threads", "2", "--rounds", "10000"],
         env=shop.environment(address, DJANGO_SETTINGS_MODULE="shop_site.tagged"), cwd=scratch_folder("load"),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )

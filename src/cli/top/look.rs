@@ -138,7 +138,7 @@ pub(super) fn divided(parts: [f64; 4], cells: usize) -> [usize; 4] {
     // What rounding down left goes to those that lost most of it.
     for _ in given.iter().sum::<usize>()..cells {
         let lost = |index: usize| exact[index] - given[index] as f64;
-        if let Some(most) = (0..4).max_by(|a, b| lost(*a).total_cmp(&lost(*b))) {
+        if let Some(most) = (0..4).rev().max_by(|a, b| lost(*a).total_cmp(&lost(*b))) {
             given[most] += 1;
         }
     }

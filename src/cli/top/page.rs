@@ -12,6 +12,9 @@ const LABEL: usize = 14;
 /// Text is no wider than this, however wide the terminal is: longer lines are hard to read.
 const TEXT_MAX: usize = 110;
 
+/// Columns that the phases need to be told by their whole names.
+const LONG_NAMES: usize = 80;
+
 /// Bytes of one statement that are laid out.
 const SQL_BYTES_MAX: usize = 16 << 10;
 
@@ -88,7 +91,11 @@ impl Page {
         line.extend(bar(phases, cells, self.look));
         self.lines.push(line);
         let mut line = vec![(Paint::Plain, " ".repeat(LABEL))];
-        line.extend(legend(phases, Names::Long, self.look, figures::duration));
+        let names = match self.room() < LONG_NAMES {
+            true => Names::Short,
+            false => Names::Long,
+        };
+        line.extend(legend(phases, names, self.look, figures::duration));
         self.lines.push(line);
     }
 

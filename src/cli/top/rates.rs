@@ -7,8 +7,9 @@ use crate::aggregate::BOUNDS_SECONDS;
 use crate::cli::client::{Column, Phases, Pulse};
 use crate::event::Moment;
 
-/// Answers further apart than so many intervals are not "the last interval" any more.
+/// Answers further apart than so many intervals, and than so long, are not "the last interval" any more.
 const STALE_INTERVALS: u32 = 30;
+const STALE_MIN: Duration = Duration::from_secs(60);
 
 /// A counter of a row: calls, milliseconds, errors, rows. Each only grows.
 pub(super) type Counters = [f64; 4];
@@ -86,7 +87,8 @@ impl Rates {
             return;
         }
         let base = self.base.take();
-        let base = base.filter(|base| apart(base) <= interval.saturating_mul(STALE_INTERVALS));
+        let stale = interval.saturating_mul(STALE_INTERVALS).max(STALE_MIN);
+        let base = base.filter(|base| apart(base) <= stale);
         self.recent = match &base {
             None => HashMap::new(),
             Some(base) => {

@@ -427,12 +427,12 @@ fn fitting(mut heads: Vec<Head>, width: u16) -> Vec<Head> {
         }
         heads.remove(index);
     }
-    let spare = width.saturating_sub(needed(&heads));
+    let taken = needed(&heads);
     if let Some(rest) = heads
         .iter_mut()
         .find(|head| matches!(head.fit, Fit::Rest(_)))
     {
-        rest.width += spare;
+        rest.width = (rest.width + width).saturating_sub(taken);
     }
     heads
 }

@@ -63,6 +63,10 @@ impl Screen {
 
     /// Sends what differs from what was drawn last.
     pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
+        // Another thread has given it back, with a panic: nothing may be written over what it says.
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         self.terminal.draw(|frame| {
             let area = frame.area();
             // The terminal may have changed its size since the state was told.

@@ -159,6 +159,7 @@ fn phases(state: &State, y: u16, canvas: &mut Canvas<'_>) {
     };
     let whole = phases.whole_ms();
     let share = |ms| figures::percent(ms, whole);
+    let columns = usize::from(canvas.columns);
     // The legend's width changes with its figures; the bar's must not.
     let (legend, cells) = match columns {
         0..LEGEND_COLUMNS => (Line::new(), columns.saturating_sub(6)),

@@ -8,7 +8,7 @@ mod list;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::look::{Look, Paint};
+use super::look::{Glyphs, Look, Paint};
 use super::page::Line;
 use super::poller::Open;
 use super::state::{Feed, Mode, Opened, State};
@@ -34,7 +34,10 @@ impl Canvas<'_> {
         if room == 0 || y >= self.buffer.area.height {
             return x;
         }
-        let text = cut(&visible_code(text), usize::from(room));
+        let mut text = cut(&visible_code(text), usize::from(room));
+        if self.look.glyphs == Glyphs::Ascii {
+            text = text.replace('…', "~");
+        }
         let style = self.look.style(paint);
         let (end, _) = self
             .buffer
@@ -234,7 +237,7 @@ fn keys(state: &State, y: u16, canvas: &mut Canvas<'_>) {
         ],
         (Mode::Browsing, false) => vec![("Esc", "back"), ("?", "help"), ("j k", "scroll"), pause],
     };
-    if finding || is_finding {
+    if state.mode == Mode::Browsing && (finding || is_finding) {
         keys.insert(3, ("m", "mute"));
     }
     let mut x = 0;

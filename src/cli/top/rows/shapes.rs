@@ -309,18 +309,25 @@ pub(in crate::cli::top) fn page(detail: &ShapeDetail, page: &mut Page, now: Syst
         ago(&shape.first_seen, now)
     );
     page.told("", Paint::Plain, &times);
-    let durations = [
+    let together = |figures: &[(&str, f64)]| {
+        let told = figures
+            .iter()
+            .map(|(name, ms)| format!("{name} {}", figures::duration(*ms)));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let ends = [
         ("total", query.total_ms),
         ("mean", query.mean_ms),
         ("min", query.min_ms),
+        ("max", query.max_ms),
+    ];
+    page.told("took", Paint::Plain, &together(&ends));
+    let quantiles = [
         ("p50", query.p50_ms),
         ("p95", query.p95_ms),
         ("p99", query.p99_ms),
-        ("max", query.max_ms),
-    ]
-    .map(|(name, ms)| format!("{name} {}", figures::duration(ms)))
-    .join("  ");
-    page.told("took", Paint::Plain, &durations);
+    ];
+    page.told("", Paint::Plain, &together(&quantiles));
     page.phases("of that", &shape.phases);
     page.blank();
     page.sql("SQL", &query.query);
@@ -354,7 +361,8 @@ pub(in crate::cli::top) fn page(detail: &ShapeDetail, page: &mut Page, now: Syst
 
 /// The durations, from the first that occurred to the last.
 fn histogram(detail: &ShapeDetail, page: &mut Page) {
-    const LABELS: usize = 14 + 12 + 9 + 2;
+    const LABELS: usize = 14 + BOUND + 9 + 2;
+    const BOUND: usize = 14;
     let seen = |bucket: &crate::cli::client::Bucket| bucket.count > 0;
     let buckets = &detail.histogram;
     let (Some(first), Some(last)) = (
@@ -375,7 +383,7 @@ fn histogram(detail: &ShapeDetail, page: &mut Page) {
         let cells = (bucket.count as f64 / most as f64 * room as f64).ceil() as usize;
         page.lines.push(vec![
             (Paint::Plain, pad("", 14)),
-            (Paint::Dim, pad(&bound, 12)),
+            (Paint::Dim, pad(&bound, BOUND)),
             (
                 Paint::Plain,
                 format!("{:>9}  ", figures::short_count(bucket.count)),

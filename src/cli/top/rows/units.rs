@@ -110,7 +110,7 @@ static COLUMNS: [Column<Request>; 13] = [
         asked: "started_at",
     },
     Column {
-        heading: "application name",
+        heading: "from",
         fit: Fit::Left(16),
         rank: 8,
         cell: |row, _| visible(&row.application),
@@ -218,7 +218,7 @@ const ROWS: usize = 7;
 fn fall(detail: &RequestDetail, page: &mut Page) {
     let figures_wide = AT + TOOK + ROWS + 2;
     let left = page.columns.saturating_sub(figures_wide);
-    let name = (left * 45 / 100).clamp(12, 48).min(left);
+    let name = (left * 55 / 100).clamp(12, 48).min(left);
     let track = left.saturating_sub(name + 2);
     let whole = detail.request.unit.duration_ms.max(0.001);
     let scale = Scale { track, whole };
@@ -317,7 +317,7 @@ impl Scale {
         let first = (cell(from_ms) as usize).min(last);
         (
             first,
-            (cell(to_ms).ceil() as usize).clamp(first + 1, self.track.max(first + 1)),
+            (cell(to_ms).round() as usize).clamp(first + 1, self.track.max(first + 1)),
         )
     }
 

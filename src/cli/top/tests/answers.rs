@@ -10,7 +10,10 @@ use super::super::poller::{Answer, Found, Open};
 use super::super::rates::{Extent, Rates, quantile_ms};
 use super::super::sheet::Known;
 use super::super::state::View;
-use super::{at, connection, finding, findings, fresh, list, press, pulse, read, screen, second, shape, take, unit};
+use super::{
+    at, connection, finding, findings, fresh, list, press, pulse, read, screen, second, shape,
+    take, unit,
+};
 use crate::cli::client::{ClientError, Column};
 
 #[test]
@@ -22,7 +25,13 @@ fn rates_are_what_happened_between_two_answers() {
     assert!(state.shapes.rows()[0].recent.is_none());
     at(&mut state, 102);
     state.take(pulse(1_200, json!({})), second(102));
-    take(&mut state, vec![shape(1, 150, 550.0, "SELECT 1"), shape(2, 8, 80.0, "SELECT 2")]);
+    take(
+        &mut state,
+        vec![
+            shape(1, 150, 550.0, "SELECT 1"),
+            shape(2, 8, 80.0, "SELECT 2"),
+        ],
+    );
     let flow = state.header.flow.unwrap();
     assert_eq!((flow.queries_per_s, flow.errors_per_s), (100.0, 1.0));
     assert_eq!(flow.phases.database_ms, 100.0);
@@ -59,7 +68,7 @@ fn a_restarted_proxy_and_a_reset_give_no_negative_rates() {
 fn an_answer_that_comes_soon_changes_no_rate() {
     let mut rates = Rates::default();
     let interval = Duration::from_secs(1);
-    let mut answer = |rates: &mut Rates, seconds: f64, calls: f64, extent| {
+    let answer = |rates: &mut Rates, seconds: f64, calls: f64, extent| {
         let at = crate::event::Moment((seconds * 1e9) as u64);
         let counters = HashMap::from([("a".to_owned(), [calls, 0.0, 0.0, 0.0])]);
         rates.take(at, interval, extent, "", counters);
@@ -112,7 +121,11 @@ fn parts_of_a_bar_are_together_all_of_it() {
         [0.0, 0.0, 7.0, 0.0],
     ] {
         for cells in 0..50 {
-            assert_eq!(divided(parts, cells).iter().sum::<usize>(), cells, "{parts:?}");
+            assert_eq!(
+                divided(parts, cells).iter().sum::<usize>(),
+                cells,
+                "{parts:?}"
+            );
         }
     }
     assert_eq!(divided([0.0; 4], 9), [0; 4]);
@@ -122,6 +135,7 @@ fn parts_of_a_bar_are_together_all_of_it() {
 #[test]
 fn what_was_filtered_otherwise_is_not_shown() {
     let mut state = fresh(View::Units);
+    state.take(pulse(10, json!({})), second(100));
     let old = list(&state, vec![unit(1, 10.0, "books/")]);
     press(&mut state, "/orders\n");
     state.take(old, second(100));
@@ -143,7 +157,10 @@ fn a_filter_that_the_proxy_cannot_read_says_why() {
     };
     state.take(refused, second(100));
     let lines = screen(&state).join("\n");
-    assert!(lines.contains("filter: this list has no `table`; it has db, user"), "{lines}");
+    assert!(
+        lines.contains("filter: this list has no `table`; it has db, user"),
+        "{lines}"
+    );
     assert!(state.silence().is_none());
 }
 
@@ -167,7 +184,11 @@ fn a_proxy_that_is_gone_leaves_the_last_figures() {
         lines[4],
         "no answer from http://127.0.0.1:9433 since 12 s, trying again"
     );
-    assert!(lines.iter().any(|line| line.contains("Join author number 2")));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("Join author number 2"))
+    );
     state.take(pulse(1_000, json!({})), second(112));
     assert!(!screen(&state).join("\n").contains("no answer"));
     // Without a failure, too: it takes the question and says nothing.
@@ -198,7 +219,10 @@ fn what_is_open_stays_when_the_proxy_forgets_it() {
     state.take(found, second(100));
     state.take(gone(&what), second(100));
     let text = screen(&state).join("\n");
-    assert!(text.contains("books/") && text.contains("does not keep it any more"), "{text}");
+    assert!(
+        text.contains("books/") && text.contains("does not keep it any more"),
+        "{text}"
+    );
     press(&mut state, "\u{1b}\n");
     state.take(gone(&what), second(100));
     assert!(screen(&state).join("\n").contains("Esc leads back."));
@@ -209,12 +233,18 @@ fn what_is_open_stays_when_the_proxy_forgets_it() {
 #[test]
 fn a_connection_that_has_ended_keeps_its_last_figures() {
     let mut state = fresh(View::Connections);
-    take(&mut state, vec![connection(7, "active", 10), connection(8, "idle", 10)]);
+    take(
+        &mut state,
+        vec![connection(7, "active", 10), connection(8, "idle", 10)],
+    );
     press(&mut state, "\n");
     assert!(screen(&state).join("\n").contains("Connection 7"));
     take(&mut state, vec![connection(8, "idle", 10)]);
     let text = screen(&state).join("\n");
-    assert!(text.contains("It has ended") && text.contains("127.0.0.1:7"), "{text}");
+    assert!(
+        text.contains("It has ended") && text.contains("127.0.0.1:7"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -48,18 +48,27 @@ fn the_selection_moves_and_stays_in_the_list() {
     state.press(Key::PageUp);
     assert_eq!(selected(&state), format!("{:x}", 61 - height));
     let lines = screen(&state);
-    assert!(lines.iter().any(|line| line.starts_with("> ")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("> ")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
 fn the_selection_goes_with_its_row_once_it_was_moved() {
     let mut state = fresh(View::Findings);
     take(&mut state, findings(3));
-    take(&mut state, vec![finding(9, 5_000.0, "open"), finding(1, 1.0, "open")]);
+    take(
+        &mut state,
+        vec![finding(9, 5_000.0, "open"), finding(1, 1.0, "open")],
+    );
     assert_eq!(selected(&state), "9");
     press(&mut state, "j");
     assert_eq!(selected(&state), "1");
-    take(&mut state, vec![finding(9, 1.0, "open"), finding(1, 2.0, "open")]);
+    take(
+        &mut state,
+        vec![finding(9, 1.0, "open"), finding(1, 2.0, "open")],
+    );
     assert_eq!(selected(&state), "1");
     // Gone: the one that stands in its place now.
     take(&mut state, vec![finding(9, 1.0, "open")]);
@@ -74,22 +83,28 @@ fn columns_sort_and_turn_around() {
     let mut state = fresh(View::Findings);
     let mut cheap = finding(1, 10.0, "open");
     cheap["queries"] = 9_000.into();
-    take(&mut state, vec![cheap, finding(2, 500.0, "open"), finding(3, 90.0, "open")]);
+    take(
+        &mut state,
+        vec![cheap, finding(2, 500.0, "open"), finding(3, 90.0, "open")],
+    );
     let order = |state: &super::State| {
         let rows = state.findings.rows().iter();
-        rows.map(|row| row.finding.id[15..].to_owned()).collect::<String>()
+        rows.map(|row| row.finding.id[15..].to_owned())
+            .collect::<String>()
     };
     assert_eq!(order(&state), "231");
     press(&mut state, "r");
     assert_eq!(order(&state), "132");
-    assert_eq!(state.sheet().order(Span::Live).direction, Direction::Reversed);
+    assert_eq!(
+        state.sheet().order(Span::Live).direction,
+        Direction::Reversed
+    );
     state.size = (200, 24);
     // cost, saves, units, queries
     press(&mut state, ">>>");
     assert_eq!(state.sheet().order(Span::Live).heading, "queries");
     assert_eq!(state.wanted().sort, "queries");
-    assert_eq!(order(&state), "123".replace("23", "32").replace("32", &order(&state)[1..]));
-    assert!(order(&state).starts_with('1'));
+    assert_eq!(order(&state), "123");
     press(&mut state, "S");
     assert_eq!(state.sheet().order(Span::Live).heading, "units");
     press(&mut state, "<<<");
@@ -100,7 +115,9 @@ fn columns_sort_and_turn_around() {
 fn only_columns_that_are_seen_sort() {
     let mut state = fresh(View::Shapes);
     let seen = |state: &super::State| {
-        let heads = state.sheet().heads(state.span, state.layout().table_columns());
+        let heads = state
+            .sheet()
+            .heads(state.span, state.layout().table_columns());
         heads.iter().map(|head| head.heading).collect::<Vec<_>>()
     };
     let headings = seen(&state);
@@ -122,14 +139,21 @@ fn a_filter_is_typed_applied_and_cleared() {
     press(&mut state, "\n");
     assert_eq!(state.wanted().filter, "route:books");
     assert_eq!(state.mode, Mode::Browsing);
-    assert!(screen(&state).iter().any(|line| line.contains("filter: route:books")));
+    assert!(
+        screen(&state)
+            .iter()
+            .any(|line| line.contains("filter: route:books"))
+    );
     // Each view has its own.
     press(&mut state, "1");
     assert_eq!(state.wanted().filter, "");
     press(&mut state, "3\u{1b}");
     assert_eq!(state.wanted().filter, "");
     press(&mut state, "/x\u{1b}");
-    assert_eq!((state.wanted().filter.as_str(), &state.mode), ("", &Mode::Browsing));
+    assert_eq!(
+        (state.wanted().filter.as_str(), &state.mode),
+        ("", &Mode::Browsing)
+    );
     press(&mut state, "/two words");
     state.press(Key::Ctrl('w'));
     assert_eq!(state.mode, Mode::Filtering("two ".to_owned()));
@@ -160,7 +184,10 @@ fn things_are_opened_one_from_another_and_left_in_order() {
     let second = Open::Finding(format!("{:016x}", 2));
     assert_eq!(state.wanted().open, Some(second.clone()));
     press(&mut state, "u");
-    assert_eq!(state.wanted().open, Some(Open::Unit("0000000000000007".to_owned())));
+    assert_eq!(
+        state.wanted().open,
+        Some(Open::Unit("0000000000000007".to_owned()))
+    );
     press(&mut state, "\u{1b}");
     assert_eq!(state.wanted().open, Some(second));
     assert_eq!(press(&mut state, "q"), Effect::Nothing);
@@ -198,16 +225,22 @@ fn muting_is_seen_at_once_and_undone_by_the_same_key() {
     };
     assert_eq!(press(&mut state, "m"), effect(Muting::Mute));
     let lines = screen(&state);
-    assert!(lines[6].contains("muted"), "{lines:#?}");
+    assert!(lines[5].contains("muted"), "{lines:#?}");
     assert!(lines[22].contains("m again undoes it"), "{lines:#?}");
     // The proxy says so too: it keeps its place.
-    take(&mut state, vec![finding(2, 999.0, "open"), finding(1, 1_000.0, "muted")]);
+    take(
+        &mut state,
+        vec![finding(2, 999.0, "open"), finding(1, 1_000.0, "muted")],
+    );
     assert_eq!(selected(&state), "1");
     assert_eq!(press(&mut state, "m"), effect(Muting::Unmute));
     press(&mut state, "m");
     // Elsewhere and back: what is muted stands at the end.
     press(&mut state, "21");
-    take(&mut state, vec![finding(2, 999.0, "open"), finding(1, 1_000.0, "muted")]);
+    take(
+        &mut state,
+        vec![finding(2, 999.0, "open"), finding(1, 1_000.0, "muted")],
+    );
     assert_eq!(state.findings.rows()[1].finding.id, id);
     press(&mut state, "2");
     take(&mut state, vec![shape(1, 10, 10.0, "SELECT 1")]);
@@ -218,7 +251,10 @@ fn muting_is_seen_at_once_and_undone_by_the_same_key() {
 fn pausing_and_totals_are_switches() {
     let mut state = fresh(View::Shapes);
     press(&mut state, "p");
-    assert_eq!((state.feed, state.wanted().feed), (Feed::Paused, Feed::Paused));
+    assert_eq!(
+        (state.feed, state.wanted().feed),
+        (Feed::Paused, Feed::Paused)
+    );
     press(&mut state, " ");
     assert_eq!(state.feed, Feed::Running);
     assert_eq!(state.wanted().sort, "last_seen");
