@@ -267,7 +267,7 @@ pub(in crate::cli::top) fn page(row: &ConnectionRow, gone: bool, page: &mut Page
         page.line(Paint::Warning, "It has ended; these are its last figures.");
     }
     page.blank();
-    let since = format!("{} since {}", connection.state, ago(&connection.since, now));
+    let since = format!("{} for {}", connection.state, ago(&connection.since, now));
     let paint = row.paint(now);
     page.told("state", if gone { Paint::Dim } else { paint }, &since);
     if !gone && row.forgets(now) {

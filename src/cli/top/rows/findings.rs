@@ -101,7 +101,7 @@ static COLUMNS: [Column<FindingRow>; 9] = [
     },
     Column {
         heading: "what to do",
-        fit: Fit::Rest(30),
+        fit: Fit::Rest(42),
         rank: 0,
         cell: |row, _| visible(&row.finding.advice.title),
         by: By::Word(|row| row.finding.advice.title.clone()),

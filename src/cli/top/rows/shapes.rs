@@ -57,12 +57,15 @@ impl ShapeRow {
         Some(recent.grown[MS] / recent.grown[CALLS])
     }
 
+    /// What it is about, and what tells it from others that are about the same: columns come first in a text, and
+    /// nobody knows a query by them.
     fn text(&self) -> String {
         let query = &self.shape.query;
-        match query.query.is_empty() {
-            true => visible(&query.summary),
-            false => format!("{}  {}", visible(&query.summary), visible(&query.query)),
-        }
+        let tail = [" WHERE ", " SET ", " ORDER BY ", " VALUES "]
+            .iter()
+            .find_map(|clause| query.query.find(clause))
+            .and_then(|at| query.query.get(at..));
+        visible(&format!("{}{}", query.summary, tail.unwrap_or_default()))
     }
 }
 

@@ -171,22 +171,17 @@ pub(in crate::cli::top) fn page(detail: &RequestDetail, page: &mut Page, now: Sy
     );
     page.told("took", Paint::Plain, &what);
     page.phases("of that", &unit.phases);
-    let who = [&request.application, &request.database]
-        .into_iter()
-        .filter(|name| !name.is_empty())
-        .cloned()
-        .collect::<Vec<_>>();
-    let when = format!(
-        "{} ago, by {}; bounded by: {}; id {}",
-        ago(&unit.started_at, now),
-        if who.is_empty() {
-            "?".to_owned()
-        } else {
-            who.join(" on ")
-        },
-        unit.evidence,
-        unit.id
-    );
+    let mut when = format!("{} ago", ago(&unit.started_at, now));
+    for (what, name) in [
+        ("application", &request.application),
+        ("database", &request.database),
+        ("evidence", &unit.evidence),
+        ("id", &unit.id),
+    ] {
+        if !name.is_empty() {
+            when.push_str(&format!(", {what} {name}"));
+        }
+    }
     page.told("began", Paint::Plain, &when);
     page.told_of("view", Paint::Plain, request.controller.clone());
     if !unit.findings.is_empty() {

@@ -56,10 +56,10 @@ fn the_screen_of_findings() {
         "412 queries/s   4.0 errors/s   p95 -   8 connections   nothing dropped",
         "time ██████████░░░░░░░░░  █ db 50 %  ▓ transfer 0 %  ▒ client 0 %  ░ app 50 %",
         " 1 Findings 2  2 Shapes  3 Units 214  4 Connections 8",
-        "     cost▼    saves   units    seen status    what to do",
-        ">    4.6 s    2.3 s      61    10 s proved    Join author number 1",
-        "    900 ms   450 ms      61    10 s fixed     Join author number 2",
-        "    3.0 ms   1.5 ms      61    10 s muted     Join author number 3",
+        "     cost▼    saves    seen status    what to do",
+        ">    4.6 s    2.3 s    10 s proved    Join author number 1",
+        "    900 ms   450 ms    10 s fixed     Join author number 2",
+        "    3.0 ms   1.5 ms    10 s muted     Join author number 3",
     ];
     assert_eq!(lines[..expected.len()], expected);
     assert_eq!(lines[22].trim(), "1-3 of 3, by cost");
