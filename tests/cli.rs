@@ -742,6 +742,30 @@ fn report_without_a_proxy_is_69() {
 }
 
 #[test]
+fn top_needs_a_terminal_a_proxy_and_its_token() {
+    refused(&run(&["top"]), 64, "pgprism report");
+    refused(&run(&["top", "--once", "--interval", "1ms"]), 64, "100ms");
+    refused(&run(&["top", "--view", "beauty"]), 64, "connections");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    refused(
+        &run(&["top", "--once", "--admin", &free]),
+        69,
+        "no proxy answers",
+    );
+    let wants = "{\"error\":{\"code\":\"unauthorized\",\"message\":\"a token is needed\"}}";
+    let proxy = answering(vec![(401, wants.to_owned())]);
+    refused(
+        &run(&["top", "--once", "--admin", &proxy.address]),
+        64,
+        "wants a token",
+    );
+}
+
+#[test]
 fn reports_sort_keys_are_those_of_the_api() {
     let openapi = shipped("docs/openapi.json");
     for sort in pgprism::cli::report::SORTS {

@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `serve`, `check-config`, `fingerprint`, `report`, `completions`, `man`.
+//! The command line: `run`, `check`, `serve`, `check-config`, `fingerprint`, `report`, `top`, `completions`, `man`.
 //!
 //! What was typed becomes what it means: a [`crate::config::Config`] or a question to a running proxy. Exit status: 0
 //! done, 1 `check` found something, 64 bad usage or configuration, 69 something needed is not available, 70 our own fault. A reader that went
@@ -24,6 +24,7 @@ pub mod report;
 mod run;
 mod serve;
 pub mod settings;
+mod top;
 
 /// What `pgprism` is asked to do.
 #[derive(Debug, Parser)]
@@ -56,6 +57,8 @@ enum Command {
     Fingerprint(fingerprint::FingerprintArgs),
     /// Print what a running proxy has seen: where the time went, the query shapes that took it
     Report(report::ReportArgs),
+    /// Watch a running proxy in the terminal: findings, query shapes, requests, connections
+    Top(top::TopArgs),
     /// Print what a shell needs to complete these commands and their flags
     #[command(alias = "generate-shell-completion")]
     Completions(completions::CompletionsArgs),
@@ -122,6 +125,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Err(failure) => Err(failure),
         },
         Command::Check(arguments) => match check::check(&arguments) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::Top(arguments) => match top::top(&arguments) {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod live;
 mod objects;
 mod place;
 
+pub use live::*;
 pub use objects::*;
 pub use place::Place;
 
@@ -148,12 +150,6 @@ impl Proxy {
     /// `GET /api/v1/findings`: those that nobody muted, most costly first.
     pub fn findings(&self) -> Result<List<Finding>, ClientError> {
         self.list("/api/v1/findings?status=open,fixed&sort=cost&limit=1000")
-    }
-
-    /// `GET /api/v1/findings/{id}`; `None` where it is no longer kept.
-    pub fn finding(&self, id: &str) -> Result<Option<Finding>, ClientError> {
-        let found = self.get_if_kept(&format!("/api/v1/findings/{}", self.word(id)?))?;
-        found.map(|raw| self.read(&raw)).transpose()
     }
 
     /// `GET /api/v1/units`: those that took longest, of the ones that are kept.

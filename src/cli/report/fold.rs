@@ -4,7 +4,7 @@
 const INDENT: usize = 4;
 
 /// `line` in parts of at most `columns` characters where its brackets allow it; the parts together are the same code.
-pub(super) fn python(line: &str, columns: usize) -> Vec<String> {
+pub(in crate::cli) fn python(line: &str, columns: usize) -> Vec<String> {
     let mut parts = Vec::new();
     let margin: String = line.chars().take_while(|c| *c == ' ').collect();
     let mut rest = line.to_owned();

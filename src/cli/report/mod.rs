@@ -12,7 +12,7 @@ use super::Failure;
 use super::client::{Place, Proxy};
 
 pub mod figures;
-mod fold;
+pub(in crate::cli) mod fold;
 pub mod html;
 pub mod lines;
 pub mod markdown;

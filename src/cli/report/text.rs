@@ -12,7 +12,7 @@ use crate::cli::client::{Query, Summary, Unit};
 pub(in crate::cli) use findings::one as finding;
 pub use page::Layout;
 pub(in crate::cli) use page::{Page, Paint};
-use page::{pad, width};
+pub(in crate::cli) use page::{cut, pad, width};
 
 /// What is shown, and where the rest is.
 #[derive(Debug, Clone, Copy)]

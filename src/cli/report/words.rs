@@ -63,7 +63,7 @@ fn side(table: Option<&str>, column: Option<&str>) -> Option<String> {
 }
 
 /// Where it was seen: routes, or controllers where there are none.
-pub(super) fn places(finding: &Finding) -> Option<String> {
+pub(in crate::cli) fn places(finding: &Finding) -> Option<String> {
     let values = ["route", "controller"]
         .iter()
         .filter_map(|key| finding.tags.get(*key))
@@ -85,7 +85,7 @@ pub(super) fn places(finding: &Finding) -> Option<String> {
 }
 
 /// What a unit of the finding is called: a request has a route.
-pub(super) fn unit_noun(finding: &Finding) -> &'static str {
+pub(in crate::cli) fn unit_noun(finding: &Finding) -> &'static str {
     match finding
         .tags
         .get("route")
@@ -97,7 +97,7 @@ pub(super) fn unit_noun(finding: &Finding) -> &'static str {
 }
 
 /// `40 extra queries, 75 ms a request, 61 requests`.
-pub(super) fn price(finding: &Finding) -> String {
+pub(in crate::cli) fn price(finding: &Finding) -> String {
     let units = finding.units.max(1);
     let each = finding.queries.div_ceil(units);
     let noun = unit_noun(finding);
@@ -115,7 +115,7 @@ pub(super) fn price(finding: &Finding) -> String {
 }
 
 /// `44 -> 4 queries, 74 ms a request`; `None` where nothing is known to be gained.
-pub(super) fn gain(finding: &Finding) -> Option<String> {
+pub(in crate::cli) fn gain(finding: &Finding) -> Option<String> {
     if finding.advice.saves_ms <= 0.0 {
         return None;
     }
@@ -169,7 +169,7 @@ pub(in crate::cli) fn proof(finding: &Finding) -> Option<String> {
 }
 
 /// What a finding lacks to be proved.
-pub(super) fn missing(finding: &Finding) -> Option<String> {
+pub(in crate::cli) fn missing(finding: &Finding) -> Option<String> {
     if finding.confidence == Confidence::Proved {
         return None;
     }
@@ -224,7 +224,7 @@ pub(in crate::cli) fn fix(django: &str) -> (String, Option<String>) {
 }
 
 /// A unit's route; a unit without one is named after its first query.
-pub(super) fn unit_name(unit: &Unit) -> String {
+pub(in crate::cli) fn unit_name(unit: &Unit) -> String {
     match unit.route.as_deref() {
         None => "(no route)".to_owned(),
         Some(first) if is_first_query(first) => format!("(no route) first: {first}"),
@@ -233,7 +233,7 @@ pub(super) fn unit_name(unit: &Unit) -> String {
 }
 
 /// Whether the unit has a route.
-pub(super) fn is_request(unit: &Unit) -> bool {
+pub(in crate::cli) fn is_request(unit: &Unit) -> bool {
     unit.route
         .as_deref()
         .is_some_and(|route| !is_first_query(route))
@@ -318,7 +318,7 @@ pub(super) fn is_proved(finding: &Finding) -> bool {
 }
 
 /// The phases with their names, in the order in which they are always drawn.
-pub(super) fn phases_in_order(phases: &Phases) -> [(&'static str, f64); 4] {
+pub(in crate::cli) fn phases_in_order(phases: &Phases) -> [(&'static str, f64); 4] {
     [
         ("application", phases.application_ms),
         ("database", phases.database_ms),
@@ -342,7 +342,7 @@ pub(super) fn up(report: &Report) -> Option<String> {
 }
 
 /// Host and port at which a listener is reached from its own machine.
-pub(super) fn reachable(listen: &str) -> (&str, &str) {
+pub(in crate::cli) fn reachable(listen: &str) -> (&str, &str) {
     let (host, port) = listen.rsplit_once(':').unwrap_or((listen, ""));
     let host = match host.trim_matches(['[', ']']) {
         "0.0.0.0" => "127.0.0.1",
@@ -382,7 +382,7 @@ pub(in crate::cli) fn visible(text: &str) -> String {
 }
 
 /// A line of code: as [`visible`], with its spaces.
-pub(super) fn visible_code(line: &str) -> String {
+pub(in crate::cli) fn visible_code(line: &str) -> String {
     line.chars().map(harmless).collect()
 }
 

@@ -18,7 +18,7 @@ _DEMO = tools.PROJECT / "demo"
 BOOKS = 800
 
 
-def _environment(address: Address, **settings: str) -> dict[str, str]:
+def environment(address: Address, **settings: str) -> dict[str, str]:
     url = f"postgres://{address.user}:{quote(address.password)}@{address.host}:{address.port}/{address.database}"
     return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(_HERE), str(_DEMO)]),
@@ -35,7 +35,7 @@ def fill(server: Postgres, name: str) -> Address:
     for arguments in (["migrate", "--verbosity", "0"], ["seed", "--books", str(BOOKS)]):
         run(
             [sys.executable, "-m", "django", *arguments],
-            env=_environment(address), cwd=scratch_folder("shop"), deadline_s=120,
+            env=environment(address), cwd=scratch_folder("shop"), deadline_s=120,
         )
     return address
 
@@ -44,6 +44,6 @@ def play(module: str, address: Address, *arguments: str, deadline_s: float, **se
     """Runs `python -m shop_site.MODULE` against the database and answers the JSON that it writes."""
     done = run(
         [sys.executable, "-m", f"shop_site.{module}", *arguments],
-        env=_environment(address, **settings), cwd=scratch_folder("shop"), deadline_s=deadline_s,
+        env=environment(address, **settings), cwd=scratch_folder("shop"), deadline_s=deadline_s,
     )
     return json.loads(done.stdout)

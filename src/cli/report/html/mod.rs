@@ -7,11 +7,11 @@ mod bars;
 mod cards;
 mod heat;
 mod proof;
-mod sql;
+pub(in crate::cli) mod sql;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod waterfall;
+pub(in crate::cli) mod waterfall;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -135,7 +135,7 @@ pub(super) fn plain(query: &str) -> Markup {
 }
 
 /// `SELECT shop_book`: verb and first table, for a statement whose shape has no summary at hand.
-pub(super) fn summary(query: &str) -> String {
+pub(in crate::cli) fn summary(query: &str) -> String {
     let words: Vec<&str> = pieces(query.get(..CHARS_MAX).unwrap_or(query))
         .into_iter()
         .filter(|piece| !matches!(piece.class, Class::Space | Class::Comment))

@@ -26,7 +26,7 @@ const WIDTH: f64 = NAMES + TRACK + 12.0;
 
 /// What a row stands for.
 #[derive(Debug)]
-pub(super) enum Row<'u> {
+pub(in crate::cli) enum Row<'u> {
     /// A statement of its own.
     One(&'u Statement),
     /// Equal ones, in their order.
@@ -80,7 +80,7 @@ fn anchor(step: i32) -> Option<&'static str> {
 }
 
 /// Statements in the order in which they began, equal ones under one parent together, gaps between them.
-pub(super) fn rows(detail: &UnitDetail) -> Vec<Row<'_>> {
+pub(in crate::cli) fn rows(detail: &UnitDetail) -> Vec<Row<'_>> {
     let grouped = grouped(&detail.timeline);
     let mut rows: Vec<Row<'_>> = Vec::new();
     for statements in grouped {
@@ -145,7 +145,7 @@ fn with_gaps(rows: Vec<Row<'_>>, whole_ms: f64) -> Vec<Row<'_>> {
 }
 
 /// First start and last end.
-fn span(row: &Row<'_>) -> (f64, f64) {
+pub(in crate::cli) fn span(row: &Row<'_>) -> (f64, f64) {
     let end = |statement: &Statement| statement.at_ms + statement.phases.duration_ms();
     match row {
         Row::One(statement) => (statement.at_ms, end(statement)),
@@ -260,7 +260,7 @@ fn ticks(statements: &[&Statement], y: f64, scale: f64) -> String {
         .collect()
 }
 
-fn median(statements: &[&Statement]) -> f64 {
+pub(in crate::cli) fn median(statements: &[&Statement]) -> f64 {
     let mut durations: Vec<f64> = statements
         .iter()
         .map(|statement| statement.phases.duration_ms())

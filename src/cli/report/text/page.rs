@@ -99,19 +99,19 @@ impl Page {
 const LEFT_MIN: usize = 12;
 
 /// Columns that a terminal gives the text.
-pub(super) fn width(text: &str) -> usize {
+pub(in crate::cli) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// `text` in exactly `columns` columns, cut with `…` where it is longer.
-pub(super) fn pad(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn pad(text: &str, columns: usize) -> String {
     let cut = cut(text, columns);
     let missing = columns.saturating_sub(width(&cut));
     format!("{cut}{}", " ".repeat(missing))
 }
 
 /// `text` in at most `columns` columns, with `…` where something is missing.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
