@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,8 @@ class Start:
     env: Mapping[str, str] = field(default_factory=dict)
     afterwards: tuple[str, ...] = ()
     """What happens before it ends."""
+    terminal: bool = False
+    """It draws on one."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,22 @@ def _compose_is_whole(_command: str) -> None:
 
 
 def _package_is_there(_command: str) -> None:
-    assert (PROJECT / "python" / "pyproject.toml").is_file()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "pgprism" and project["build-system"]["build-backend"] == "maturin"
+
+
+def _image_takes_the_settings(command: str) -> None:
+    """The variables that a container is given make a valid configuration, and its ports are the image's."""
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    given = dict(re.findall(r"-e (PGPRISM_\w+)=(\"[^\"]*\"|\S+)", command))
+    given = {name: "x" * 64 if value.startswith('"$(openssl') else value for name, value in given.items()}
+    environment = dict(re.findall(r"^ENV (\w+)=(\S+)", dockerfile, re.MULTILINE)) | given
+    done = subprocess.run(
+        [tools.pgprism(), "check-config"], env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert not given or done.returncode == 0, done.stderr
+    for port in re.findall(r"-p 127\.0\.0\.1:\d+:(\d+)", command):
+        assert port in dockerfile or f":{port}" in " ".join(given.values()), f"nothing in the image listens on {port}"
 
 
 def _binary_can_be_built(_command: str) -> None:
@@ -127,13 +145,15 @@ def _binary_can_be_built(_command: str) -> None:
 
 
 _EVALUATION = "takes minutes; `make acceptance` runs the evaluation"
-_INSTALLS = "downloads what it builds with; the other commands here run with the package from this repository"
+_INSTALLS = "is on no index before its release; tests/e2e/test_install.py runs it with a wheel that it has built"
+_NO_DOCKER = "there is no Docker daemon in the tests' machine"
 
 _RUNSERVER = Start(WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries")
 _ON_THE_PORT = Start(
     WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries",
     env={"DATABASE_URL": "postgres://shop:secret@127.0.0.1:6433/shop"},
 )  # fmt: skip
+_TERMINAL = {"terminal": True, "statuses": (0, 143, -signal.SIGTERM)}
 _CONFIG = Run(says=r"is valid:", needs=("etc_pgprism",))
 
 PLAN: dict[str, Step] = {
@@ -157,6 +177,22 @@ PLAN: dict[str, Step] = {
     "pgprism run --listen 127.0.0.1:6433 --upstream postgres://127.0.0.1:5432 -- python manage.py runserver": (
         _ON_THE_PORT
     ),
+    # In CI.
+    "pgprism check --update -- pytest": Run(cwd="demo", leaves="pgprism-baseline.json"),
+    "pgprism check -- pytest": Run(r"1 passed(.|\n)*against pgprism-baseline\.json", cwd="demo"),
+    "pgprism check --max-queries 50 -- pytest -n 4": Run(r"1 passed", cwd="demo"),
+    # The baseline of the block knows what pytest brought; manage.py's tests have loops that are new to it.
+    "pgprism check --junit pgprism.xml --markdown pgprism.md -- python manage.py test": Run(
+        r"\nOK\n(.|\n)*NEW FINDING(.|\n)*FAILED: ", cwd="demo", status=1, leaves="pgprism.xml"
+    ),
+    "pgprism run -- pytest": Run(r"1 passed(.|\n)*exit 0", cwd="demo"),
+    # In a terminal.
+    "pgprism top": Start(None, until="indings", needs=("serve", "traffic"), **_TERMINAL),
+    "pgprism top --view shapes --interval 5s": Start(None, until="SELECT shop", needs=("serve", "traffic"), **_TERMINAL),
+    "pgprism top --admin http://10.0.0.7:9433 --token-file token": Start(
+        None, until="10.0.0.7:9433", needs=("serve_elsewhere",), **_TERMINAL
+    ),
+    "pgprism top --once --view units": Run("orders/", needs=("serve", "traffic")),
     # Beside an application.
     "pgprism serve --upstream postgres://127.0.0.1:5432": Start(),
     "pgprism serve --upstream postgres://127.0.0.1:5432 --log-level debug": Start(
@@ -204,16 +240,32 @@ PLAN: dict[str, Step] = {
         needs=("serve_with_token", "ready")
     ),
     "openssl rand -hex 32 > pgprism-token": Run(leaves="pgprism-token"),
-    "docker compose up --build": Explained("there is no Docker daemon in the tests' machine", _compose_is_whole),
+    "docker compose up --build": Explained(_NO_DOCKER, _compose_is_whole),
     "mv pgprism.new /usr/local/bin/pgprism": Run(needs=("installed",)),
     "kill -USR2 $(pidof pgprism)": Run(afterwards=("is_replaced",)),
+    "docker build -t pgprism .": Explained(_NO_DOCKER, _image_takes_the_settings),
+    "docker run --rm -p 127.0.0.1:6433:6433 -e PGPRISM_UPSTREAM=postgres://db.example.com:5432 pgprism": Explained(
+        _NO_DOCKER, _image_takes_the_settings
+    ),
+    "docker run --rm -p 127.0.0.1:6433:6433 -p 127.0.0.1:9433:9433 -e PGPRISM_UPSTREAM=postgres://db.example.com:5432"
+    " -e PGPRISM_ADMIN=0.0.0.0:9433 -e PGPRISM_ADMIN_HOSTS=127.0.0.1:9433"
+    ' -e PGPRISM_TOKEN="$(openssl rand -hex 32)" pgprism': Explained(_NO_DOCKER, _image_takes_the_settings),
+    # Once it is installed.
+    "mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions": Run(),
+    "pgprism completions bash > ~/.local/share/bash-completion/completions/pgprism": Run(),
+    "pgprism completions zsh > ~/.zfunc/_pgprism": Run(),
+    "pgprism completions fish > ~/.config/fish/completions/pgprism.fish": Run(),
+    "sha256sum --check --ignore-missing SHA256SUMS": Run(r"OK", needs=("downloaded",)),
+    "pgprism --version": Run(r"pgprism \d"),
     # The slow-query log.
     "pgbadger -f stderr --prefix '%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ' slow.log": Run(
         needs=("slow_log",), leaves="out.html"
     ),
     # The Django package.
-    "pip install ./python": Explained(_INSTALLS, _package_is_there),
-    "cd demo && pip install -r requirements.txt ../python": Explained(_INSTALLS, _package_is_there),
+    "pip install pgprism": Explained(_INSTALLS, _package_is_there),
+    "cd demo && pip install -r requirements.txt pgprism": Explained(_INSTALLS, _package_is_there),
+    "uv tool install pgprism": Explained(_INSTALLS, _package_is_there),
+    "pipx install pgprism": Explained(_INSTALLS, _package_is_there),
     "python -m django_pgprism models --settings shop.settings > models.json": Run(cwd="demo", leaves="models.json"),
     "DJANGO_SETTINGS_MODULE=shop.settings python -m django_pgprism models > models.json": Run(
         cwd="demo", leaves="models.json"
@@ -227,7 +279,6 @@ PLAN: dict[str, Step] = {
         "Aggregated", cwd="demo"
     ),
     # What takes long.
-    "make demo": Explained("builds a release; tests/e2e/test_demo.py runs it", _is_target),
     "cargo install --path . --locked": Explained("builds a release, which takes minutes", _binary_can_be_built),
     "make compare": Explained("takes minutes; `make acceptance` runs it with fewer rounds", _is_target),
     "scripts/compare --rounds 10": Explained(

@@ -202,6 +202,7 @@ ALL_FLAGS = {flag for command in SUBCOMMANDS for flag in _flags(command)} | {"--
 OTHERS_FLAGS = {
     "--nofile", "--smoke", "--no-peers", "--mixed", "--only", "--raw", "--seed", "--traceback", "--settings", "--deploy",
     "--project", "--rounds", "--write", "--cells", "--full", "--bench",
+    "--reuse-db", "--parallel", "--pgprism-admin", "--pgprism-token-file",
 }  # fmt: skip
 
 
@@ -220,7 +221,7 @@ def _keys() -> set[str]:
     return set(re.findall(r"^\| `([a-z_.0-9]+)` \|", table, re.MULTILINE))
 
 
-SECTIONS = ("admin", "listeners", "slow_log", "limits", "timeouts", "units", "advise", "debug")
+SECTIONS = ("admin", "listeners", "slow_log", "limits", "timeouts", "units", "advise", "debug", "check")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -245,8 +246,8 @@ def test_metrics_exist(page: Path) -> None:
     """`tests/e2e/test_metrics.py` compares the tables of metrics.md with the program."""
     known = _metrics()
     known |= {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
-    # A cookie, and a secret of Compose.
-    known |= {"pgprism_session", "pgprism_token"}
+    # A cookie, a secret of Compose, a key of the baseline, settings of the pytest plugin.
+    known |= {"pgprism_session", "pgprism_token", "pgprism_baseline", "pgprism_admin", "pgprism_missing"}
     named = {name for name in re.findall(r"\bpgprism_[a-z_]+", page.read_text()) if not name.endswith("_")}
     assert named <= known, f"{name_of(page)}: {sorted(named - known)}"
 

@@ -83,7 +83,7 @@ def _run(scene: Scene, step: Run, line: str, cwd: Path, log: Path) -> None:
 
 
 def _start(scene: Scene, step: Start, line: str, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-    process = scene.spawn(line, log, cwd)
+    process = scene.spawn(line, log, cwd, terminal=step.terminal)
 
     def there() -> bool:
         text = log.read_text(errors="replace")

@@ -132,12 +132,21 @@ class Scene:
             getattr(self, need)()
 
     def spawn(
-        self, command: str, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: str,
+        log: Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        *,
+        terminal: bool = False,
     ) -> subprocess.Popen[bytes]:
         """A command as a shell runs it, in a process group of its own, as a terminal gives it one."""
+        shell = ["bash", "-c", command]
+        if terminal:
+            shell = ["script", "--quiet", "--return", "--command", f"TERM=xterm-256color {command}", "/dev/null"]
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                ["bash", "-c", command], cwd=cwd or self.project, env=dict(env or self.environment),
+                shell, cwd=cwd or self.project, env=dict(env or self.environment),
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self._processes.append(process)
@@ -162,6 +171,19 @@ class Scene:
 
     def serve_with_token(self) -> None:
         self.serve("--upstream postgres://127.0.0.1:5432 --token-file /etc/pgprism/token")
+
+    def serve_elsewhere(self) -> None:
+        """The pgprism of another machine, which wants a token."""
+        (self.project / "token").write_text("0123456789abcdef0123456789abcdef\n")
+        flags = "--listen 127.0.0.1:0 --upstream postgres://127.0.0.1:5432 --admin 10.0.0.7:9433 --token-file token"
+        self.spawn(f"exec pgprism serve {flags}", self.project / "elsewhere.log")
+        wait_until(lambda: _answers("http://10.0.0.7:9433/healthz"), "it answers", deadline_s=20)
+
+    def downloaded(self) -> None:
+        """An archive, and the sums of a release."""
+        (self.project / "pgprism.tar.gz").write_bytes(b"an archive")
+        sums = run(["sha256sum", "pgprism.tar.gz"], cwd=self.project).stdout
+        (self.project / "SHA256SUMS").write_text(sums + sums.replace("pgprism.tar.gz", "pgprism.whl"))
 
     def traffic(self) -> None:
         """Somebody opens pages of the shop, good ones and bad ones, some time ago."""
