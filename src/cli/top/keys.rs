@@ -255,7 +255,7 @@ impl State {
             self.findings.select(index, height);
         }
         self.mark_muted(&id, muting);
-        self.tell(Paint::Good, format!("{word}: {title} (m again undoes it)"));
+        self.tell(Paint::Good, format!("{word} (m again undoes it): {title}"));
         Effect::Mute { id, muting }
     }
 
