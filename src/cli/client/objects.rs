@@ -42,6 +42,11 @@ pub struct IgnoreRule {
 pub struct Listener {
     pub name: String,
     pub listen: String,
+    #[serde(default)]
+    pub upstream: String,
+    /// `None`: nobody has tried yet.
+    #[serde(default)]
+    pub upstream_up: Option<bool>,
 }
 
 /// Where time went, in milliseconds.

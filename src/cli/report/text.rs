@@ -103,8 +103,22 @@ fn header(page: &mut Page, report: &Report) {
 fn nothing(page: &mut Page, summary: &Summary) {
     page.blank();
     page.line(Paint::Bold, "No query came through pgprism.");
+    let (down, reached): (Vec<_>, Vec<_>) = summary
+        .listeners
+        .iter()
+        .partition(|listener| listener.upstream_up == Some(false));
+    for listener in down {
+        let upstream = visible(&listener.upstream);
+        page.line(
+            Paint::Red,
+            &format!("PostgreSQL does not answer at {upstream}: nothing can pass."),
+        );
+    }
+    if reached.is_empty() {
+        return;
+    }
     page.line(Paint::Plain, "Django reaches it with these settings:");
-    for listener in &summary.listeners {
+    for listener in reached {
         let (host, port) = words::reachable(&listener.listen);
         let alias = visible(&listener.name);
         for line in [

@@ -143,7 +143,7 @@ class Scene:
         """A command as a shell runs it, in a process group of its own, as a terminal gives it one."""
         shell = ["bash", "-c", command]
         if terminal:
-            shell = ["script", "--quiet", "--return", "--command", f"TERM=xterm-256color {command}", "/dev/null"]
+            shell = ["script", "--quiet", "--return", "--command", f"stty cols 100 rows 40; TERM=xterm-256color {command}", "/dev/null"]
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 shell, cwd=cwd or self.project, env=dict(env or self.environment),

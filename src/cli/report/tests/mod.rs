@@ -19,6 +19,8 @@ pub(super) fn summary() -> Summary {
         version: "0.1.0".to_owned(),
         started_at: "2026-11-22T09:15:00.000Z".to_owned(),
         listeners: vec![Listener {
+            upstream: "127.0.0.1:5432".to_owned(),
+            upstream_up: Some(true),
             name: "default".to_owned(),
             listen: "127.0.0.1:6433".to_owned(),
         }],

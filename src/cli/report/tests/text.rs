@@ -224,6 +224,21 @@ Django reaches it with these settings:
 }
 
 #[test]
+fn nothing_seen_because_the_server_is_down_says_so() {
+    let mut report = report();
+    report.summary.queries = 0;
+    report.summary.units = Some(0);
+    report.summary.listeners[0].upstream = "127.0.0.1:5432".to_owned();
+    report.summary.listeners[0].upstream_up = Some(false);
+    assert!(plain(&report, 80).ends_with(
+        "\
+No query came through pgprism.
+PostgreSQL does not answer at 127.0.0.1:5432: nothing can pass.
+"
+    ));
+}
+
+#[test]
 fn added_latency_is_told_with_the_prices() {
     let mut report = report();
     report.summary.added_latency_ms = 5.0;
