@@ -55,6 +55,8 @@ class Start:
     env: Mapping[str, str] = field(default_factory=dict)
     afterwards: tuple[str, ...] = ()
     """What happens before it ends."""
+    alone: bool = False
+    """It ends before the block's next command, which is another example and not the next step."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _binary_can_be_built(_command: str) -> None:
 _EVALUATION = "takes minutes; `make acceptance` runs the evaluation"
 _INSTALLS = "downloads what it builds with; the other commands here run with the package from this repository"
 
-_RUNSERVER = Start(WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries")
+_RUNSERVER = Start(WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries", alone=True)
 _ON_THE_PORT = Start(
     WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries",
     env={"DATABASE_URL": "postgres://shop:secret@127.0.0.1:6433/shop"},
@@ -141,7 +143,7 @@ PLAN: dict[str, Step] = {
     "pgprism run -- python manage.py runserver": _RUNSERVER,
     "pgprism run --report report.html -- pytest": Run(r"1 passed(.|\n)*exit 0", cwd="demo", leaves="report.html"),
     "pgprism run --open -- gunicorn shop.wsgi": Start(
-        WEB, cwd="demo", env={"BROWSER": "true"}, says=r"requests?, [\d,]+ queries"
+        WEB, cwd="demo", env={"BROWSER": "true"}, says=r"requests?, [\d,]+ queries", alone=True
     ),
     "pgprism run --add-latency 2ms -- ./manage.py test": Run(r"\nOK\n(.|\n)*2 ms", cwd="demo"),
     "pgprism run --env DATABASE_REPLICA_URL -- celery -A shop worker": Run(
@@ -195,7 +197,7 @@ PLAN: dict[str, Step] = {
         r'"shop_publisher"(.|\n)*select_related', needs=("serve", "traffic")
     ),
     "curl -s -X POST -H 'X-Pgprism: 1' 127.0.0.1:9433/api/v1/findings/09075faf48139d53/mute": Run(
-        "muted", needs=("serve", "traffic")
+        needs=("serve", "traffic"), afterwards=("muted",)
     ),
     # In production.
     "openssl rand -hex 32 > /etc/pgprism/token": Run(needs=("etc_pgprism",), leaves="/etc/pgprism/token"),
