@@ -58,6 +58,8 @@ class Start:
     """What happens before it ends."""
     terminal: bool = False
     """It draws on one."""
+    alone: bool = False
+    """It ends before the block's next command, which is another example and not the next step."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,12 @@ _EVALUATION = "takes minutes; `make acceptance` runs the evaluation"
 _INSTALLS = "is on no index before its release; tests/e2e/test_install.py runs it with a wheel that it has built"
 _NO_DOCKER = "there is no Docker daemon in the tests' machine"
 
-_RUNSERVER = Start(WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries")
+_RUNSERVER = Start(WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries", alone=True)
 _ON_THE_PORT = Start(
     WEB, cwd="demo", ended_by=signal.SIGINT, says=r"requests?, [\d,]+ queries",
     env={"DATABASE_URL": "postgres://shop:secret@127.0.0.1:6433/shop"},
 )  # fmt: skip
-_TERMINAL = {"terminal": True, "statuses": (0, 143, -signal.SIGTERM)}
+_TERMINAL = {"alone": True, "terminal": True, "statuses": (0, 143, -signal.SIGTERM)}
 _CONFIG = Run(says=r"is valid:", needs=("etc_pgprism",))
 
 PLAN: dict[str, Step] = {
@@ -161,7 +163,7 @@ PLAN: dict[str, Step] = {
     "pgprism run -- python manage.py runserver": _RUNSERVER,
     "pgprism run --report report.html -- pytest": Run(r"1 passed(.|\n)*exit 0", cwd="demo", leaves="report.html"),
     "pgprism run --open -- gunicorn shop.wsgi": Start(
-        WEB, cwd="demo", env={"BROWSER": "true"}, says=r"requests?, [\d,]+ queries"
+        WEB, cwd="demo", env={"BROWSER": "true"}, says=r"requests?, [\d,]+ queries", alone=True
     ),
     "pgprism run --add-latency 2ms -- ./manage.py test": Run(r"\nOK\n(.|\n)*2 ms", cwd="demo"),
     "pgprism run --env DATABASE_REPLICA_URL -- celery -A shop worker": Run(
@@ -231,7 +233,7 @@ PLAN: dict[str, Step] = {
         r'"shop_publisher"(.|\n)*select_related', needs=("serve", "traffic")
     ),
     "curl -s -X POST -H 'X-Pgprism: 1' 127.0.0.1:9433/api/v1/findings/09075faf48139d53/mute": Run(
-        "muted", needs=("serve", "traffic")
+        needs=("serve", "traffic"), afterwards=("muted",)
     ),
     # In production.
     "openssl rand -hex 32 > /etc/pgprism/token": Run(needs=("etc_pgprism",), leaves="/etc/pgprism/token"),

@@ -252,7 +252,21 @@ def test_metrics_exist(page: Path) -> None:
     assert named <= known, f"{name_of(page)}: {sorted(named - known)}"
 
 
-TOP = ("src", "tests", "docs", "config", "demo", "scripts", "tools", "fuzz", "bench", "benches", "python", "ui", "docker")
+TOP = (
+    "src",
+    "tests",
+    "docs",
+    "config",
+    "demo",
+    "scripts",
+    "tools",
+    "fuzz",
+    "bench",
+    "benches",
+    "python",
+    "ui",
+    "docker",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

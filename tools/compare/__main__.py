@@ -14,16 +14,16 @@ from support import tools
 from support.processes import run
 
 from . import figures, page
-from .contenders import BARE, CONTENDERS, PGPRISM, TAGGED
+from .contenders import BARE, CONTENDERS, PGPRISM, SILK, TAGGED
 from .hearing import Said, hear
 from .stage import Stage
 from .verdicts import RELATIONS, Verdict, judge
 
 LOADS = (
-    figures.Load("a list as it should be", "/quiet/list/1/", 2),
-    figures.Load("an N+1", "/pairs/0/problem/", 61),
-    figures.Load("a nested N+1", "/pairs/6/problem/", 81),
-    figures.Load("no loop", "/many/", 108),
+    figures.Load("a list as it should be", "/quiet/list/1/"),
+    figures.Load("an N+1", "/pairs/0/problem/"),
+    figures.Load("a nested N+1", "/pairs/6/problem/"),
+    figures.Load("no loop", "/many/"),
 )
 EXAMPLE = "/pairs/0/problem/"
 
@@ -46,6 +46,7 @@ def main() -> None:
         say("timing")
         measured = figures.measure(stage, LOADS, given.rounds, given.seed, say)
         memory_mb = _memory(stage)
+        counted = hear(stage, SILK, [load.path for load in LOADS])
         verdicts: dict[str, Verdict] = {}
         words: dict[str, Said] = {}
         for contender in CONTENDERS:
@@ -54,7 +55,7 @@ def main() -> None:
                 verdicts[contender.name] = judge(stage, contender)
             if contender.tool not in ("bare", "debug") or contender.through_proxy or contender.counted_by_server:
                 words[contender.name] = hear(stage, contender, [EXAMPLE])[EXAMPLE]
-    text = page.render(measured, verdicts, words, memory_mb, _versions(given.python), given.rounds)
+    text = page.render(measured, counted, verdicts, words, memory_mb, _versions(given.python), given.rounds)
     say(text)
     if given.write:
         page.write(text)

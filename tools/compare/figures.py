@@ -17,7 +17,6 @@ class Load:
 
     name: str
     path: str
-    queries: int
 
 
 @dataclass

@@ -25,8 +25,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |\n" for line in lines)
 
 
-def times_table(measured: Sequence[Times]) -> str:
-    head = ["with", *(f"{one.load.name}, {one.load.queries} queries" for one in measured)]
+def times_table(measured: Sequence[Times], counted: dict[str, Said]) -> str:
+    head = ["with", *(f"{one.load.name}, {counted[one.load.path].words}" for one in measured)]
     rows = []
     for contender in CONTENDERS:
         cells = [contender.name]
@@ -82,6 +82,7 @@ def words_table(words: dict[str, Said]) -> str:
 
 def render(
     measured: Sequence[Times],
+    counted: dict[str, Said],
     verdicts: dict[str, Verdict],
     words: dict[str, Said],
     memory_mb: dict[str, str],
@@ -93,7 +94,7 @@ def render(
     return (
         f"`make compare` on {today}, {rounds} rounds: {said}; Linux {platform.release()}, {os.cpu_count()} cores.\n\n"
         "Time of a request, as a multiple of the bare shop's in the same round: median, where it lies with 95 %, and the "
-        f"median of what is added.\n\n{times_table(measured)}\n"
+        f"median of what is added.\n\n{times_table(measured, counted)}\n"
         f"What is told without anybody looking, and how much more memory the worker has.\n\n"
         f"{verdicts_table(verdicts, memory_mb)}\n"
         "The same page, a list whose rows each ask for their publisher, in each tool's words:\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,28 @@ BLOCKS = [
 ]
 
 
+@dataclass(frozen=True)
+class Started:
+    """What runs in the background of its block."""
+
+    step: Start
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def finish(self, scene: Scene) -> None:
+        for need in self.step.afterwards:
+            scene.have(need)
+        status = end(self.process, self.step.ended_by)
+        text = self.log.read_text(errors="replace")
+        assert status in self.step.statuses, f"{self.process.args!r} ended with {status}\n{text[-4000:]}"
+        assert re.search(self.step.says, text), f"{self.process.args!r} does not say {self.step.says!r}\n{text[-4000:]}"
+        assert "panicked" not in text and "Traceback" not in text, text[-4000:]
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_commands(world: World, block: Block) -> None:
     scene = Scene(world, block, block.place)
-    started: list[tuple[Start, subprocess.Popen[bytes], Path]] = []
+    started: list[Started] = []
     before: list[str] = []
     try:
         for number, command in enumerate(block.commands()):
@@ -44,17 +63,14 @@ def test_commands(world: World, block: Block) -> None:
             if isinstance(step, Run):
                 _run(scene, step, line, cwd, log)
                 before += [command] if command.startswith(("export ", "cd ")) else []
+                continue
+            running = Started(step, _start(scene, step, line, cwd, log), log)
+            if step.alone:
+                running.finish(scene)
             else:
-                started.append((step, _start(scene, step, line, cwd, log), log))
-        for step, _, _ in started:
-            for need in step.afterwards:
-                scene.have(need)
-        for step, process, log in reversed(started):
-            status = end(process, step.ended_by)
-            text = log.read_text(errors="replace")
-            assert status in step.statuses, f"{process.args!r} ended with {status}\n{text[-4000:]}"
-            assert re.search(step.says, text), f"{process.args!r} does not say {step.says!r}\n{text[-4000:]}"
-            assert "panicked" not in text and "Traceback" not in text, text[-4000:]
+                started.append(running)
+        for running in reversed(started):
+            running.finish(scene)
     finally:
         scene.close()
 
@@ -83,6 +99,7 @@ def _run(scene: Scene, step: Run, line: str, cwd: Path, log: Path) -> None:
 
 
 def _start(scene: Scene, step: Start, line: str, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
+    assert step.url is None or _status(step.url) == 0, f"{step.url} answers before {line} is started"
     process = scene.spawn(line, log, cwd, terminal=step.terminal)
 
     def there() -> bool:

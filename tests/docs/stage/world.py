@@ -214,6 +214,13 @@ class Scene:
         log = self.project / "slow.log"
         wait_until(lambda: log.exists() and "pg_sleep" in log.read_text(), "the slow query is written", deadline_s=10)
 
+    def muted(self) -> None:
+        """The finding of docs/reading-a-finding.md is silent."""
+        wait_until(
+            lambda: b'"status":"muted"' in _body("http://127.0.0.1:9433/api/v1/findings/09075faf48139d53"),
+            "the finding is muted",
+        )
+
     def models(self) -> None:
         """The map of the models, where the page's own command has not written it."""
         file = self.project / "models.json"
