@@ -141,7 +141,7 @@ def test_a_finding_is_opened_muted_and_unmuted(pgprism, orders, open_top):
     assert "×20" in text.replace("× ", "×") and "orders/" in text
     screen.press("f")
     screen.wait("select_related(")
-    screen.press("Escape", "Escape", "Escape")
+    screen.press("q", "q", "q")
     screen.wait(lambda text: "what to do" in text)
     screen.press("q")
     screen.wait(lambda text: text.rstrip().endswith("$"))

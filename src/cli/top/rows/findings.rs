@@ -186,6 +186,7 @@ pub(in crate::cli::top) fn page(finding: &Finding, page: &mut Page, now: SystemT
         words::price(finding)
     );
     page.told("cost", Paint::Plain, &cost);
+    page.told("where", Paint::Plain, &routes(finding));
     page.told_of("proof", Paint::Plain, words::proof(finding));
     page.told_of("missing", Paint::Plain, words::missing(finding));
     page.blank();
