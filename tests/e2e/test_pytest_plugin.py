@@ -236,7 +236,7 @@ GUARDED = pytest.mark.skipif(
 @GUARDED
 @pytest.mark.parametrize("kind", ["tagged", "measured", "workers"])
 def test_a_public_suite_has_the_results_it_has_without(address: Address, start_pgprism, kind: str) -> None:
-    settings = {"DJANGO_SETTINGS_MODULE": "guardian.testapp.testsettings"}
+    settings = {"DJANGO_SETTINGS_MODULE": "guardian_suite.settings"}
     folders = (guardian(), _HERE)
     plain = run_pytest(suite_environment(address, *folders, **settings), cwd=guardian(), plugin=False)
     proxy = start_pgprism(address.endpoint)
@@ -258,7 +258,7 @@ def test_a_public_suite_gets_a_test_against_its_loops(address: Address, start_pg
     proxy = start_pgprism(address.endpoint)
     env = suite_environment(
         address.at(proxy.endpoint), guardian(), _HERE, PGPRISM_ADMIN_URL=admin(proxy),
-        DJANGO_SETTINGS_MODULE="guardian.testapp.testsettings",
+        DJANGO_SETTINGS_MODULE="guardian_suite.settings",
     )
     suite = run_pytest(env, "loops_tests.py", cwd=_HERE / "guardian_suite")
     outcomes = {name.partition("::")[2]: outcome for name, outcome in suite.outcomes.items()}
