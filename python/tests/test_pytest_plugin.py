@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from django_pgprism import testrun
+from django_pgprism import tagging, testrun
 from project import pages
 from project.fake_pgprism import FINDING, FakePgprism
 
@@ -178,6 +179,24 @@ def test_page():
     assert set(request) == {*own, "callsite", "controller", "request_id", "route"}
     assert request["test_id"] == own["test_id"]
     assert re.findall(r"([a-z_]+)='", sent[1]) == sorted(re.findall(r"([a-z_]+)='", sent[1]))
+
+
+def test_djangos_log_of_queries_has_no_tags_of_tests() -> None:
+    class Operations:
+        def last_executed_query(self, cursor: object, sql: str, params: object) -> str:
+            return sql
+
+    connection: Any = SimpleNamespace(ops=Operations(), vendor="postgresql")
+    tagging.hide_tags(connection)
+    tagging.hide_tags(connection)
+    test = testrun.TestTags("test_it[*/]")
+    comment = f"/*framework='django%3A5.2',test='test_it',test_id='{test.test_id}',traceparent='00-1-2-3'*/"
+    logged = connection.ops.last_executed_query
+    with testrun.during(test):
+        assert logged(None, f"SELECT 1 {comment}", None) == "SELECT 1"
+        assert logged(None, f"SELECT 1 {comment};", None) == "SELECT 1;"
+        assert logged(None, "SELECT 1 /* mine */", None) == "SELECT 1 /* mine */"
+    assert logged(None, f"SELECT 1 {comment}", None) == f"SELECT 1 {comment}"
 
 
 # Measuring.

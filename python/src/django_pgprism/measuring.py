@@ -289,9 +289,9 @@ class Block:
 def _install() -> None:
     """Has Django's connections tagged, where there is Django."""
     if importlib.util.find_spec("django"):
-        from django_pgprism.tagging import install_on_all
+        from django_pgprism.tagging import install_for_tests
 
-        install_on_all()
+        install_for_tests()
 
 
 def _is_unittest(item: pytest.Function) -> bool:
