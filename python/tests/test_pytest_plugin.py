@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from django_pgprism import testrun
+from django_pgprism import tagging, testrun
 from project import pages
 from project.fake_pgprism import FINDING, FakePgprism
 
@@ -180,6 +181,24 @@ def test_page():
     assert re.findall(r"([a-z_]+)='", sent[1]) == sorted(re.findall(r"([a-z_]+)='", sent[1]))
 
 
+def test_djangos_log_of_queries_has_no_tags_of_tests() -> None:
+    class Operations:
+        def last_executed_query(self, cursor: object, sql: str, params: object) -> str:
+            return sql
+
+    connection: Any = SimpleNamespace(ops=Operations(), vendor="postgresql")
+    tagging.hide_tags(connection)
+    tagging.hide_tags(connection)
+    test = testrun.TestTags("test_it[*/]")
+    comment = f"/*framework='django%3A5.2',test='test_it',test_id='{test.test_id}',traceparent='00-1-2-3'*/"
+    logged = connection.ops.last_executed_query
+    with testrun.during(test):
+        assert logged(None, f"SELECT 1 {comment}", None) == "SELECT 1"
+        assert logged(None, f"SELECT 1 {comment};", None) == "SELECT 1;"
+        assert logged(None, "SELECT 1 /* mine */", None) == "SELECT 1 /* mine */"
+    assert logged(None, f"SELECT 1 {comment}", None) == f"SELECT 1 {comment}"
+
+
 # Measuring.
 
 
@@ -219,7 +238,8 @@ def test_it(rows):
         f"  see {pgprism.url}/requests/"
     ) in text
     assert "1 test measured, 1 over budget" in text
-    assert "measuring.py" not in text and "pytest_plugin.py" not in text
+    assert "measuring.py" not in text and "During handling" not in text
+    assert text.count("3 x SELECT b FROM publisher") == 1
 
 
 def test_a_test_that_fails_by_itself_is_not_measured(pytester: pytest.Pytester, pgprism: FakePgprism) -> None:
@@ -374,7 +394,7 @@ def test_the_fixture_measures_blocks(
     # The block is to blame, and shown.
     line = r">\s+with pgprism\.budget\(max_queries=1\):\n"
     assert re.search(line + r"(.*\n)*E\s+.*OverBudget: pgprism: 2 queries, at most 1", text)
-    assert "measuring.py" not in text
+    assert "measuring.py" not in text and "contextlib.py" not in text
     assert "Failed: pgprism: 3 queries, at most 2 allowed" in text
     assert "BadBudget: no argument is called 'max_query'; there are max_queries, n_plus_one" in text
 

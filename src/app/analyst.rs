@@ -278,7 +278,8 @@ impl Seat {
                 std::thread::yield_now();
             }
         }
-        let mark = self.analysis.mark();
+        // A round that took all it may has perhaps left something in a ring.
+        let mark = (taken < left).then(|| self.analysis.mark());
         self.timed(|analysis| analysis.tick(now));
         self.grant_wishes(mark, now);
         if taken > 0 && self.faults.has(Fault::AnalysisDead) {
@@ -286,15 +287,18 @@ impl Seat {
         }
     }
 
-    /// The rings were emptied once up to `mark`.
-    fn grant_wishes(&mut self, mark: Mark, now: Moment) {
+    /// The rings were emptied once up to `mark`, if they were.
+    fn grant_wishes(&mut self, mark: Option<Mark>, now: Moment) {
         for mut wish in std::mem::take(&mut self.wishes) {
             // Who waited no longer is not waited for.
             if wish.done.is_closed() {
                 continue;
             }
-            let mark = *wish.mark.get_or_insert(mark);
-            if self.analysis.settle(mark, wish.test, now) {
+            wish.mark = wish.mark.or(mark);
+            let granted = wish
+                .mark
+                .is_some_and(|mark| self.analysis.settle(mark, wish.test, now));
+            if granted {
                 let _ = wish.done.send(());
             } else {
                 self.wishes.push(wish);

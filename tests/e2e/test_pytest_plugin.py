@@ -236,7 +236,7 @@ GUARDED = pytest.mark.skipif(
 @GUARDED
 @pytest.mark.parametrize("kind", ["tagged", "measured", "workers"])
 def test_a_public_suite_has_the_results_it_has_without(address: Address, start_pgprism, kind: str) -> None:
-    settings = {"DJANGO_SETTINGS_MODULE": "guardian.testapp.testsettings"}
+    settings = {"DJANGO_SETTINGS_MODULE": "guardian_suite.settings"}
     folders = (guardian(), _HERE)
     plain = run_pytest(suite_environment(address, *folders, **settings), cwd=guardian(), plugin=False)
     proxy = start_pgprism(address.endpoint)
@@ -244,8 +244,12 @@ def test_a_public_suite_has_the_results_it_has_without(address: Address, start_p
     marked = ["-p", "guardian_suite.marks"]
     arguments = {"tagged": [], "measured": marked, "workers": [*marked, "-n", "2"]}
     ran = run_pytest(env, *arguments[kind], cwd=guardian())
+    print(f"{kind}: {ran.took_s:.1f} s, {plain.took_s:.1f} s without pgprism, {len(plain.outcomes)} tests")
     assert len(plain.outcomes) > 300 and set(plain.outcomes.values()) >= {"passed"}, plain.text
-    assert (ran.outcomes, ran.status) == (plain.outcomes, plain.status), ran.text
+    names = plain.outcomes.keys() | ran.outcomes.keys()
+    differing = {one: (plain.outcomes.get(one), ran.outcomes.get(one)) for one in names}
+    assert not {one: two for one, two in differing.items() if two[0] != two[1]}, ran.text[-20_000:]
+    assert ran.status == plain.status
     if kind != "tagged":
         measured = re.search(r"pgprism: (\d+) tests measured, 0 over budget", ran.text)
         assert measured and int(measured[1]) > 300, ran.text
@@ -257,11 +261,11 @@ def test_a_public_suite_gets_a_test_against_its_loops(address: Address, start_pg
     proxy = start_pgprism(address.endpoint)
     env = suite_environment(
         address.at(proxy.endpoint), guardian(), _HERE, PGPRISM_ADMIN_URL=admin(proxy),
-        DJANGO_SETTINGS_MODULE="guardian.testapp.testsettings",
+        DJANGO_SETTINGS_MODULE="guardian_suite.settings",
     )
     suite = run_pytest(env, "loops_tests.py", cwd=_HERE / "guardian_suite")
     outcomes = {name.partition("::")[2]: outcome for name, outcome in suite.outcomes.items()}
     assert outcomes == {"test_permissions_fails": "failed", "test_permissions_passes": "passed"}, suite.text
     message = suite.message("test_permissions_fails")
     assert message.startswith("pgprism: 1 N+1, none allowed\n  8 x SELECT ")
-    assert "guardian_userobjectpermission.user_id -> testapp_customuser.id, 8 of 8 rows in order" in message
+    assert "proof  guardian_userobjectpermission.user_id -> testapp_customuser.custom_id, 8 of 8 rows in order" in message

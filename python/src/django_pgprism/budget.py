@@ -27,6 +27,7 @@ class Budget:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Budget:
         """From arguments as somebody wrote them; without any it is "no N+1"."""
+        __tracebackhide__ = True
         known = [field.name for field in fields(cls)]
         for name, value in given.items():
             if name not in known:
@@ -50,6 +51,7 @@ class Budget:
 
 
 def _check(name: str, value: object) -> None:
+    __tracebackhide__ = True
     timed = name == "max_time_ms"
     # True is an integer, and no number of queries.
     number = isinstance(value, int | float) and not isinstance(value, bool) and (timed or isinstance(value, int))

@@ -250,40 +250,48 @@ class Pgprism:
         """pgprism's page, and where its API is asked."""
         return self._measuring.proxy.url
 
-    @contextlib.contextmanager
-    def measure(self) -> Iterator[Measurement]:
+    def measure(self) -> Block:
         """Measures the queries of a block; figures are there when it has ended."""
-        __tracebackhide__ = True
-        with self._block(None) as measurement:
-            yield measurement
+        return Block(self._measuring, self._item, None)
 
-    @contextlib.contextmanager
-    def budget(self, **limits: Any) -> Iterator[Measurement]:
+    def budget(self, **limits: Any) -> Block:
         """Fails if the queries of a block exceed what the marker of the same arguments allows a test."""
         __tracebackhide__ = True
-        with self._block(Budget.of(limits)) as measurement:
-            yield measurement
+        return Block(self._measuring, self._item, Budget.of(limits))
 
-    @contextlib.contextmanager
-    def _block(self, budget: Budget | None) -> Iterator[Measurement]:
+
+class Block:
+    """A `with` block of a test. A class of its own, so that a failure shows the line of the block and nothing else."""
+
+    def __init__(self, measuring: Measuring, item: pytest.Item, budget: Budget | None) -> None:
+        self._measuring = measuring
+        self._budget = budget
+        self._item = item
+        self._measurement = Measurement(measuring, item)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Measurement:
         __tracebackhide__ = True
-        measurement = Measurement(self._measuring, self._item)
         if absent := self._measuring.present_or_fail(self._item):
-            measurement.give_up(absent)
-            yield measurement
-            return
-        with measurement.open():
-            yield measurement
-        measurement.close(budget)
+            self._measurement.give_up(absent)
+        else:
+            self._stack.enter_context(self._measurement.open())
+        return self._measurement
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        __tracebackhide__ = True
+        self._stack.close()
+        if kind is None:
+            self._measurement.close(self._budget)
 
 
 @functools.cache
 def _install() -> None:
     """Has Django's connections tagged, where there is Django."""
     if importlib.util.find_spec("django"):
-        from django_pgprism.tagging import install_on_all
+        from django_pgprism.tagging import install_for_tests
 
-        install_on_all()
+        install_for_tests()
 
 
 def _is_unittest(item: pytest.Function) -> bool:
@@ -337,7 +345,8 @@ def _as_failure(item: pytest.Item) -> Iterator[None]:
         message = f"pgprism: not measured: {error}"
     else:
         return
-    pytest.fail(message, pytrace=False)
+    # Not with what it was made of before it: that is the same message.
+    raise pytest.fail.Exception(message, pytrace=False) from None
 
 
 def _note(item: pytest.Item, verdict: str, reason: str = "") -> None:

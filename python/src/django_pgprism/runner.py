@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test.runner import DiscoverRunner, RemoteTestResult, RemoteTestRunner
 
 from django_pgprism import testrun
-from django_pgprism.tagging import install_on_all
+from django_pgprism.tagging import install_for_tests
 from django_pgprism.testrun import TestTags
 
 # What the mix-ins are put before.
@@ -45,7 +45,7 @@ class PgprismRemoteTestRunner(RemoteTestRunner):
 
     def run(self, test: Any) -> Any:
         # A process that was spawned has connections of its own.
-        install_on_all()
+        install_for_tests()
         return super().run(test)
 
 
@@ -78,7 +78,7 @@ class PgprismRunnerMixin(_Runner):
         return type(f"Pgprism{chosen.__name__}", (TaggingResultMixin, chosen), {})
 
     def run_suite(self, suite: Any, **arguments: Any) -> Any:
-        install_on_all()
+        install_for_tests()
         return super().run_suite(suite, **arguments)
 
 

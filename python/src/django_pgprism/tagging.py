@@ -143,6 +143,37 @@ def install_on_all() -> None:
             install(connection)
 
 
+def install_for_tests() -> None:
+    """The same, and Django's own log of queries shows the queries of tests without their tags: a test may look at it."""
+    install_on_all()
+    connection_created.connect(_hide_tags_on, dispatch_uid="django_pgprism.tests")
+    if settings.configured:
+        for connection in connections.all(initialized_only=True):
+            hide_tags(connection)
+
+
+def hide_tags(connection: BaseDatabaseWrapper) -> None:
+    """What `connection.queries` and the log `django.db.backends` have of a test's query ends where the query does."""
+    operations = connection.ops
+    if connection.vendor != "postgresql" or "last_executed_query" in vars(operations):
+        return
+    last_executed_query = operations.last_executed_query
+
+    def without_tags(cursor: Any, sql: Any, params: Any) -> Any:
+        text = last_executed_query(cursor, sql, params)
+        return _TEST_COMMENT.sub("", text) if isinstance(text, str) and testrun.running() else text
+
+    operations.last_executed_query = without_tags
+
+
+# Values are URL-encoded: there is no asterisk in them.
+_TEST_COMMENT = re.compile(r" /\*[^*]*\btest_id='[0-9a-f]{16}'[^*]*\*/(?=;?$)")
+
+
+def _hide_tags_on(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    hide_tags(connection)
+
+
 def _install_on(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     install(connection)
 

@@ -196,10 +196,7 @@ impl Baseline {
         if std::fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&path);
         let permissions = match std::fs::metadata(&path) {
             Ok(old) => old.permissions(),
             Err(_) => std::fs::Permissions::from_mode(0o666),
@@ -212,6 +209,14 @@ impl Baseline {
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|error| error.error)?;
         Ok(())
+    }
+}
+
+/// Where a file of that name is.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -101,6 +101,12 @@ impl Measure {
             ));
         }
         let baseline = match &limits.baseline {
+            Some(path) if arguments.update && !baseline::folder_of(path).is_dir() => {
+                return Err(Failure::Usage(format!(
+                    "baseline {}: there is no such folder",
+                    path.display()
+                )));
+            }
             Some(path) => Baseline::read(path)
                 .map_err(|error| Failure::Usage(format!("baseline {}: {error}", path.display())))?,
             None if arguments.update => {

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Suite:
 
     status: int
     text: str
+    took_s: float = 0.0
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -100,8 +102,9 @@ def run_pytest(
 
 def run_suite(arguments: list[str | Path], env: dict[str, str], cwd: Path, deadline_s: float = 170.0) -> Suite:
     """The interpreter with these arguments."""
+    began = time.monotonic()
     done = subprocess.run(
         [python(), *arguments], env=env, cwd=cwd, timeout=deadline_s, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )
-    return Suite(done.returncode, done.stdout)
+    return Suite(done.returncode, done.stdout, time.monotonic() - began)
