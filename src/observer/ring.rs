@@ -185,7 +185,8 @@ mod tests {
                     match writer.push(event(next)) {
                         Ok(()) => expected.push_back(next),
                         Err(RingFull) => {
-                            prop_assert!(expected.len() + ring.part_events > ring.capacity());
+                            // A part that the reader has emptied is its own until it asks for more.
+                            prop_assert!(expected.len() + ring.part_events >= ring.capacity());
                         }
                     }
                     next += 1;

@@ -109,7 +109,7 @@ def _ask(proxy: Pgprism, path: str, method: str = "GET", **headers: str) -> tupl
 def test_the_admin_address_answers_to_its_own_name_only(start_pgprism, postgres):
     proxy = start_pgprism(postgres.address.endpoint, admin={"listen": "127.0.0.1:0", "hosts": ["pgprism:9433"]})
     assert _ask(proxy, "/healthz")[0] == 200
-    assert _ask(proxy, "/readyz")[0] == 200
+    wait_until(lambda: _ask(proxy, "/readyz")[0] == 200, "the upstream was tried", deadline_s=10)
     assert _ask(proxy, "/metrics", Host=f"localhost:{proxy.admin[1]}")[0] == 200
     assert _ask(proxy, "/metrics", Host="pgprism:9433")[0] == 200
     for host in ("evil.example", "evil.example:9433", f"127.0.0.1.evil.example:{proxy.admin[1]}"):
