@@ -240,6 +240,8 @@ def test_a_public_suite_has_the_results_it_has_without(address: Address, start_p
     folders = (guardian(), _HERE)
     plain = run_pytest(suite_environment(address, *folders, **settings), cwd=guardian(), plugin=False)
     proxy = start_pgprism(address.endpoint)
+    # Some of its tests write so much without a pause that an unoptimised build loses events; here nobody is judged.
+    proxy.expect.dropped_events = kind == "tagged"
     env = suite_environment(address.at(proxy.endpoint), *folders, PGPRISM_ADMIN_URL=admin(proxy), **settings)
     marked = ["-p", "guardian_suite.marks"]
     arguments = {"tagged": [], "measured": marked, "workers": [*marked, "-n", "2"]}
