@@ -185,5 +185,6 @@ def test_what_was_lost_is_said(site, start_pgprism):
 
 
 def test_threads_have_their_own(serve):
-    units = serve(*["users", "mine", "stream"] * 3, settings=PERSISTENT, UNITS_THREADS="4")
+    # Threads of one interpreter wait for each other inside requests: the pause between two has to be a pause for them, too.
+    units = serve(*["users", "mine", "stream"] * 3, settings=PERSISTENT, UNITS_THREADS="4", UNITS_THINK="0.1")
     assert Counter(unit["queries"] for unit in units) == {LIST: 24, LIST + 2: 12}
