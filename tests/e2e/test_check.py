@@ -298,7 +298,7 @@ def test_a_suite_that_failed_has_failed(project: Project) -> None:
 
 
 def test_without_tags_all_units_are_judged_and_told_so(project: Project) -> None:
-    project.edit("suite/conftest.py", "connection_created.connect(_install)", "")
+    project.edit("pytest.ini", " -p django_pgprism.pytest_plugin", "")
     done = project.check("--baseline", "other.json", command=[*PYTEST, "suite/test_pages.py"])
     assert done.status == 1
     told = " ".join(done.judgement.split())

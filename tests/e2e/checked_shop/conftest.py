@@ -1,45 +1,14 @@
-"""Tags the queries of each test, and the rows that most of them look at."""
+"""The rows that most tests look at. The plugin of `django_pgprism` tags the queries of each test."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
-from urllib.parse import quote
 
 import pytest
-from django.db.backends.signals import connection_created
 from shop.models import Author, Book, Customer, Order, OrderItem, Publisher, Review, Stock, Tag
 
 ROWS = 12
-_tags: dict[str, str] = {}
-
-
-def _tag(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-    if _tags and isinstance(sql, str):
-        pairs = ",".join(f"{key}='{quote(value, safe='')}'" for key, value in _tags.items())
-        sql = f"{sql} /*{pairs if params is None else pairs.replace('%', '%%')}*/"
-    return execute(sql, params, many, context)
-
-
-def _install(connection: Any, **_: Any) -> None:
-    if _tag not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_tag)
-
-
-connection_created.connect(_install)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fixtures of a class run before the first of its tests, whichever that is: they are nobody's."""
-    _tags.update(test=item.nodeid, test_id=secrets.token_hex(8))
-    try:
-        return (yield)
-    finally:
-        _tags.clear()
 
 
 def fill() -> None:
