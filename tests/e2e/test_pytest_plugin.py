@@ -19,6 +19,7 @@ import pytest
 from support import tools
 from support.django import Driver, statements
 from support.postgres import Address
+from support.processes import run
 from support.proxy import Pgprism
 from support.runs import run_under
 from support.suites import Suite, guardian, python, run_pytest, run_suite, suite_environment
@@ -107,12 +108,15 @@ def test_every_query_of_a_test_names_it(witnessed, driver: Driver, kind: str) ->
         for (where, test), tags in found.items():
             names = {one.get("test", "").rpartition("::")[2] for one in tags}
             assert names == ({""} if test == "none" else {test}), (where, test)
-        assert found.keys() >= {
+        wanted = {
             ("module", "none"), ("class", "none"), ("before", "test_function"), ("after", "test_function"),
             ("body", "test_parameters[1]"), ("body", "test_parameters[2]"), ("thread", "test_threads_and_loops"),
             ("loop", "test_threads_and_loops"), ("cursor", "test_threads_and_loops"), ("after", "test_page"),
             ("body", "test_page_async"), ("body", "test_committed"),
         }
+        if driver is Driver.PSYCOPG3 and _cursors_bind_at_the_server():
+            wanted.remove(("cursor", "test_threads_and_loops"))
+        assert found.keys() >= wanted
     # A run of a test has one id, and no other has it.
     ids: dict[str, set[str]] = {}
     for _, tags in sent:
@@ -128,6 +132,12 @@ def test_every_query_of_a_test_names_it(witnessed, driver: Driver, kind: str) ->
     # Of a query of the test's own it is the test's line, or that of what it calls; of a page the view's.
     lines = {tags["callsite"].rpartition(":")[0] for _, tags in sent if "callsite" in tags}
     assert lines >= {"shop_suite/tags_tests.py", "shop_suite/filling.py", "shop/views/bad.py"}, lines
+
+
+def _cursors_bind_at_the_server() -> bool:
+    """Django 4.2 has psycopg 3 send the values of a server-side cursor as parameters; later ones put them into the text."""
+    done = run([python(), "-c", "import django; print(django.VERSION[0])"])
+    return int(done.stdout) < 5
 
 
 @DRIVERS
