@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help setup demo dist dashboards lint test check acceptance chaos soak python bench-middleware eval compare docs bench bench-full bench-plots bench-check fuzz
+.PHONY: help setup demo dist profile dashboards lint test check acceptance chaos soak python bench-middleware eval compare docs bench bench-full bench-plots bench-check fuzz
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## a Django shop on PostgreSQL through pgprism, under load, with its repor
 
 dist: ## what a release hands out, into dist/: wheel, source, archive, Debian package, sums
 	@scripts/dist
+
+profile: ## what release builds are optimised by, recorded anew: when the code that runs for each query has changed
+	@scripts/profile
 
 dashboards: setup ## the JSON of the Grafana dashboards again, from config/grafana/source
 	@.venv/bin/python scripts/dashboards
@@ -41,25 +44,22 @@ test: setup ## what continuous integration runs: check formatting and lints, uni
 	$(PYTEST) tests/django --ignore=tests/django/evaluation/test_registry.py
 
 acceptance: setup ## every end-to-end test, 10,000 simulated connections, each Django, the whole evaluation, the chaos suite
-	cargo build --locked --release --bin pgprism
 	PGPRISM_SIM_SEEDS=$${PGPRISM_SIM_SEEDS:-10000} cargo test --release --locked --test simulation
 	@scripts/setup jdbc
 	@scripts/setup dist-tests
-	PGPRISM_CHECK_RUNS=$${PGPRISM_CHECK_RUNS:-20} PGPRISM_BIN=$(CURDIR)/target/release/pgprism $(PYTEST) tests/e2e
+	PGPRISM_CHECK_RUNS=$${PGPRISM_CHECK_RUNS:-20} scripts/release $(PYTEST) tests/e2e
 	@scripts/python-tests
-	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/python-tests e2e
-	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/eval
-	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/docs
-	@PGPRISM_BIN=$(CURDIR)/target/release/pgprism scripts/compare --rounds 3
+	@scripts/release scripts/python-tests e2e
+	@scripts/release scripts/eval
+	@scripts/release scripts/docs
+	@scripts/compare --rounds 3
 	@$(MAKE) chaos
 
 chaos: setup ## faults under clients with a ledger, PgBouncer and HAProxy beside us: writes docs/reliability.md
-	cargo build --locked --release --bin pgprism
-	cd tests/e2e && ../../.venv/bin/python -m chaos --write
+	bin=$$(scripts/release); cd tests/e2e; PGPRISM_BIN=$$bin ../../.venv/bin/python -m chaos --write
 
 soak: setup ## churn, abandoned clients and scrapes for SOAK_MINUTES (10), with a limit on memory's slope
-	cargo build --locked --release --bin pgprism
-	cd tests/e2e && ../../.venv/bin/python -m soak
+	bin=$$(scripts/release); cd tests/e2e; PGPRISM_BIN=$$bin ../../.venv/bin/python -m soak
 
 python: ## the tests of the Python package, on Django 4.2, 5.2 and 6.1
 	@scripts/python-tests
@@ -88,8 +88,7 @@ bench-plots: ## the tables and plots of docs/performance again, from its JSON fi
 
 bench-check: ## instructions of the workers for each query, by callgrind: fails where they are 3 % above the bound
 	@scripts/setup valgrind
-	cargo build --locked --release --bin pgprism
-	PGPRISM_BIN=$(CURDIR)/target/release/pgprism .venv/bin/python bench/instructions.py
+	scripts/release .venv/bin/python bench/instructions.py
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30) seconds
 	@scripts/fuzz

@@ -1,5 +1,9 @@
 //! What watching costs a worker for each query, from the tap to the ring: `cargo bench --bench observer`.
 //!
+//! *to the shard* is the part of it that begins with the read that ends the query (CommandComplete and ReadyForQuery,
+//! read by themselves) and ends when the query is in its histogram, its shard's counts and the analysis' ring. Nothing
+//! is lexed there.
+//!
 //! One argument, a mode, and another, a number of queries, run that alone: for counting instructions
 //! (`valgrind --tool=callgrind --toggle-collect='*relay_to_tap*' ... prepared 10000`).
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -28,6 +32,8 @@ struct Conversation {
     first_reply: Vec<u8>,
     request: Vec<u8>,
     reply: Vec<u8>,
+    /// The last messages of `reply`, bytes: CommandComplete and ReadyForQuery.
+    end_bytes: usize,
 }
 
 fn conversations() -> Vec<Conversation> {
@@ -46,14 +52,15 @@ fn conversations() -> Vec<Conversation> {
         message(b'S', b""),
     ]
     .concat();
+    let end = [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat();
+    let end_bytes = end.len();
     let rows = [
         message(
             b'T',
             b"\0\x01abalance\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
         ),
         message(b'D', b"\0\x01\0\0\0\x010"),
-        message(b'C', b"SELECT 1\0"),
-        message(b'Z', b"I"),
+        end,
     ]
     .concat();
     let parsed = message(b'1', b"");
@@ -65,6 +72,7 @@ fn conversations() -> Vec<Conversation> {
             first_reply: Vec::new(),
             request: query,
             reply: rows.clone(),
+            end_bytes,
         },
         Conversation {
             mode: "extended",
@@ -72,6 +80,7 @@ fn conversations() -> Vec<Conversation> {
             first_reply: Vec::new(),
             request: [parse(b""), bind(b""), run.clone()].concat(),
             reply: [&parsed[..], &bound, &rows].concat(),
+            end_bytes,
         },
         Conversation {
             mode: "prepared",
@@ -79,6 +88,7 @@ fn conversations() -> Vec<Conversation> {
             first_reply: [&parsed[..], &message(b'Z', b"I")].concat(),
             request: [bind(b"P0_1"), run].concat(),
             reply: [&bound[..], &rows].concat(),
+            end_bytes,
         },
     ]
 }
@@ -89,8 +99,17 @@ fn relay_to_tap(tap: &mut impl Tap, direction: Direction, bytes: &[u8], at: Mome
     tap.relayed(direction, bytes, at);
 }
 
+/// How long what is measured takes.
+#[derive(Clone, Copy)]
+enum Timed {
+    /// All of a query, its reply in one read.
+    Whole,
+    /// The end of its reply, in a read of its own.
+    End,
+}
+
 /// Has so many queries observed; nanoseconds for each.
-fn observe(conversation: &Conversation, queries: u64) -> f64 {
+fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let store = Store::new(&Limits::default());
     let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
     let observer = Observer::new(shared, &store, 16_384);
@@ -106,7 +125,13 @@ fn observe(conversation: &Conversation, queries: u64) -> f64 {
             Moment(3),
         );
     }
-    let (mut at, mut seen, mut taken) = (1000, 0, 0);
+    let (reply, end) = match timed {
+        Timed::Whole => (&conversation.reply[..], &[][..]),
+        Timed::End => conversation
+            .reply
+            .split_at(conversation.reply.len() - conversation.end_bytes),
+    };
+    let (mut at, mut seen, mut taken, mut ends) = (1000, 0, 0, 0);
     let start = Instant::now();
     for query in 1..=queries {
         at += 20_000;
@@ -117,12 +142,12 @@ fn observe(conversation: &Conversation, queries: u64) -> f64 {
             Moment(at),
         );
         at += 60_000;
-        relay_to_tap(
-            &mut tap,
-            Direction::UpstreamToClient,
-            &conversation.reply,
-            Moment(at),
-        );
+        relay_to_tap(&mut tap, Direction::UpstreamToClient, reply, Moment(at));
+        if let Timed::End = timed {
+            let began = Instant::now();
+            relay_to_tap(&mut tap, Direction::UpstreamToClient, end, Moment(at));
+            ends += began.elapsed().as_nanos() as u64;
+        }
         if query % TICK == 0 {
             let tick = Instant::now();
             store.collect(Moment(at));
@@ -134,7 +159,20 @@ fn observe(conversation: &Conversation, queries: u64) -> f64 {
     }
     let elapsed = start.elapsed().as_nanos() as u64 - taken;
     assert_eq!(seen, queries / TICK * TICK, "every query is told");
-    elapsed as f64 / queries as f64
+    match timed {
+        Timed::Whole => elapsed as f64 / queries as f64,
+        Timed::End => ends as f64 / queries as f64 - clock_ns(),
+    }
+}
+
+/// Nanoseconds that a look at the clock and another take by themselves.
+fn clock_ns() -> f64 {
+    const LOOKS: u32 = 100_000;
+    let looks = (0..LOOKS).map(|_| {
+        let began = Instant::now();
+        began.elapsed().as_nanos() as f64
+    });
+    looks.sum::<f64>() / f64::from(LOOKS)
 }
 
 fn main() {
@@ -142,13 +180,22 @@ fn main() {
     let (mode, queries) = (arguments.next(), arguments.next());
     let queries = queries.map_or(200_000, |it| it.parse().expect("a number of queries"));
     for conversation in conversations() {
-        if mode.as_ref().is_some_and(|it| it != conversation.mode) {
+        if let Some(mode) = &mode {
+            if mode == conversation.mode {
+                let whole = observe(&conversation, queries, Timed::Whole);
+                println!("{mode:12}{whole:8.0} ns a query");
+            }
             continue;
         }
-        let runs = if mode.is_some() { 1 } else { 7 };
-        let best = (0..runs)
-            .map(|_| observe(&conversation, queries))
-            .fold(f64::INFINITY, f64::min);
-        println!("{:12}{best:8.0} ns a query", conversation.mode);
+        let best = |timed| {
+            (0..7)
+                .map(|_| observe(&conversation, queries, timed))
+                .fold(f64::INFINITY, f64::min)
+        };
+        let (whole, end) = (best(Timed::Whole), best(Timed::End));
+        println!(
+            "{:12}{whole:8.0} ns a query,{end:8.0} ns of it to the shard",
+            conversation.mode
+        );
     }
 }
