@@ -76,6 +76,11 @@ impl Guarded {
         self.analysis.mark()
     }
 
+    /// [`Analysis::is_behind`].
+    pub fn is_behind(&self) -> bool {
+        self.analysis.is_behind()
+    }
+
     /// Does [`Analysis::settle`] once [`Analysis::is_past`] `mark`, and says so; never while it rests.
     pub fn settle(&mut self, mark: Mark, test: Option<TestId>, now: Moment) -> bool {
         if self.rests() || !self.analysis.is_past(mark) {
