@@ -44,9 +44,12 @@ impl Guarded {
     ) -> usize {
         let mut count = 0;
         let next = || {
-            let observed = (count < max).then(&mut next).flatten();
-            count += usize::from(observed.is_some());
-            observed
+            if count == max {
+                return None;
+            }
+            let observed = next()?;
+            count += 1;
+            Some(observed)
         };
         if self.rests() {
             let dropped = std::iter::from_fn(next).count();

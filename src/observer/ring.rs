@@ -86,6 +86,7 @@ impl Writer {
 
 impl Ring {
     /// Takes the event that came first.
+    #[inline]
     pub fn pop(&self) -> Option<Observed> {
         loop {
             let place = self.read.load(Ordering::Relaxed);
