@@ -98,7 +98,7 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
     bencher
         .counter(divan::counter::ItemsCount::new(QUERIES))
         .with_inputs(|| store.collect(Moment(0)))
-        .bench_local_values(|()| {
+        .bench_local_values(|_| {
             for query in 0..QUERIES as usize {
                 worker.record(
                     &facts[query % facts.len()],

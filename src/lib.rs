@@ -19,6 +19,7 @@ pub mod wire;
 pub mod sql;
 pub mod event;
 pub mod fault;
+pub mod bell;
 pub mod session;
 pub mod aggregate;
 pub mod unit;

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("sql", Imports::Only(&[])),
     ("event", Imports::Above),
     ("fault", Imports::Only(&[])),
+    ("bell", Imports::Only(&[])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),
@@ -46,11 +47,12 @@ const ROOMS: &[(&str, Imports)] = &[
 const FILES: &[(&str, &[&str])] = &[("src/proxy/relay", &["event"]), ("src/app", &APP)];
 
 /// `app` joins all rooms but the command line.
-const APP: [&str; 17] = [
+const APP: [&str; 18] = [
     "wire",
     "sql",
     "event",
     "fault",
+    "bell",
     "session",
     "aggregate",
     "unit",

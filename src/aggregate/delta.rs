@@ -21,6 +21,21 @@ const ENTRIES_MAX: usize = 1024;
 /// Durations staged in a delta: 160,000 queries a second at ticks of 50 ms.
 const DURATIONS_MAX: usize = 8 * 1024;
 
+/// In these parts it is told how full a delta was, and of so many of them on that is much.
+const FILL_PARTS: usize = 16;
+const FILL_MUCH: usize = 4;
+
+/// How full the fullest delta was when it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fill {
+    /// It could have been left for several times as long.
+    Little,
+    /// It could have been left for longer.
+    Fair,
+    /// With some more it would have been merged at its worker, which has other work.
+    Much,
+}
+
 /// While a reader holds the store a full delta may grow so many times as long before the worker waits for it.
 const PATIENCE: usize = 4;
 
@@ -177,6 +192,17 @@ impl Delta {
 
     pub(super) fn listeners(&self) -> &[(NameId, ListenerCounts)] {
         &self.listeners
+    }
+
+    /// How far the way is to a merge at the worker itself.
+    pub(super) fn fill(&self) -> Fill {
+        let parts = |len: usize, max: usize| len * FILL_PARTS / max;
+        match parts(self.entries.len(), ENTRIES_MAX).max(parts(self.durations.len(), DURATIONS_MAX))
+        {
+            0 => Fill::Little,
+            1..FILL_MUCH => Fill::Fair,
+            _ => Fill::Much,
+        }
     }
 
     /// How full it is: 0 while there is room, then how many times as long as it should be, rounded down.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  worker ── record ──► its Delta ──┐  (uncontended lock, small fixed entries, no allocation in steady state)
-//!  worker ── record ──► its Delta ──┤ collect, each tick: swap, then merge
+//!  worker ── record ──► its Delta ──┤ collect, now and then and for each reader: swap, then merge
 //!                                   ▼
 //!        Store: Table (rows the API reads) · Series (what /metrics shows) · History (the last hour)
 //! ```
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::event::{Moment, Phases, Shape};
 use crate::sql::Fingerprint;
 
-pub use delta::Worker;
+pub use delta::{Fill, Worker};
 pub use health::{Health, HealthCount};
 pub use history::{COLUMN_NS, COLUMNS, Column};
 pub use read::{
@@ -153,15 +153,18 @@ impl Store {
         Worker::new(Arc::clone(self), delta)
     }
 
-    /// Takes every worker's delta and merges it; called each tick.
+    /// Takes every worker's delta and merges it: before somebody reads, and as often as the deltas have no room for more.
+    /// How full they were.
     ///
     /// A worker is held up only while its delta changes places with an empty one.
-    pub fn collect(&self, now: Moment) {
+    pub fn collect(&self, now: Moment) -> Fill {
+        let mut fill = Fill::Little;
         let mut spare = lock(&self.spare);
         // The list is cloned so that a worker that starts meanwhile does not wait for the merge.
         let workers: Vec<_> = lock(&self.workers).clone();
         for worker in &workers {
             std::mem::swap(&mut *lock(worker), &mut *spare);
+            fill = fill.max(spare.fill());
             self.merge(&mut spare, now);
         }
         let mut figures = lock(&self.figures);
@@ -171,6 +174,7 @@ impl Store {
         // A worker that ended is known by its delta having no other owner than the list and the clone above.
         lock(&self.workers)
             .retain(|worker| Arc::strong_count(worker) > 2 || !lock(worker).is_empty());
+        fill
     }
 
     /// What had to be given up, by reason.

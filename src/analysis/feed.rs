@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::Snapshot;
+use crate::bell::Bell;
 use crate::detect::{FindingId, IgnoreRule, Status};
 use crate::event::{Moment, QueryEvent};
 
@@ -29,6 +30,8 @@ pub struct Feed {
     ticked: AtomicU64,
     /// Ignore rules that the analysis has not taken yet.
     ignore: Mutex<Option<Vec<IgnoreRule>>>,
+    /// Of whoever sleeps until there is a new finding.
+    news: OnceLock<Arc<Bell>>,
 }
 
 /// What is muted, as it was when somebody asked.
@@ -157,6 +160,18 @@ impl Feed {
         self.snapshot.store(Arc::new(snapshot));
     }
 
+    /// Has `bell` rung for each new finding, once the snapshot has it. There is one for the life of the process.
+    pub fn tell_news(&self, bell: Arc<Bell>) {
+        let _ = self.news.set(bell);
+    }
+
+    /// There is a new finding in the snapshot.
+    pub(super) fn has_news(&self) {
+        if let Some(bell) = self.news.get() {
+            bell.ring();
+        }
+    }
+
     /// The analysis came through a tick.
     pub(super) fn ticked(&self, now: Moment) {
         self.ticked.store(now.0, Ordering::Relaxed);
@@ -205,7 +220,7 @@ impl Feed {
 
     /// Whether somebody does.
     #[inline]
-    pub(super) fn is_watched(&self) -> bool {
+    pub fn is_watched(&self) -> bool {
         self.watchers.load(Ordering::Relaxed) > 0
     }
 

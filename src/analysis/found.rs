@@ -26,26 +26,31 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Describes what the detector has found, if that changed. Whether it did.
+    /// Describes what the detector has found, if that changed. What became of it.
     pub(super) fn refresh(
         &mut self,
         detector: &Detector,
         now: Moment,
         haste: Haste,
         (guide, store): (&Guide, &Store),
-    ) -> bool {
+    ) -> Change {
         let revision = Some((detector.revision(), guide.revision()));
         let early = self.revision.is_some() && now.since(self.at) < AGAIN_NS;
         if self.revision == revision || (early && haste == Haste::None) {
-            return false;
+            return Change::None;
         }
         let reworded = self.revision.map(|(_, words)| words) != revision.map(|(_, words)| words);
         self.revision = revision;
         self.at = now;
         let mut before = std::mem::take(&mut self.described);
+        let mut change = Change::Figures;
         for finding in detector.findings() {
             let siblings = has_sibling(finding, detector.findings());
-            let known = before.remove(&finding.id).filter(|(known, had_siblings)| {
+            let known = before.remove(&finding.id);
+            if known.is_none() {
+                change = Change::News;
+            }
+            let known = known.filter(|(known, had_siblings)| {
                 !reworded && *had_siblings == siblings && says_the_same(&known.finding, finding)
             });
             let described = known.unwrap_or_else(|| {
@@ -83,7 +88,7 @@ impl Found {
                 matched,
             })
             .collect();
-        true
+        change
     }
 }
 
@@ -100,6 +105,16 @@ fn advise(finding: &Finding, siblings: bool, guide: &Guide, store: &Store) -> Ad
         parent.as_ref().and_then(|shape| shape.facts()),
         siblings,
     )
+}
+
+/// What has changed in what is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// What is known of the same findings, or of fewer.
+    Figures,
+    /// There is one more.
+    News,
 }
 
 /// Whether somebody waits for the change.

@@ -44,9 +44,12 @@ impl Guarded {
     ) -> usize {
         let mut count = 0;
         let next = || {
-            let observed = (count < max).then(&mut next).flatten();
-            count += usize::from(observed.is_some());
-            observed
+            if count == max {
+                return None;
+            }
+            let observed = next()?;
+            count += 1;
+            Some(observed)
         };
         if self.rests() {
             let dropped = std::iter::from_fn(next).count();
@@ -74,6 +77,11 @@ impl Guarded {
     /// [`Analysis::mark`].
     pub fn mark(&self) -> Mark {
         self.analysis.mark()
+    }
+
+    /// [`Analysis::is_behind`].
+    pub fn is_behind(&self) -> bool {
+        self.analysis.is_behind()
     }
 
     /// Does [`Analysis::settle`] once [`Analysis::is_past`] `mark`, and says so; never while it rests.

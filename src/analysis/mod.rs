@@ -39,7 +39,7 @@ pub use snapshot::{
 pub use waiting::Mark;
 
 use feed::Fresh;
-use found::{Found, Haste};
+use found::{Change, Found, Haste};
 use growing::Growing;
 use kept::Kept;
 use routes::Routes;
@@ -246,6 +246,11 @@ impl Analysis {
         self.waiting.is_past(mark)
     }
 
+    /// Whether something that came has not been taken yet: it waits for the facts of a shape.
+    pub fn is_behind(&self) -> bool {
+        self.waiting.since().is_some()
+    }
+
     /// Ends what is open of `test`, and publishes all that is known by now.
     pub fn settle(&mut self, test: Option<TestId>, now: Moment) {
         self.now = now;
@@ -342,7 +347,7 @@ impl Analysis {
             units: results.units,
             open: self.units.open_count(),
         };
-        if !found && state == self.published {
+        if found == Change::None && state == self.published {
             return;
         }
         self.published = state;
@@ -362,6 +367,9 @@ impl Analysis {
             ignore_rules: results.found.ignore_rules.clone(),
         };
         self.feed.publish_made(snapshot, &muted);
+        if found == Change::News {
+            self.feed.has_news();
+        }
     }
 
     /// The fault: once it has had events, it stands still.

@@ -13,7 +13,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use super::pace::{Load, Pace};
 use crate::analysis::{Analysis, Feed, Guarded, Mark, STUCK_AFTER_NS};
+use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::event::Moment;
 use crate::fault::{self, Fault, Faults};
@@ -39,6 +41,15 @@ const AGAIN_MAX_NS: u64 = 60_000_000_000;
 /// A thread that lived so long begins again as if it were the first, nanoseconds.
 const LIVED_NS: u64 = 60_000_000_000;
 
+/// Ticks that it sleeps at most while little comes, and how long: sooner nobody misses a finding, and a part of a ring
+/// that is full ends the sleep.
+const TICKS_MAX: u32 = 4;
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// Of the events that a ring's part has room for, one in so many is little for one round, and one in so many is much.
+const LITTLE: usize = 8;
+const MUCH: usize = 2;
+
 /// How soon it looks again while somebody waits for it: shapes are parsed within a millisecond.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -60,6 +71,8 @@ pub(super) struct Analyst {
 
 /// What its thread is told.
 enum Order {
+    /// Much has come.
+    Look,
     Settle(Wish),
     End,
 }
@@ -102,8 +115,9 @@ enum Told {
 struct Seat {
     rings: Vec<Arc<Ring>>,
     clock: Clock,
-    tick: Duration,
+    pace: Pace,
     analysis: Guarded,
+    feed: Arc<Feed>,
     orders: Receiver<Order>,
     wishes: Vec<Wish>,
     faults: Faults,
@@ -122,11 +136,19 @@ impl Analyst {
         let analysis = Guarded::new(analysis);
         let feed = analysis.feed();
         let (orders, taken) = channel();
+        for ring in &rings {
+            let orders = orders.clone();
+            ring.bell().connect(move || {
+                // A thread that is gone is started again.
+                let _ = orders.send(Order::Look);
+            });
+        }
         let seat = Arc::new(Mutex::new(Seat {
             rings,
             clock,
-            tick,
+            pace: Pace::new(tick, TICKS_MAX, LONGEST),
             analysis,
+            feed: Arc::clone(&feed),
             orders: taken,
             wishes: Vec::new(),
             faults: faults.clone(),
@@ -152,7 +174,7 @@ impl Analyst {
         Settler(self.orders.clone())
     }
 
-    /// Starts the thread again where it ended, tells where it stands still; called each tick of the collector.
+    /// Starts the thread again where it ended, tells where it stands still; called by the collector in each round.
     pub(super) fn look_after(&mut self, now: Moment) {
         if self.thread.is_finished() {
             let ended_at = *self.ended_at.get_or_insert_with(|| {
@@ -241,18 +263,42 @@ impl Seat {
         }
         self.starts += 1;
         loop {
-            let wait = match self.wishes.is_empty() {
-                true => self.tick,
-                false => LOOK_AGAIN,
-            };
-            match self.orders.recv_timeout(wait) {
+            match self.sleep() {
                 Ok(Order::Settle(wish)) => self.wishes.push(wish),
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
             self.round();
         }
         self.round();
+    }
+
+    /// Until it is time for the next round, or somebody wants it sooner.
+    fn sleep(&self) -> Result<Order, RecvTimeoutError> {
+        if !self.wishes.is_empty() {
+            return self.orders.recv_timeout(LOOK_AGAIN);
+        }
+        let bells = || self.rings.iter().map(|ring| ring.bell());
+        // Between two ticks much may come.
+        if self.pace.is_slow() {
+            bells().for_each(Bell::listen);
+        }
+        let order = self.orders.recv_timeout(self.pace.wait());
+        bells().for_each(Bell::ignore);
+        order
+    }
+
+    /// How much there was for a round that took so many events.
+    fn load(&self, taken: usize) -> Load {
+        let part = self.rings.iter().map(|ring| ring.part_events()).min();
+        let part = part.unwrap_or_default();
+        if taken > part / MUCH || self.analysis.is_behind() || self.feed.is_watched() {
+            Load::Much
+        } else if taken > part / LITTLE {
+            Load::Fair
+        } else {
+            Load::Little
+        }
     }
 
     fn round(&mut self) {
@@ -282,6 +328,7 @@ impl Seat {
         let mark = (taken < left).then(|| self.analysis.mark());
         self.timed(|analysis| analysis.tick(now));
         self.grant_wishes(mark, now);
+        self.pace.slept(self.load(taken));
         if taken > 0 && self.faults.has(Fault::AnalysisDead) {
             fault::strike();
         }

@@ -1,4 +1,6 @@
-//! The thread that ticks: takes the workers' deltas into the store, and looks after the analysis' thread.
+//! The thread that takes the workers' deltas into the store, and looks after the analysis' thread.
+//!
+//! It does so as often as the deltas need it. Who reads the store takes them first: figures are no older for that.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,11 +10,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::analyst::Analyst;
-use crate::aggregate::Store;
+use super::pace::{Load, Pace};
+use crate::aggregate::{Fill, Store};
 use crate::clock::Clock;
 
 /// How much less urgent than traffic this thread is, in nice levels.
 const NICE: i32 = 5;
+
+/// Ticks that it sleeps at most, and how long: so far the columns of the history are out of step.
+const TICKS_MAX: u32 = 10;
+const LONGEST: Duration = Duration::from_millis(500);
 
 pub(super) struct Collector {
     stop: Sender<()>,
@@ -57,19 +64,26 @@ impl Rounds {
     fn run(mut self, stopped: &Receiver<()>, tick: Duration) {
         // On Linux this is the thread's own; where it fails the thread is as urgent as any.
         let _ = rustix::process::nice(NICE);
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
-            self.round();
+        let mut pace = Pace::new(tick, TICKS_MAX, LONGEST);
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pace.wait()) {
+            pace.slept(match self.round() {
+                Fill::Little => Load::Little,
+                Fill::Fair => Load::Fair,
+                Fill::Much => Load::Much,
+            });
         }
         self.round();
         self.analyst.stop();
     }
 
-    fn round(&mut self) {
+    fn round(&mut self) -> Fill {
         let now = self.clock.now();
         // The figures go on with the next round: a panic costs what was being merged.
-        if catch_unwind(AssertUnwindSafe(|| self.store.collect(now))).is_err() {
+        let collected = catch_unwind(AssertUnwindSafe(|| self.store.collect(now)));
+        if collected.is_err() {
             self.store.health().event_dropped("collect_panic");
         }
         self.analyst.look_after(now);
+        collected.unwrap_or(Fill::Little)
     }
 }

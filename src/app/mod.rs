@@ -12,6 +12,7 @@ mod analyst;
 mod collector;
 mod handover;
 mod life;
+mod pace;
 mod ports;
 mod reload;
 mod service;
@@ -179,7 +180,7 @@ fn start_slow_log(
         path: settings::slow_log_path(config),
         source,
     })?;
-    Writer::start(log, config.tick)
+    Writer::start(log, config.tick, Arc::clone(&shared.slow_bell))
         .map_err(|error| AppError::internal("start the slow log")(error.into()))
 }
 

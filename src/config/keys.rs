@@ -120,7 +120,7 @@ pub static KEYS: &[Key] = &[
     Key { name: "workers", flag: flag("workers", "N"), environment: Some("PGPRISM_WORKERS"), range: Some(("0", "256")), reload: AtStart, field: Once(|c| &mut c.workers),
         summary: "Threads that carry connections; 0 is one for every two cores" },
     Key { name: "tick", flag: None, environment: Some("PGPRISM_TICK"), range: Some(("1ms", "1s")), reload: AtStart, field: Once(|c| &mut c.tick),
-        summary: "How often the workers' figures are collected and slow queries written" },
+        summary: "How often the threads beside the relay work while there is much to do: analysis, slow log, collector. With little to do they sleep for longer" },
     Key { name: "reuse_port", flag: None, environment: Some("PGPRISM_REUSE_PORT"), range: None, reload: AtStart, field: Once(|c| &mut c.reuse_port),
         summary: "Share the listeners' ports with other processes (SO_REUSEPORT)" },
     Key { name: "ports_file", flag: flag("ports-file", "PATH"), environment: Some("PGPRISM_PORTS_FILE"), range: None, reload: AtStart, field: Once(|c| &mut c.ports_file),

@@ -51,7 +51,7 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Threads that carry connections; 0 is one for every two cores.
     pub workers: usize,
-    /// How often the workers' figures are collected.
+    /// How often the threads beside the relay work while there is much to do.
     pub tick: Duration,
     /// Whether listeners share their port with other processes (SO_REUSEPORT).
     pub reuse_port: bool,

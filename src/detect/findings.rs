@@ -1,8 +1,11 @@
 //! All findings of the process: counted, priced, aged, and told when they are gone.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::finding::{Finding, Kind, Severity, Status};
@@ -35,6 +38,9 @@ pub(super) struct Reported {
     pub stands: bool,
 }
 
+/// What was reported of one unit, by finding.
+pub(super) type Reports = HashMap<FindingId, Reported, RandomState>;
+
 /// The unit in which findings are reported.
 #[derive(Debug, Clone)]
 pub(super) struct Where {
@@ -45,18 +51,41 @@ pub(super) struct Where {
 }
 
 /// What a unit did, as far as it could have had a finding.
-#[derive(Debug, Default)]
-pub(super) struct Ran {
+#[derive(Debug)]
+pub(super) struct Ran<'a> {
     /// Main tables of reads that returned so many rows that a loop over them would have shown.
-    pub parents: BTreeSet<Arc<str>>,
+    pub parents: Few<&'a str>,
     /// All tables that its statements name.
-    pub tables: BTreeSet<Arc<str>>,
+    pub tables: Few<&'a str>,
     /// Tables that it wrote.
-    pub written: BTreeSet<Arc<str>>,
+    pub written: Few<&'a str>,
     /// Main tables of reads by lists of values.
-    pub batched: BTreeSet<Arc<str>>,
-    pub fingerprints: BTreeSet<Fingerprint>,
-    pub routes: BTreeSet<Arc<str>>,
+    pub batched: Few<&'a str>,
+    pub fingerprints: Few<Fingerprint>,
+    pub routes: Few<&'a str>,
+}
+
+/// A set that is made once and asked then.
+#[derive(Debug)]
+pub(super) struct Few<T>(SmallVec<[T; 8]>);
+
+impl<T: Ord> FromIterator<T> for Few<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(all: I) -> Few<T> {
+        let mut all: SmallVec<[T; 8]> = all.into_iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        Few(all)
+    }
+}
+
+impl<T> Few<T> {
+    fn contains<Q: Ord + ?Sized>(&self, one: &Q) -> bool
+    where
+        T: Borrow<Q>,
+    {
+        let found = self.0.binary_search_by(|known| known.borrow().cmp(one));
+        found.is_ok()
+    }
 }
 
 #[derive(Debug)]
@@ -103,11 +132,11 @@ pub struct Totals {
 
 #[derive(Debug)]
 pub(super) struct Findings {
-    entries: HashMap<FindingId, Entry>,
+    entries: HashMap<FindingId, Entry, RandomState>,
     most: usize,
     rules: Vec<(IgnoreRule, u64)>,
     muted: BTreeSet<FindingId>,
-    totals: HashMap<FindingId, (Kind, Totals)>,
+    totals: HashMap<FindingId, (Kind, Totals), RandomState>,
     /// Of findings that were forgotten.
     forgotten: BTreeMap<Kind, Totals>,
     pub revision: u64,
@@ -116,11 +145,11 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn new(most: usize, rules: Vec<IgnoreRule>) -> Findings {
         Findings {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             most: most.max(1),
             rules: rules.into_iter().map(|rule| (rule, 0)).collect(),
             muted: BTreeSet::new(),
-            totals: HashMap::new(),
+            totals: HashMap::default(),
             forgotten: BTreeMap::new(),
             revision: 0,
         }
@@ -200,7 +229,7 @@ impl Findings {
         &mut self,
         judged: &Judged,
         place: &Where,
-        reported: &mut HashMap<FindingId, Reported>,
+        reported: &mut Reports,
     ) -> Option<FindingId> {
         let id = identity(judged);
         let known = reported.get(&id).copied();
@@ -259,8 +288,16 @@ impl Findings {
         }
     }
 
+    /// Whether there are findings that a unit that had just these could have had, too.
+    pub(super) fn are_others(&self, found: &[FindingId]) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|entry| {
+            entry.finding.status != Status::Fixed && !found.contains(&entry.finding.id)
+        })
+    }
+
     /// A unit ended: what it could have had and did not have is one unit nearer to being fixed.
-    pub(super) fn ran(&mut self, ran: &Ran, found: &[FindingId]) {
+    pub(super) fn ran(&mut self, ran: &Ran<'_>, found: &[FindingId]) {
         for entry in self.entries.values_mut() {
             let finding = &mut entry.finding;
             if finding.status == Status::Fixed
@@ -403,7 +440,7 @@ impl Entry {
         }
         let matched =
             |proof: &Option<super::Proof>| proof.as_ref().map_or(0, |proof| proof.matched);
-        if matched(&judged.proof) >= matched(&finding.proof) {
+        if matched(&judged.proof) >= matched(&finding.proof) && judged.proof != finding.proof {
             finding.proof.clone_from(&judged.proof);
         }
         if place.queries >= finding.queries_before {
@@ -422,7 +459,9 @@ impl Entry {
                 finding.tags.push((Arc::clone(key), Arc::clone(value)));
             }
         }
-        finding.detail.clone_from(&judged.detail);
+        if finding.detail != judged.detail {
+            finding.detail.clone_from(&judged.detail);
+        }
         let of_a_unit = finding.cost_ns / finding.units.max(1);
         finding.severity = match of_a_unit {
             _ if finding.confidence == super::Confidence::Suspected => Severity::Low,
@@ -462,18 +501,18 @@ fn first_seen(id: FindingId, judged: &Judged, place: &Where) -> Finding {
 }
 
 /// Whether a unit read what the loop of a finding runs over, or did what it repeats.
-fn could_have(finding: &Finding, ran: &Ran) -> bool {
+fn could_have(finding: &Finding, ran: &Ran<'_>) -> bool {
     let mut routes = finding
         .tags
         .iter()
         .filter(|(key, _)| &**key == "route")
         .map(|(_, route)| route)
         .peekable();
-    if !ran.routes.is_empty() && routes.peek().is_some() {
-        return routes.any(|route| ran.routes.contains(route));
+    if !ran.routes.0.is_empty() && routes.peek().is_some() {
+        return routes.any(|route| ran.routes.contains(&**route));
     }
-    let is_in = |tables: &BTreeSet<Arc<str>>, table: &Option<Arc<str>>| {
-        table.as_ref().is_some_and(|table| tables.contains(table))
+    let is_in = |tables: &Few<&str>, table: &Option<Arc<str>>| {
+        table.as_deref().is_some_and(|table| tables.contains(table))
     };
     let child = &finding.child.table;
     let same = ran.fingerprints.contains(&finding.child.fingerprint);

@@ -6,6 +6,8 @@ mod writes;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::case::{FlowCase, Scene};
 use super::finding::{Detail, Link, Proof, Side, Trait};
 use super::group::Group;
@@ -16,6 +18,9 @@ use super::rules;
 use super::{Confidence, Kind, Settings, chatty_unit, duplicate, query_loop};
 use crate::sql::Fingerprint;
 use crate::unit::Evidence;
+
+/// The shapes that some finding of the unit explains.
+type Explained = HashSet<Fingerprint, RandomState>;
 
 /// One finding in one unit.
 #[derive(Debug, Clone)]
@@ -72,7 +77,7 @@ impl<'a> Court<'a> {
                 FlowCase::of(group, self.loops, self.knowledge, self.scene, self.settings)
             })
             .collect();
-        let mut explained: HashSet<Fingerprint> = HashSet::new();
+        let mut explained = Explained::default();
         let mut found = Vec::new();
         self.write_loops(&flows, &mut explained, &mut found);
         self.reads(&flows, &mut explained, &mut found);
@@ -90,7 +95,7 @@ impl<'a> Court<'a> {
             && !rules::is_broken(group)
     }
 
-    fn duplicates(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+    fn duplicates(&self, explained: &mut Explained, found: &mut Vec<Judged>) {
         // With a boundary of its own a unit is one request, whatever it repeats.
         let is_vague = !self.scene.evidence.is_hard();
         if self.loops.is_tool() || (is_vague && duplicate::is_page_again(&self.loops.groups)) {
@@ -120,7 +125,7 @@ impl<'a> Court<'a> {
         }
     }
 
-    fn query_loops(&self, explained: &mut HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+    fn query_loops(&self, explained: &mut Explained, found: &mut Vec<Judged>) {
         if self.loops.is_tool() {
             return;
         }
@@ -138,7 +143,7 @@ impl<'a> Court<'a> {
         }
     }
 
-    fn chatty(&self, explained: &HashSet<Fingerprint>, found: &mut Vec<Judged>) {
+    fn chatty(&self, explained: &Explained, found: &mut Vec<Judged>) {
         let statements = chatty_unit::statements(self.loops.groups.iter(), |group| {
             explained.contains(&group.fingerprint)
         });

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::called::Called;
 use super::constraints::Constraints;
-use super::names::{calling, callings, is_called, refers, unsuffixed};
+use super::names::{calling, refers, unsuffixed};
 use super::rules;
 use crate::event::{QueryEvent, RowColumns};
 use crate::sql::Fingerprint;
@@ -79,9 +80,7 @@ pub(super) struct Knowledge {
     /// Pairs of columns that some statement joins, both ways round.
     joined: HashSet<(Named, Named), RandomState>,
     constraints: Constraints,
-    /// Tables by what a foreign key's name would call them.
-    called: HashMap<String, Vec<Arc<str>>, RandomState>,
-    tables_named: HashSet<Arc<str>, RandomState>,
+    called: Called,
     learned: HashMap<Fingerprint, Learned, RandomState>,
     /// The last shape of which all is learned: loops ask the same again.
     last: Option<(Fingerprint, Reads)>,
@@ -155,7 +154,7 @@ impl Knowledge {
 
     fn learn_names(&mut self, facts: &Facts) {
         for table in &facts.tables {
-            self.learn_table(table);
+            self.called.learn(table, ENTRIES_MAX);
         }
         self.constraints.learn(facts);
         for (left, right) in facts.joins.iter().flat_map(|join| &join.on) {
@@ -165,18 +164,6 @@ impl Knowledge {
                 self.joined.insert((left, right));
             }
         }
-    }
-
-    fn learn_table(&mut self, table: &str) {
-        if self.tables_named.contains(table) || self.tables_named.len() >= ENTRIES_MAX {
-            return;
-        }
-        let table: Arc<str> = Arc::from(table);
-        for name in callings(&table) {
-            let called = self.called.entry(name).or_default();
-            called.push(Arc::clone(&table));
-        }
-        self.tables_named.insert(table);
     }
 
     fn learn_columns(&mut self, database: &Arc<str>, facts: &Facts, columns: &RowColumns) {
@@ -318,13 +305,6 @@ impl Knowledge {
         &*column.column == "id" || first == Some(&*column.column)
     }
 
-    /// Whether a foreign key of that name would name a table other than `table`.
-    fn names_another(&self, stem: &str, table: Option<&str>) -> bool {
-        self.called
-            .get(&calling(stem))
-            .is_some_and(|called| called.iter().any(|known| Some(&**known) != table))
-    }
-
     /// What relation values would follow from `parent` to `child`.
     pub(super) fn relation(&self, parent: &Named, child: &Named) -> Relation {
         let parent_is_key = self.is_primary_key(parent);
@@ -340,7 +320,8 @@ impl Knowledge {
         }
         let forward = self.fit(parent, child);
         let reverse = self.fit(child, parent);
-        let joined = self.joined.contains(&(parent.clone(), child.clone()));
+        let joined =
+            !self.joined.is_empty() && self.joined.contains(&(parent.clone(), child.clone()));
         let (fit, way) = match (parent_is_key, child_is_key) {
             (false, true) => (forward, Way::Forward),
             (true, false) => (reverse, Way::Reverse),
@@ -389,24 +370,26 @@ impl Knowledge {
         }
         let Some(stem) = refers(&key.column) else {
             return match target_table {
-                Some(table) => unsuffixed(&key.column, table, &target.column),
+                Some(table) => unsuffixed(&key.column, table, &target.column, |name| {
+                    self.called.is_called(name, table)
+                }),
                 None => Fit::Weak,
             };
         };
-        if target_table.is_some_and(|table| is_called(stem, table)) {
+        let name = calling(stem);
+        if target_table.is_some_and(|table| self.called.is_called(&name, table)) {
             return Fit::Strong;
         }
         // `category_id` of product categories, beside another app's categories.
         let ends_so = |table: &str| {
-            let stem = calling(stem);
             let table = table.to_ascii_lowercase();
-            stem.len() >= 4 && (table.ends_with(&stem) || table.ends_with(&format!("{stem}s")))
+            name.len() >= 4 && (table.ends_with(&name) || table.ends_with(&format!("{name}s")))
         };
         if target_table.is_some_and(ends_so) {
             return Fit::Formed;
         }
         // `category_id` is no supplier's id, and no category's own: `author_id` of a book names no book.
-        if self.names_another(stem, target_table) {
+        if self.called.names_another(&name, target_table) {
             // What is no table's may be that other table's.
             return match target_table {
                 Some(_) => Fit::Contradicted,
@@ -420,7 +403,9 @@ impl Knowledge {
 
 /// Whether a statement's columns may be those of a table of this name: a CTE's name is none.
 fn is_table(facts: &Facts, name: &str) -> bool {
-    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    fn last(name: &str) -> Option<&str> {
+        name.rsplit('.').next()
+    }
     facts
         .tables
         .iter()
@@ -441,7 +426,9 @@ mod tests {
 
     fn knowing(tables: &[&str]) -> Knowledge {
         let mut knowledge = Knowledge::default();
-        tables.iter().for_each(|table| knowledge.learn_table(table));
+        tables
+            .iter()
+            .for_each(|table| knowledge.called.learn(table, ENTRIES_MAX));
         knowledge
     }
 

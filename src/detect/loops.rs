@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::findings::Ran;
+use super::findings::{Ran, Reports};
 use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge};
 use super::source::Source;
@@ -72,7 +72,7 @@ pub struct Loops {
     /// The tags `route`, `controller` and `test` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
     /// What was reported of this unit while it was open.
-    pub(super) reported: HashMap<super::FindingId, super::findings::Reported>,
+    pub(super) reported: Reports,
 }
 
 /// How far a unit's memory may grow, and from how many members on a loop is one.
@@ -215,12 +215,10 @@ impl Loops {
     }
 
     /// What the unit did, as far as it could have had a finding.
-    pub(super) fn ran(&self, least: u64) -> Ran {
-        let main_table = |facts: Option<&Facts>| {
-            facts
-                .and_then(|facts| facts.main_table.as_deref())
-                .map(Arc::from)
-        };
+    pub(super) fn ran(&self, least: u64) -> Ran<'_> {
+        fn main_table(facts: Option<&Facts>) -> Option<&str> {
+            facts.and_then(|facts| facts.main_table.as_deref())
+        }
         Ran {
             parents: self
                 .sources
@@ -234,13 +232,9 @@ impl Loops {
                 .groups
                 .iter()
                 .filter_map(Group::facts)
-                .flat_map(|facts| facts.tables.iter().map(|table| Arc::from(table.as_str())))
+                .flat_map(|facts| facts.tables.iter().map(String::as_str))
                 .collect(),
-            written: self
-                .writes
-                .keys()
-                .map(|table| Arc::from(&**table))
-                .collect(),
+            written: self.writes.keys().map(|table| &**table).collect(),
             batched: self
                 .groups
                 .iter()
@@ -252,7 +246,7 @@ impl Loops {
                 .tags
                 .iter()
                 .filter(|(key, _)| &**key == "route")
-                .map(|(_, route)| Arc::clone(route))
+                .map(|(_, route)| &**route)
                 .collect(),
         }
     }

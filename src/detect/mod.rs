@@ -14,6 +14,7 @@
 //! Values are compared as keyed hashes and never leave.
 
 mod aggregate;
+mod called;
 mod case;
 mod chatty_unit;
 mod constraints;
@@ -229,8 +230,10 @@ impl Detector {
         self.cut += u64::from(unit.payload.is_partial());
         if unit.completeness() == Completeness::Complete && !self.findings.is_empty() {
             let ids: Vec<FindingId> = found.iter().map(|verdict| verdict.finding).collect();
-            self.findings
-                .ran(&unit.payload.ran(self.settings.n_plus_one_min), &ids);
+            if self.findings.are_others(&ids) {
+                let ran = unit.payload.ran(self.settings.n_plus_one_min);
+                self.findings.ran(&ran, &ids);
+            }
         }
         found
     }

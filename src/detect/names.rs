@@ -15,12 +15,18 @@ pub(super) fn refers(column: &str) -> Option<&str> {
 }
 
 /// How well a column without `_id` does for a foreign key that refers to `column` of `table`: `supplier_code` names the
-/// supplier's `code`; `current_ward` has a word in common with `hospital_ward_register`.
-pub(super) fn unsuffixed(key: &str, table: &str, column: &str) -> Fit {
+/// supplier's `code`; `current_ward` has a word in common with `hospital_ward_register`. `is_called` tells whether
+/// `table` is called by a name.
+pub(super) fn unsuffixed(
+    key: &str,
+    table: &str,
+    column: &str,
+    is_called: impl Fn(&str) -> bool,
+) -> Fit {
     let stem = key
         .strip_suffix(column)
         .and_then(|rest| rest.strip_suffix('_'));
-    if stem.is_some_and(|stem| is_called(stem, table)) || is_called(key, table) {
+    if stem.is_some_and(|stem| is_called(&calling(stem))) || is_called(&calling(key)) {
         return Fit::Strong;
     }
     let table = table.rsplit('.').next().unwrap_or(table);
@@ -30,15 +36,12 @@ pub(super) fn unsuffixed(key: &str, table: &str, column: &str) -> Fit {
     if shares { Fit::Formed } else { Fit::Weak }
 }
 
-/// Whether `table` is what `stem` calls it: `shop_orderitem` for `order_item`, `customers` for `customer`.
-pub(super) fn is_called(stem: &str, table: &str) -> bool {
-    let stem = calling(stem);
-    callings(table).any(|name| name == stem)
-}
-
 /// A name as names are compared.
 pub(super) fn calling(stem: &str) -> String {
-    stem.replace('_', "").to_ascii_lowercase()
+    let mut name = String::with_capacity(stem.len());
+    name.extend(stem.chars().filter(|letter| *letter != '_'));
+    name.make_ascii_lowercase();
+    name
 }
 
 /// What a foreign key that names `table` may be called: each end of its name, in the singular too.
@@ -69,6 +72,8 @@ mod tests {
 
     #[test]
     fn tables_are_called_by_their_models() {
+        // `shop_orderitem` for `order_item`, `customers` for `customer`.
+        let is_called = |stem: &str, table: &str| callings(table).any(|name| name == calling(stem));
         assert!(is_called("order_item", "shop_orderitem"));
         assert!(is_called("order_item", "order_items"));
         assert!(is_called("category", "catalog.categories"));

@@ -106,7 +106,7 @@ impl Source {
         if width == 0 || keys.rows == 0 {
             return Growth::default();
         }
-        let (hashes, bytes) = (self.hashes(), self.held_bytes());
+        let (hashes, bytes) = (self.hashes(), self.room());
         let first_row = self.end();
         self.batches.push_back(Batch {
             first_row,
@@ -125,7 +125,7 @@ impl Source {
         Growth {
             hashes: self.hashes() - hashes,
             batches: 1,
-            bytes: self.held_bytes().saturating_sub(bytes),
+            bytes: self.room().saturating_sub(bytes),
         }
     }
 
@@ -228,10 +228,13 @@ impl Source {
     /// Bytes that it holds, estimated.
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Source>()
-            + self.keys.capacity() * 8
-            + self.batches.capacity() * size_of::<Batch>()
-            + self.index_bytes()
+        size_of::<Source>() + self.room()
+    }
+
+    /// Those of them that grow.
+    #[inline]
+    fn room(&self) -> usize {
+        self.keys.capacity() * 8 + self.batches.capacity() * size_of::<Batch>() + self.index_bytes()
     }
 
     /// Rows that the largest of its results has.

@@ -153,6 +153,14 @@ struct Admin {
     units_cut_before: AtomicU64,
 }
 
+impl Admin {
+    /// The figures of all queries that have finished.
+    fn figures(&self) -> &Store {
+        self.store.collect(self.clock.now());
+        &self.store
+    }
+}
+
 /// What handlers know of the connection that asks.
 #[derive(Clone)]
 struct Connection {

@@ -36,13 +36,15 @@ impl News {
         }
     }
 
+    /// Whether there is nothing more to tell of `snapshot`.
+    pub(super) fn is_done_with(&self, snapshot: &Arc<Snapshot>) -> bool {
+        let done = self.done.as_ref();
+        done.is_some_and(|done| std::ptr::eq(done.as_ptr(), Arc::as_ptr(snapshot)))
+    }
+
     /// Findings that are new or whose status changed, at most `max`: the others come with the next call.
     pub(super) fn take(&mut self, snapshot: &Arc<Snapshot>, max: usize) -> Vec<Item> {
-        if self
-            .done
-            .as_ref()
-            .is_some_and(|done| std::ptr::eq(done.as_ptr(), Arc::as_ptr(snapshot)))
-        {
+        if self.is_done_with(snapshot) {
             return Vec::new();
         }
         let mut items = Vec::new();

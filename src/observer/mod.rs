@@ -33,6 +33,7 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 
 use crate::aggregate::{Store, Worker};
+use crate::bell::Bell;
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
     SlowQuery, Tap, Taps,
@@ -55,6 +56,8 @@ pub struct Shared {
     pub session_bytes_max: AtomicUsize,
     /// Queries on their way to the slow log's writer; boxed, for there are few and room for many.
     pub slow: Arc<ArrayQueue<Box<SlowQuery>>>,
+    /// Tells that writer of each.
+    pub slow_bell: Arc<Bell>,
     /// What the results that the analysis has not yet let go of may take.
     pub flow: Arc<FlowBudget>,
     /// Of ten thousand events so many are dropped on purpose: how the analysis bears it can be tried out.
@@ -81,6 +84,7 @@ impl Shared {
             slow_threshold_ns: AtomicU64::new(slow_threshold_ns),
             session_bytes_max: AtomicUsize::new(session_bytes_max),
             slow: Arc::new(ArrayQueue::new(slow_queue_max.max(1))),
+            slow_bell: Arc::default(),
             flow: FlowBudget::new(flow_bytes_max),
             drop_events_per_10000: AtomicU64::new(0),
             panics: AtomicBool::new(false),

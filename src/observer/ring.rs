@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::bell::Bell;
 use crate::event::Observed;
 
 /// Events in one part.
@@ -23,6 +24,8 @@ pub struct Ring {
     written: AtomicUsize,
     /// The part that is read; those between it and the one that is written to are full or were.
     read: AtomicUsize,
+    /// Rung when a part is full: a reader that slept because little came has to look.
+    bell: Bell,
 }
 
 /// There was no room for an event.
@@ -46,6 +49,7 @@ impl Writer {
                 part_events: max.div_ceil(parts),
                 written: AtomicUsize::new(0),
                 read: AtomicUsize::new(0),
+                bell: Bell::default(),
             }),
         }
     }
@@ -68,6 +72,7 @@ impl Writer {
     /// The part at `place` is full: goes on to the next one.
     #[cold]
     fn push_behind(&mut self, place: usize, event: Observed) -> Result<(), RingFull> {
+        self.ring.bell.ring();
         let next = self.ring.behind(place);
         // What the reader has left is empty.
         if next == self.ring.read.load(Ordering::Acquire) {
@@ -81,6 +86,7 @@ impl Writer {
 
 impl Ring {
     /// Takes the event that came first.
+    #[inline]
     pub fn pop(&self) -> Option<Observed> {
         loop {
             let place = self.read.load(Ordering::Relaxed);
@@ -94,6 +100,16 @@ impl Ring {
             }
             self.read.store(self.behind(place), Ordering::Release);
         }
+    }
+
+    /// Rings each time that so many events have come as one part holds, read or not.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Events in one part.
+    pub fn part_events(&self) -> usize {
+        self.part_events
     }
 
     /// How many events are in it.

@@ -99,6 +99,7 @@ impl Outlet {
         if self.shared.slow.push(slow).is_err() {
             self.store.health().slow_log_dropped("queue_full");
         }
+        self.shared.slow_bell.ring();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, Ses
 use crate::wire::TransactionStatus;
 
 /// How often open units are looked at for quietness, nanoseconds.
-const SWEEP_NS: u64 = 250_000_000;
+const SWEEP_NS: u64 = 200_000_000;
 
 /// A unit with a hard begin waits for its next mark; it is ended when its connections were quiet for so long.
 const HARD_QUIET_NS: u64 = 10_000_000_000;

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::super::case::FlowCase;
 use super::super::finding::{Detail, Link, Operation, Proof, Side, Trait};
 use super::super::knowledge::Named;
 use super::super::price::Price;
 use super::super::{Kind, aggregate, deferred, forward, many_to_many, reverse};
-use super::{Court, Judged, is_single, side, text, traits};
+use super::{Court, Explained, Judged, is_single, side, text, traits};
+use crate::sql::Verb;
 use crate::sql::facts::Facts;
-use crate::sql::{Fingerprint, Verb};
 
 /// The flow detectors in the order in which they are asked; the first that says yes names the kind.
 type IsKind = fn(&FlowCase<'_>) -> bool;
@@ -30,7 +32,7 @@ impl<'a> Court<'a> {
     pub(super) fn reads(
         &self,
         flows: &[FlowCase<'a>],
-        explained: &mut HashSet<Fingerprint>,
+        explained: &mut Explained,
         found: &mut Vec<Judged>,
     ) {
         let reads: Vec<&FlowCase<'_>> = flows
@@ -39,7 +41,7 @@ impl<'a> Court<'a> {
             .filter(|case| !explained.contains(&case.group.fingerprint))
             .collect();
         // A loop inside which another one runs is told with that one.
-        let outer: HashSet<Fingerprint> = reads
+        let outer: Explained = reads
             .iter()
             .filter_map(|case| case.outer.map(|outer| outer.fingerprint))
             .collect();
@@ -87,7 +89,7 @@ impl<'a> Court<'a> {
         flows: &[FlowCase<'a>],
         found: &mut Vec<Judged>,
     ) {
-        let tables: HashSet<Option<&Arc<str>>> = family
+        let tables: HashSet<Option<&Arc<str>>, RandomState> = family
             .iter()
             .map(|case| case.slot.column.table.as_ref())
             .collect();
@@ -151,10 +153,7 @@ impl<'a> Court<'a> {
                 .iter()
                 .map(|outer| link(outer, kind_of(outer).unwrap_or(kind)))
                 .collect(),
-            proof: Some(Proof {
-                pattern: also(proof(case, covered).pattern, &detail.further_tables),
-                ..proof(case, covered)
-            }),
+            proof: Some(proof_of_all(case, covered, &detail.further_tables)),
             detail,
             queries,
             price,
@@ -234,7 +233,7 @@ impl<'a> Court<'a> {
             return Vec::new();
         };
         let parent_facts = case.source.shape.as_deref().and_then(|shape| shape.facts());
-        let had: HashSet<Named> = (0..case.source.columns.all.len())
+        let had: HashSet<Named, RandomState> = (0..case.source.columns.all.len())
             .map(|index| {
                 self.knowledge
                     .column(database, parent_facts, &case.source.columns, index)
@@ -266,13 +265,14 @@ fn link(case: &FlowCase<'_>, kind: Kind) -> Link {
     }
 }
 
-/// A pattern, with the other tables that the same column leads to.
-fn also(mut pattern: String, tables: &[Arc<str>]) -> String {
+/// A proof whose pattern names the other tables that the same column leads to.
+fn proof_of_all(case: &FlowCase<'_>, covered: u64, tables: &[Arc<str>]) -> Proof {
+    let mut proof = proof(case, covered);
     for table in tables {
-        pattern.push_str(", also to ");
-        pattern.push_str(table);
+        proof.pattern.push_str(", also to ");
+        proof.pattern.push_str(table);
     }
-    pattern
+    proof
 }
 
 pub(super) fn proof(case: &FlowCase<'_>, covered: u64) -> Proof {

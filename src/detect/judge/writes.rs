@@ -1,6 +1,5 @@
 //! Loops that write: what each brings along, and which of them are parts of another.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::case::FlowCase;
@@ -11,15 +10,15 @@ use super::super::names::refers;
 use super::super::price::Price;
 use super::super::{Kind, write_loop};
 use super::flows::proof;
-use super::{Court, Judged, side, text, traits};
+use super::{Court, Explained, Judged, side, text, traits};
+use crate::sql::Verb;
 use crate::sql::facts::{Facts, Lock};
-use crate::sql::{Fingerprint, Verb};
 
 impl<'a> Court<'a> {
     pub(super) fn write_loops(
         &self,
         flows: &[FlowCase<'a>],
-        explained: &mut HashSet<Fingerprint>,
+        explained: &mut Explained,
         found: &mut Vec<Judged>,
     ) {
         let loops: Vec<&Group> = self

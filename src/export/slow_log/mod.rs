@@ -17,6 +17,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::analysis::{Feed, FoundAndAdvised};
+use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::detect::Status;
 use crate::event::{Moment, SessionFacts, SlowQuery};
@@ -207,6 +208,11 @@ impl SlowLog {
         self.write_findings(now);
     }
 
+    /// Whether there is nothing to be written.
+    fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.news.is_done_with(&self.feed.snapshot())
+    }
+
     /// Writes findings that were not there before.
     fn write_findings(&mut self, now: Moment) {
         let snapshot = self.feed.snapshot();
@@ -325,39 +331,46 @@ fn guarded_tick(log: &mut SlowLog) {
 
 /// What a running log is told.
 enum Order {
+    /// There is something to be written.
+    Look,
     Reopen,
     Change(Settings),
     Watch(Arc<Feed>),
+    End,
 }
 
-/// A [`SlowLog`] on its own thread.
+/// A [`SlowLog`] on its own thread, which sleeps while there is nothing to be written.
 pub struct Writer {
     orders: mpsc::Sender<Order>,
     ended: mpsc::Receiver<()>,
+    bell: Arc<Bell>,
 }
 
 impl Writer {
-    /// Starts the thread; it writes every `tick`.
-    pub fn start(mut log: SlowLog, tick: Duration) -> std::io::Result<Writer> {
+    /// Starts the thread; it writes what came a `tick` after the first of it, and all that goes on coming every `tick`.
+    /// `bell` is rung for each query in the queue.
+    pub fn start(mut log: SlowLog, tick: Duration, bell: Arc<Bell>) -> std::io::Result<Writer> {
         let (orders, inbox) = mpsc::channel();
         let (tell_end, ended) = mpsc::channel();
+        let wake = orders.clone();
+        bell.connect(move || {
+            // A thread that is gone writes nothing more.
+            let _ = wake.send(Order::Look);
+        });
+        let heard = Arc::clone(&bell);
         std::thread::Builder::new()
             .name("slow-log".to_owned())
             .spawn(move || {
-                loop {
-                    match inbox.recv_timeout(tick) {
-                        Ok(Order::Reopen) => log.reopen(),
-                        Ok(Order::Change(settings)) => log.change(settings),
-                        Ok(Order::Watch(feed)) => log.watch(feed),
-                        Err(mpsc::RecvTimeoutError::Timeout) => guarded_tick(&mut log),
-                        Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                    }
-                }
+                run(&mut log, &inbox, tick, &heard);
                 guarded_tick(&mut log);
                 // Nobody listens when the process ended first.
                 let _ = tell_end.send(());
             })?;
-        Ok(Writer { orders, ended })
+        Ok(Writer {
+            orders,
+            ended,
+            bell,
+        })
     }
 
     /// See [`SlowLog::reopen`].
@@ -373,12 +386,40 @@ impl Writer {
 
     /// See [`SlowLog::watch`].
     pub fn watch(&self, feed: Arc<Feed>) {
+        feed.tell_news(Arc::clone(&self.bell));
         let _ = self.orders.send(Order::Watch(feed));
     }
 
     /// Writes what waits and ends the thread; false when it did not manage within `patience` (a disk that hangs).
     pub fn stop(self, patience: Duration) -> bool {
-        drop(self.orders);
+        let _ = self.orders.send(Order::End);
         self.ended.recv_timeout(patience).is_ok()
+    }
+}
+
+/// Does what it is told, and writes, until it is told to end.
+fn run(log: &mut SlowLog, inbox: &mpsc::Receiver<Order>, tick: Duration, bell: &Bell) {
+    let mut sleeps = false;
+    loop {
+        let order = match sleeps {
+            true => inbox.recv().map_err(mpsc::RecvTimeoutError::from),
+            false => inbox.recv_timeout(tick),
+        };
+        match order {
+            Ok(Order::Look) => sleeps = false,
+            Ok(Order::Reopen) => log.reopen(),
+            Ok(Order::Change(settings)) => log.change(settings),
+            Ok(Order::Watch(feed)) => log.watch(feed),
+            Ok(Order::End) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                // Where queries come one after the other none of them has to wake it.
+                let came = !log.queue.is_empty();
+                guarded_tick(log);
+                if !came {
+                    bell.listen();
+                    sleeps = log.is_done();
+                }
+            }
+        }
     }
 }

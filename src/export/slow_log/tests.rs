@@ -471,7 +471,7 @@ fn the_thread_writes_what_waits_before_it_ends() {
         },
     );
     // A tick that never comes: only the end can write.
-    let writer = Writer::start(log, Duration::from_secs(3600)).unwrap();
+    let writer = Writer::start(log, Duration::from_secs(3600), Arc::default()).unwrap();
     bench.offer("SELECT 1");
     writer.reopen();
     assert!(writer.stop(Duration::from_secs(10)));

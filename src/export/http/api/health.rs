@@ -57,6 +57,7 @@ pub(in crate::export::http) async fn metrics(
         .try_acquire_owned()
         .map_err(|_| ApiError::Busy)?;
     connection.place.set(Doing::Scraping);
+    admin.figures();
     let page = admin.metrics.page().map_err(|error| {
         tracing::error!(%error, "metrics");
         ApiError::Internal
@@ -66,7 +67,7 @@ pub(in crate::export::http) async fn metrics(
 }
 
 pub(in crate::export::http) async fn reset(State(admin): State<Arc<Admin>>) -> StatusCode {
-    admin.store.reset();
+    admin.figures().reset();
     admin.forget_losses();
     StatusCode::NO_CONTENT
 }

@@ -23,13 +23,17 @@ pub(in crate::export::http) struct ColumnItem {
 pub(in crate::export::http) async fn history(
     State(admin): State<Arc<Admin>>,
 ) -> Json<List<ColumnItem>> {
-    let items = admin.store.history().into_iter().map(|column| ColumnItem {
-        at: words::rfc3339(&admin.clock, column.at),
-        calls: column.calls,
-        errors: column.errors,
-        phases: PhasesMs::from(&column.phases),
-        buckets: column.buckets,
-    });
+    let items = admin
+        .figures()
+        .history()
+        .into_iter()
+        .map(|column| ColumnItem {
+            at: words::rfc3339(&admin.clock, column.at),
+            calls: column.calls,
+            errors: column.errors,
+            phases: PhasesMs::from(&column.phases),
+            buckets: column.buckets,
+        });
     let items: Vec<ColumnItem> = items.collect();
     let total = items.len();
     Json(List::from_part(items, 0, total))

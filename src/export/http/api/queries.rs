@@ -77,7 +77,7 @@ pub(in crate::export::http) async fn queries(
     let (skip, limit) = page.range()?;
     let filter = page.filter::<Glance>()?;
     let keep = |glance: &Glance| filter.keeps(glance);
-    let listed = admin.store.queries(
+    let listed = admin.figures().queries(
         &Listing {
             sort: page.sort()?,
             keep: (!filter.is_empty()).then_some(&keep),
@@ -102,7 +102,7 @@ pub(in crate::export::http) async fn query(
         Some(fingerprint(&written).ok_or_else(missing)?)
     };
     let detail = admin
-        .store
+        .figures()
         .query(fingerprint, admin.clock.now())
         .ok_or_else(missing)?;
     let snapshot = admin.feed.snapshot();

@@ -58,7 +58,7 @@ pub(in crate::export::http) async fn summary(State(admin): State<Arc<Admin>>) ->
 
 /// The answer of `summary`, also an event of the stream.
 pub(in crate::export::http) fn summarize(admin: &Admin) -> Summary {
-    let sums = admin.store.summary();
+    let sums = admin.figures().summary();
     let listeners = admin.registry.snapshot().listeners;
     let losses = admin.losses_since_reset();
     let snapshot = admin.feed.snapshot();
