@@ -30,6 +30,11 @@ impl Portal {
         self.lifetime == Lifetime::Transaction && self.group < group
     }
 
+    /// Whether it has something to report, or may come to.
+    fn is_unfinished(&self) -> bool {
+        self.progress.is_some() || self.runs == Runs::InParts
+    }
+
     /// A further round trip.
     pub(super) fn advance(&mut self, progress: Progress) {
         match &mut self.progress {
@@ -74,8 +79,7 @@ trait Entry {
 impl Entry for Asked {
     #[inline]
     fn heap_bytes(&self) -> usize {
-        let prepared = self.prepared.as_ref();
-        self.held_bytes() + prepared.map_or(0, |prepared| prepared.held_bytes())
+        self.held_bytes() + self.prepared().map_or(0, |prepared| prepared.held_bytes())
     }
 }
 
@@ -304,10 +308,27 @@ impl Catalog {
         name: NameHash,
         portal: Portal,
     ) -> (Option<Portal>, Option<Portal>) {
-        let unfinished =
-            |portal: &Portal| portal.progress.is_some() || portal.runs == Runs::InParts;
         let (replaced, evicted) = self.portals.insert(name, portal);
-        (replaced.filter(unfinished), evicted.filter(unfinished))
+        (
+            replaced.filter(Portal::is_unfinished),
+            evicted.filter(Portal::is_unfinished),
+        )
+    }
+
+    /// The same for the portal without a name, which nothing has to make room for.
+    #[inline]
+    pub(super) fn open_unnamed(&mut self, portal: Portal) -> Option<Box<Portal>> {
+        if let Some(kept) = &self.portals.unnamed
+            && kept.value.is_unfinished()
+        {
+            return self.open(NameHash::UNNAMED, portal).0.map(Box::new);
+        }
+        self.portals.used += 1;
+        self.portals.unnamed = Some(Kept {
+            value: portal,
+            used: self.portals.used,
+        });
+        None
     }
 
     /// Puts back what a dropped Bind or Close had changed, and returns what was there. Later requests must be undone

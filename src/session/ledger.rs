@@ -186,7 +186,8 @@ impl Ledger {
         if sqlstate.is_some() {
             self.transaction.failed();
         }
-        let Asked { wording, flow, .. } = asked;
+        let Asked { origin, flow, .. } = asked;
+        let wording = origin.wording();
         let exchange = Exchange {
             session: facts.id,
             sequence: self.sequence,
@@ -287,12 +288,12 @@ impl Ledger {
         sink.rows(RowsEvent {
             queries: self.sequence,
             facts: Arc::clone(facts),
-            fingerprint: rows.asked.wording.statement.fingerprint,
-            shape: rows.asked.wording.statement.shape.clone(),
+            fingerprint: rows.asked.wording().statement.fingerprint,
+            shape: rows.asked.wording().statement.shape.clone(),
             cursor: rows.cursor,
             requested_at: rows.first.requested_at,
             transaction_before: rows.first.transaction_before,
-            tags: rows.asked.wording.tags.clone(),
+            tags: rows.asked.wording().tags.clone(),
             completed_at: rows.completed_at,
             result,
         });

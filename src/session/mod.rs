@@ -31,10 +31,13 @@ mod asked;
 mod backend;
 mod catalog;
 mod columns;
+mod cycle;
+mod dialect;
 mod frontend;
 mod ledger;
 mod outcome;
 mod parameters;
+mod parses;
 mod pipeline;
 mod rows;
 mod stopwatch;
@@ -218,6 +221,8 @@ struct Conversation {
     results: rows::Results,
     /// What the RowDescription or ParameterDescription that is arriving belongs to.
     describing: backend::Describing,
+    /// A statement whose rows were described, and that does not know yet.
+    untold: Option<(Arc<parameters::Prepared>, columns::Described)>,
     /// The server sent FATAL: nothing comes behind it.
     is_over: bool,
     lost: Option<Lost>,
@@ -255,6 +260,7 @@ impl Session {
                 ledger: ledger::Ledger::default(),
                 results: rows::Results::default(),
                 describing: backend::Describing::Nothing,
+                untold: None,
                 is_over: false,
                 settings,
                 lost: None,
