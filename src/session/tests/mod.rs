@@ -1,5 +1,6 @@
 //! Scripts of (time, side, message) with the queries that must come of them.
 
+mod cycle;
 mod dialect;
 mod extended;
 mod faults;
