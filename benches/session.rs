@@ -27,7 +27,7 @@ impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         Some(Arc::clone(&self.shape))
     }
-    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
+    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: &mut Exchange) {
         black_box(exchange);
     }
     fn rows(&mut self, rows: RowsEvent) {

@@ -51,8 +51,8 @@ impl Sink for Heard {
             parsed: pgprism::event::Parsed::yes(),
         }))
     }
-    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
-        self.exchanges.push(exchange);
+    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: &mut Exchange) {
+        self.exchanges.push(exchange.clone());
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.rows.push(rows);

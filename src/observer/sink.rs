@@ -103,7 +103,8 @@ impl Outlet {
 }
 
 impl WorkerSink<'_> {
-    #[inline]
+    /// In place: an event is large, and moved no more often than into the ring.
+    #[inline(always)]
     fn offer(&mut self, observed: Observed) {
         if self.outlet.shared.drops_on_purpose() {
             self.outlet.dropped("on_purpose");
@@ -146,10 +147,10 @@ impl Sink for WorkerSink<'_> {
     }
 
     #[inline]
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: &mut Exchange) {
         let outlet = &mut *self.outlet;
         count(&outlet.status.queries);
-        self.worker.record(facts, &exchange);
+        self.worker.record(facts, exchange);
         if outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
         }
@@ -165,7 +166,7 @@ impl Sink for WorkerSink<'_> {
             sequence: exchange.sequence,
             fingerprint: exchange.statement.fingerprint,
             verb: exchange.statement.verb,
-            shape: exchange.statement.shape,
+            shape: exchange.statement.shape.take(),
             protocol: exchange.protocol,
             requested_at: exchange.requested_at,
             completed_at: exchange.completed_at,
@@ -176,9 +177,9 @@ impl Sink for WorkerSink<'_> {
             transaction_before: exchange.transaction_before,
             transaction_after: exchange.transaction_after,
             pipeline_index: exchange.pipeline_index,
-            tags: exchange.tags,
+            tags: exchange.tags.take(),
             cursor: exchange.cursor,
-            flow: exchange.flow,
+            flow: exchange.flow.take(),
         }));
     }
 

@@ -327,6 +327,7 @@ impl<S: Sink> Backend<'_, S> {
 
     /// A RowDescription or ParameterDescription begins: how much of it is wanted.
     fn description(&mut self, header: Header) -> Want {
+        self.conversation.tell_rows();
         let describing = match (header.tag, self.conversation.pipeline.front()) {
             (tag::ROW_DESCRIPTION, _) => match self.answers_describe(header.tag) {
                 Describing::Prepared(prepared) if prepared.rows.get().is_some() => {

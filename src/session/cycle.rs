@@ -264,6 +264,9 @@ impl<S: Sink> Backend<'_, S> {
                 (Some(body), behind)
             }
         };
+        if !self.conversation.pipeline.cycle()?.form.parses {
+            self.conversation.tell_rows();
+        }
         let Conversation {
             pipeline, ledger, ..
         } = &mut *self.conversation;
@@ -301,7 +304,7 @@ impl Conversation {
         }
     }
 
-    /// Rows come that were not described: their statement is told what it should know of them.
+    /// Rows come, or their description, of a statement that may be an old one: it is told what it should know of them.
     #[inline]
     pub(super) fn tell_rows(&mut self) {
         if let Some((prepared, described)) = self.untold.take() {

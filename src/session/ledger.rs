@@ -188,9 +188,13 @@ impl Ledger {
         }
         let Asked { origin, flow, .. } = asked;
         let wording = origin.wording();
-        let exchange = Exchange {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let transaction_after = self.transaction.status;
+        // None is there. It is made where it stays: it is large.
+        self.pending.get_or_insert_with(|| Exchange {
             session: facts.id,
-            sequence: self.sequence,
+            sequence,
             statement: wording.statement.clone(),
             protocol: progress.protocol,
             requested_at: progress.requested_at,
@@ -202,16 +206,14 @@ impl Ledger {
             response_bytes: progress.response_bytes,
             sqlstate,
             transaction_before: progress.transaction_before,
-            transaction_after: self.transaction.status,
+            transaction_after,
             pipeline_index: progress.pipeline_index,
             tags: wording.tags.clone(),
             literal_text: wording.literal_text.clone(),
             statement_name: wording.name.clone(),
             cursor: progress.cursor,
             flow,
-        };
-        self.sequence += 1;
-        self.pending = Some(exchange);
+        });
     }
 
     /// A cursor or suspended portal is over: one logical query, however many round trips it took.
@@ -307,8 +309,9 @@ impl Ledger {
     /// Hands on the query that waits.
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
-        if let Some(exchange) = self.pending.take() {
+        if let Some(exchange) = &mut self.pending {
             sink.exchange(facts, exchange);
+            self.pending = None;
         }
     }
 

@@ -123,8 +123,8 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended.
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange);
+    /// A query ended. It is lent, for it is large; what is taken out of it is gone.
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: &mut Exchange);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.

@@ -37,7 +37,7 @@ impl Sink for Heard {
         None
     }
 
-    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
+    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: &mut Exchange) {
         assert!(exchange.requested_at <= exchange.completed_at);
         assert!(exchange.phases.duration_ns() <= exchange.completed_at.0);
         self.exchanges.push(format!("{exchange:?}"));

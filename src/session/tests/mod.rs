@@ -52,10 +52,10 @@ impl Sink for Recorder {
             parsed: crate::event::Parsed::yes(),
         }))
     }
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: &mut Exchange) {
         assert_eq!(facts.id, exchange.session);
         self.order.push('q');
-        self.exchanges.push(exchange);
+        self.exchanges.push(exchange.clone());
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.order.push('r');
