@@ -53,12 +53,50 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    #[inline]
+    pub(super) fn of(wording: Arc<Wording>, placeholders: Option<Arc<Placeholders>>) -> Origin {
+        match placeholders {
+            Some(placeholders) => Origin::Parse(Arc::new(Prepared::new(wording, placeholders))),
+            None => Origin::Text(wording),
+        }
+    }
+
     /// What the statement asks for.
     #[inline]
     pub(super) fn wording(&self) -> &Arc<Wording> {
         match self {
             Origin::Text(wording) => wording,
             Origin::Parse(prepared) => &prepared.wording,
+        }
+    }
+
+    /// What is known of it as a prepared statement.
+    #[inline]
+    pub(super) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        match self {
+            Origin::Text(_) => None,
+            Origin::Parse(prepared) => Some(prepared),
+        }
+    }
+
+    /// The statement that this PREPARE prepares.
+    pub(super) fn prepared_statement(&self) -> Option<Origin> {
+        let statement = self.wording().prepares.as_deref()?.clone();
+        let wording = Wording {
+            tags: self.wording().tags.clone(),
+            ..Wording::of(statement, None)
+        };
+        let placeholders = self.prepared().map(|it| Arc::clone(&it.placeholders));
+        Some(Origin::of(Arc::new(wording), placeholders))
+    }
+
+    /// The statement, asked for without values.
+    #[inline]
+    pub(super) fn asked(self) -> Asked {
+        Asked {
+            origin: self,
+            flow: None,
+            formats: Formats::Text,
         }
     }
 }
@@ -74,19 +112,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A statement without values.
-    #[inline]
-    pub(super) fn of(wording: Arc<Wording>, placeholders: Option<Arc<Placeholders>>) -> Asked {
-        Asked {
-            origin: match placeholders {
-                Some(placeholders) => Origin::Parse(Arc::new(Prepared::new(wording, placeholders))),
-                None => Origin::Text(wording),
-            },
-            flow: None,
-            formats: Formats::Text,
-        }
-    }
-
     /// What it asks for.
     #[inline]
     pub(super) fn wording(&self) -> &Arc<Wording> {
@@ -96,30 +121,15 @@ impl Asked {
     /// What is known of it as a prepared statement.
     #[inline]
     pub(super) fn prepared(&self) -> Option<&Arc<Prepared>> {
-        match &self.origin {
-            Origin::Text(_) => None,
-            Origin::Parse(prepared) => Some(prepared),
-        }
-    }
-
-    /// The statement that this PREPARE prepares.
-    pub(super) fn prepared_statement(&self) -> Option<Asked> {
-        let statement = self.wording().prepares.as_deref()?.clone();
-        let wording = Wording {
-            tags: self.wording().tags.clone(),
-            ..Wording::of(statement, None)
-        };
-        let placeholders = self.prepared().map(|it| Arc::clone(&it.placeholders));
-        Some(Asked::of(Arc::new(wording), placeholders))
+        self.origin.prepared()
     }
 
     /// The same once more, without the values of this time.
     #[inline]
     pub(super) fn again(&self) -> Asked {
         Asked {
-            origin: self.origin.clone(),
-            flow: None,
             formats: self.formats.clone(),
+            ..self.origin.clone().asked()
         }
     }
 
@@ -139,7 +149,7 @@ impl Asked {
 }
 
 /// What a query has cost and returned so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     pub requested_at: Moment,
     pub completed_at: Moment,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::asked::{Asked, Progress};
+use super::asked::{Asked, Origin, Progress};
 use super::pipeline::Pipeline;
 use crate::sql::NameHash;
 
@@ -76,10 +76,10 @@ trait Entry {
     fn heap_bytes(&self) -> usize;
 }
 
-impl Entry for Asked {
+impl Entry for Origin {
     #[inline]
     fn heap_bytes(&self) -> usize {
-        self.held_bytes() + self.prepared().map_or(0, |prepared| prepared.held_bytes())
+        self.prepared().map_or(0, |prepared| prepared.held_bytes())
     }
 }
 
@@ -230,7 +230,7 @@ impl<V: Entry> Bounded<V> {
 
 #[derive(Debug)]
 pub(super) struct Catalog {
-    statements: Bounded<Asked>,
+    statements: Bounded<Origin>,
     portals: Bounded<Portal>,
 }
 
@@ -247,16 +247,18 @@ impl Catalog {
         self.statements.held_bytes() + self.portals.held_bytes()
     }
 
-    pub(super) fn statement(&mut self, name: NameHash) -> Option<&Asked> {
-        self.statements.get(name).map(|asked| &*asked)
+    #[inline]
+    pub(super) fn statement(&mut self, name: NameHash) -> Option<&Origin> {
+        self.statements.get(name).map(|statement| &*statement)
     }
 
     /// Registers a prepared statement; returns what it replaced.
-    pub(super) fn prepare(&mut self, name: NameHash, asked: Asked) -> Option<Asked> {
-        self.statements.insert(name, asked).0
+    #[inline]
+    pub(super) fn prepare(&mut self, name: NameHash, statement: Origin) -> Option<Origin> {
+        self.statements.insert(name, statement).0
     }
 
-    pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Asked> {
+    pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Origin> {
         self.statements.remove(name)
     }
 
@@ -265,10 +267,10 @@ impl Catalog {
     pub(super) fn restore_statement(
         &mut self,
         name: NameHash,
-        previous: Option<Asked>,
-    ) -> Option<Asked> {
+        previous: Option<Origin>,
+    ) -> Option<Origin> {
         match previous {
-            Some(asked) => self.statements.insert(name, asked).0,
+            Some(statement) => self.statements.insert(name, statement).0,
             None => self.statements.remove(name),
         }
     }

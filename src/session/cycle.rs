@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Origin};
 use super::backend::Backend;
 use super::catalog::{Lifetime, Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
@@ -35,7 +35,7 @@ pub(super) struct Cycle {
     pub form: Form,
     pub asked: Asked,
     /// The statement that Parse replaced.
-    pub replaced: Option<Asked>,
+    pub replaced: Option<Origin>,
     /// An unfinished portal that Bind replaced.
     pub replaced_portal: Option<Box<Portal>>,
     /// What its rows are, where its statement, a new one, has not been told ([`Conversation::keep_rows`]).
@@ -188,12 +188,12 @@ impl<S: Sink> Frontend<'_, S> {
         let (mut asked, replaced) = match requests.form.parses {
             true => {
                 let parsed = self.scratch.repeated(requests.parse, *dialect, settings)?;
-                let asked = parsed.again();
+                let asked = parsed.clone().asked();
                 (asked, catalog.prepare(NameHash::UNNAMED, parsed))
             }
             false => {
                 let statement = catalog.statement(wire_name(requests.statement))?;
-                (statement.again(), None)
+                (statement.clone().asked(), None)
             }
         };
         self.request_begins();

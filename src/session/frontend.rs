@@ -286,7 +286,7 @@ impl<S: Sink> Frontend<'_, S> {
                 .malformed(Direction::ClientToUpstream, header);
         };
         let hash = wire_name(name);
-        let previous = self.conversation.catalog.prepare(hash, asked);
+        let previous = self.conversation.catalog.prepare(hash, asked.origin);
         self.conversation.requests.extended_bytes += header.message_bytes();
         self.push(
             What::Parse {
@@ -354,8 +354,8 @@ impl<S: Sink> Frontend<'_, S> {
     fn bind_reader(&mut self, statement: &[u8]) -> Option<BindReader> {
         let conversation = &mut *self.conversation;
         let key = conversation.settings.values?;
-        let asked = conversation.catalog.statement(wire_name(statement))?;
-        Some(BindReader::new(key, Arc::clone(asked.prepared()?)))
+        let statement = conversation.catalog.statement(wire_name(statement))?;
+        Some(BindReader::new(key, Arc::clone(statement.prepared()?)))
     }
 
     fn describe(&mut self, header: Header, body: &[u8]) -> Option<()> {
@@ -364,7 +364,7 @@ impl<S: Sink> Frontend<'_, S> {
         let prepared: Option<Arc<Prepared>> = match target {
             Target::Statement => catalog
                 .statement(wire_name(name))
-                .and_then(|asked| asked.prepared().cloned()),
+                .and_then(|statement| statement.prepared().cloned()),
             Target::Portal => catalog
                 .portal(wire_name(name))
                 .and_then(|portal| portal.asked.prepared().cloned()),
@@ -384,7 +384,7 @@ impl<S: Sink> Frontend<'_, S> {
         parameters: impl FnOnce(ValueKey, &Prepared) -> Option<(Box<Flow>, Formats)>,
     ) -> Option<()> {
         let mut asked = match self.conversation.catalog.statement(wire_name(statement)) {
-            Some(asked) => asked.again(),
+            Some(statement) => statement.clone().asked(),
             None => self.unseen(statement)?,
         };
         if let (Some(key), Some(prepared)) = (self.conversation.settings.values, asked.prepared())

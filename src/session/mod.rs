@@ -4,7 +4,7 @@
 //!  client ─► frontend.rs ─► Awaited, Awaited, Awaited ─► backend.rs ◄─ upstream
 //!             (a request:     (pipeline.rs: what the       (a reply: ends the front one,
 //!              text.rs says    server owes, in order)       ledger.rs times it and hands
-//!              what it is)                                  an Exchange to the Sink)
+//!              what it is)                                  its QueryEvent to the Sink)
 //! ```
 //!
 //! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
@@ -52,8 +52,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    ClosedEvent, ConnectionState, Direction, Exchange, Held, Moment, Rest, RowsEvent, SessionEvent,
-    SessionFacts, SessionStart, Shape,
+    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, QueryEvent, Rest, RowsEvent,
+    SessionEvent, SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
 use crate::sql::{Dialect, Fingerprint, Verb, Written};
@@ -123,8 +123,8 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended. It is lent, for it is large; what is taken out of it is gone.
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: &mut Exchange);
+    /// A query ended.
+    fn query(&mut self, event: QueryEvent, beside: Beside<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.

@@ -136,7 +136,7 @@ impl Conversation {
         let mut closes_all = false;
         match (asked.wording().verb, asked.wording().subject) {
             (Verb::Prepare, Some(name)) => {
-                if let Some(prepared) = asked.prepared_statement() {
+                if let Some(prepared) = asked.origin.prepared_statement() {
                     catalog.prepare(name, prepared);
                 }
             }
@@ -277,8 +277,8 @@ impl Conversation {
                         Some(place) => std::mem::replace(place, previous),
                         None => catalog.restore_statement(name, previous),
                     };
-                    if let Some(asked) = made {
-                        prepared = blame(asked, Protocol::Extended);
+                    if let Some(statement) = made {
+                        prepared = blame(statement.asked(), Protocol::Extended);
                     }
                 }
                 What::Bind { portal, previous } => {

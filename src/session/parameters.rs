@@ -284,11 +284,8 @@ fn unbound_flow(prepared: &Prepared) -> Box<Flow> {
 /// The values of a statement as far as its text tells them. Filled where it stays: it is large.
 #[inline]
 pub(super) fn flow(slots: &[Slot], values: u64) -> Box<Flow> {
-    let mut flow = Box::new(Flow {
-        constants: Constants::new(),
-        values,
-        result: None,
-    });
+    let mut flow = Box::<Flow>::default();
+    flow.values = values;
     flow.constants.extend(slots.iter().map(constant));
     flow
 }

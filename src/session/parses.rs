@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::asked::{Asked, Wording};
+use super::asked::{Origin, Wording};
 use super::parameters::Placeholders;
 use crate::sql::value::{ValueKey, mix};
 
@@ -38,19 +38,19 @@ struct Known {
 impl Parses {
     /// What a Parse of this body prepares, if it is remembered.
     #[inline]
-    pub(super) fn get(&self, body: &[u8], key: ValueKey) -> Option<Asked> {
+    pub(super) fn get(&self, body: &[u8], key: ValueKey) -> Option<Origin> {
         let known = self.known.get(place(body)?)?.as_ref()?;
         if *known.body != *body || known.key != key {
             return None;
         }
         let placeholders = Arc::clone(&known.placeholders);
-        Some(Asked::of(Arc::clone(&known.wording), Some(placeholders)))
+        Some(Origin::of(Arc::clone(&known.wording), Some(placeholders)))
     }
 
     /// Remembers what a Parse of this body prepared.
     #[cold]
-    pub(super) fn add(&mut self, body: &[u8], key: ValueKey, asked: &Asked) {
-        let (Some(place), Some(prepared)) = (place(body), asked.prepared()) else {
+    pub(super) fn add(&mut self, body: &[u8], key: ValueKey, statement: &Origin) {
+        let (Some(place), Some(prepared)) = (place(body), statement.prepared()) else {
             return;
         };
         // Without a shape there was no room for it, but there may be.
@@ -103,7 +103,7 @@ mod tests {
         body
     }
 
-    fn asked(number: u64, shape: bool) -> Asked {
+    fn parsed(number: u64, shape: bool) -> Origin {
         let fingerprint = Fingerprint(number);
         let shape = shape.then(|| {
             Arc::new(Shape {
@@ -121,20 +121,20 @@ mod tests {
             truncated: false,
         };
         let placeholders = Placeholders::new(Slots::new(), number, &[0, 0]);
-        Asked::of(
+        Origin::of(
             Arc::new(Wording::of(statement, Some("unnamed".into()))),
             Some(Arc::new(placeholders)),
         )
     }
 
-    fn fingerprint(asked: Option<Asked>) -> Option<u64> {
-        asked.map(|asked| asked.wording().statement.fingerprint.0)
+    fn fingerprint(statement: Option<Origin>) -> Option<u64> {
+        statement.map(|statement| statement.wording().statement.fingerprint.0)
     }
 
     #[test]
     fn a_body_is_known_again_by_all_its_bytes_and_its_key() {
         let (mut parses, key) = (Parses::default(), ValueKey::random());
-        parses.add(&body(1, 9), key, &asked(1, true));
+        parses.add(&body(1, 9), key, &parsed(1, true));
         assert_eq!(fingerprint(parses.get(&body(1, 9), key)), Some(1));
         assert_eq!(fingerprint(parses.get(&body(2, 9), key)), None);
         assert_eq!(
@@ -156,10 +156,10 @@ mod tests {
     #[test]
     fn what_has_no_shape_and_what_is_too_short_or_too_long_is_not_remembered() {
         let (mut parses, key) = (Parses::default(), ValueKey::random());
-        parses.add(&body(1, 9), key, &asked(1, false));
+        parses.add(&body(1, 9), key, &parsed(1, false));
         assert_eq!(fingerprint(parses.get(&body(1, 9), key)), None);
         for body in [&b"\0SELECT 1\0\0\0"[..], &body(1, BODY_BYTES_MAX)] {
-            parses.add(body, key, &asked(1, true));
+            parses.add(body, key, &parsed(1, true));
             assert_eq!(fingerprint(parses.get(body, key)), None);
         }
     }
@@ -169,7 +169,7 @@ mod tests {
         let (mut parses, key) = (Parses::default(), ValueKey::random());
         for number in 0..3_000 {
             let body = body(number, number % 3_900);
-            parses.add(&body, key, &asked(number as u64, true));
+            parses.add(&body, key, &parsed(number as u64, true));
             assert_eq!(fingerprint(parses.get(&body, key)), Some(number as u64));
             let known = parses.known.iter().flatten();
             assert_eq!(

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Origin};
 use super::catalog::{Portal, Runs};
 use super::cycle::{Cycle, Owed};
 use super::parameters::Prepared;
@@ -16,7 +16,7 @@ pub(super) enum What {
     /// ParseComplete. Dropped by an error, it puts back what it replaced.
     Parse {
         name: NameHash,
-        previous: Option<Asked>,
+        previous: Option<Origin>,
     },
     /// BindComplete. `previous` is an unfinished portal that it replaced.
     Bind {
@@ -69,7 +69,7 @@ pub(super) enum Closing {
     /// A prepared statement; put back when an error drops the Close.
     Statement {
         name: NameHash,
-        previous: Option<Asked>,
+        previous: Option<Origin>,
     },
     /// A portal, which has something to report if it was not finished.
     Portal {
@@ -275,7 +275,7 @@ impl Pipeline {
     }
 
     /// Where the next request of the queue that replaced or closed this statement keeps what it was.
-    pub(super) fn replaced_statement(&mut self, wanted: NameHash) -> Option<&mut Option<Asked>> {
+    pub(super) fn replaced_statement(&mut self, wanted: NameHash) -> Option<&mut Option<Origin>> {
         self.queue
             .iter_mut()
             .take(SEARCHED_MAX)

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::asked::{Asked, Wording};
+use super::asked::{Asked, Origin, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
 use super::parameters::{self, Placeholders, Slots};
@@ -65,7 +65,7 @@ impl Scratch {
         body: &[u8],
         dialect: Dialect,
         settings: &Settings,
-    ) -> Option<Asked> {
+    ) -> Option<Origin> {
         match settings.literals {
             Literals::Dropped if dialect.is_standard() => self.parses.get(body, settings.values?),
             Literals::Dropped | Literals::Kept => None,
@@ -325,9 +325,9 @@ pub(super) fn read_whole<'a, S: Sink>(
 ) -> &'a [u8] {
     let Source { carrier, dialect } = source;
     if carrier == Carrier::Parse
-        && let Some(asked) = scratch.repeated(body, dialect, settings)
+        && let Some(statement) = scratch.repeated(body, dialect, settings)
     {
-        each(catalog, sink, asked);
+        each(catalog, sink, statement.asked());
         return &[];
     }
     let whole = body;
@@ -376,7 +376,7 @@ pub(super) fn read_whole<'a, S: Sink>(
         });
         let asked = familiar(carrier, wording, &scanned, settings, wordings, types);
         if let (Carrier::Parse, [], Some(key)) = (carrier, name, settings.values) {
-            scratch.parses.add(whole, key, &asked);
+            scratch.parses.add(whole, key, &asked.origin);
         }
         each(catalog, sink, asked);
         return name;
@@ -418,11 +418,11 @@ fn familiar(
     types: &[u8],
 ) -> Asked {
     match carrier {
-        _ if settings.values.is_none() => Asked::of(wording, None),
-        Carrier::Parse => Asked::of(wording, Some(wordings.placeholders(scanned, types))),
+        _ if settings.values.is_none() => Origin::Text(wording).asked(),
+        Carrier::Parse => Origin::of(wording, Some(wordings.placeholders(scanned, types))).asked(),
         Carrier::Query => Asked {
             flow: Some(parameters::flow(scanned.slots, scanned.values)),
-            ..Asked::of(wording, None)
+            ..Origin::Text(wording).asked()
         },
     }
 }
@@ -456,11 +456,11 @@ impl<S: Sink> Context<'_, S> {
             self.statement(fingerprint, verb, start..found.text.end, &found)
         });
         let executed = match (found.verb, found.subject) {
-            (Verb::Execute, Some(name)) => self.catalog.statement(name).map(Asked::again),
+            (Verb::Execute, Some(name)) => self.catalog.statement(name).cloned(),
             _ => None,
         };
         let (flow, placeholders) = self.values(&mut found, executed.as_ref());
-        let executed = executed.map(|asked| asked.wording().statement.clone());
+        let executed = executed.map(|it| it.wording().statement.clone());
         let (statement, prepares) = match (found.verb, executed, inner) {
             (Verb::Execute, Some(executed), _) => (executed, None),
             (Verb::Declare, _, Some(query)) => (query, None),
@@ -481,7 +481,7 @@ impl<S: Sink> Context<'_, S> {
         });
         Asked {
             flow: flow.map(Box::new),
-            ..Asked::of(wording, placeholders)
+            ..Origin::of(wording, placeholders).asked()
         }
     }
 
@@ -489,10 +489,10 @@ impl<S: Sink> Context<'_, S> {
     fn values(
         &mut self,
         found: &mut Found,
-        executed: Option<&Asked>,
+        executed: Option<&Origin>,
     ) -> (Option<Flow>, Option<Arc<Placeholders>>) {
         let constants = std::mem::replace(&mut found.constants, Constants::Unwanted);
-        let executed = executed.and_then(|asked| asked.prepared());
+        let executed = executed.and_then(Origin::prepared);
         match (constants, executed) {
             (Constants::Unwanted, _) => (None, None),
             (Constants::Known(arguments), Some(prepared)) => {
