@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use pgprism::aggregate::{Settings, Store, Worker};
-use pgprism::event::{Exchange, Moment, Phases, Protocol, SessionFacts, SessionId, Statement};
+use pgprism::event::{
+    Exchange, Moment, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
+};
 use pgprism::sql::tags::Tags;
 use pgprism::sql::{Fingerprint, Verb};
 use pgprism::wire::TransactionStatus;
@@ -77,6 +79,20 @@ fn exchanges(worker: &Worker, shapes: u64, tags: Option<&Arc<Tags>>) -> Vec<Exch
         .collect()
 }
 
+/// Each of them as it is told, on 100 sessions.
+fn told(exchanges: &[Exchange]) -> Vec<(QueryEvent, Exchange)> {
+    let facts = facts(100);
+    (0..exchanges.len().max(facts.len()))
+        .map(|query| {
+            let exchange = &exchanges[query * 31 % exchanges.len()];
+            (
+                exchange.event(&facts[query % facts.len()]),
+                exchange.clone(),
+            )
+        })
+        .collect()
+}
+
 /// Counting one query, merges left out: `shapes` shapes on 100 sessions.
 #[divan::bench(args = [1, 100, 1000])]
 fn record(bencher: Bencher, shapes: u64) {
@@ -93,17 +109,14 @@ fn record_tagged(bencher: Bencher) {
 fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
     let store = Store::new(&Settings::default());
     let worker = store.worker();
-    let facts = facts(100);
-    let exchanges = exchanges(&worker, shapes, tags);
+    let told = told(&exchanges(&worker, shapes, tags));
     bencher
         .counter(divan::counter::ItemsCount::new(QUERIES))
         .with_inputs(|| store.collect(Moment(0)))
         .bench_local_values(|_| {
             for query in 0..QUERIES as usize {
-                worker.record(
-                    &facts[query % facts.len()],
-                    &exchanges[query * 31 % exchanges.len()],
-                );
+                let (event, exchange) = &told[query % told.len()];
+                worker.record(event, exchange.beside());
             }
         });
 }
@@ -113,16 +126,13 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
 fn collect(bencher: Bencher, shapes: u64) {
     let store = Store::new(&Settings::default());
     let worker = store.worker();
-    let facts = facts(100);
-    let exchanges = exchanges(&worker, shapes, None);
+    let told = told(&exchanges(&worker, shapes, None));
     bencher
         .counter(divan::counter::ItemsCount::new(QUERIES))
         .with_inputs(|| {
             for query in 0..QUERIES as usize {
-                worker.record(
-                    &facts[query % facts.len()],
-                    &exchanges[query * 31 % exchanges.len()],
-                );
+                let (event, exchange) = &told[query % told.len()];
+                worker.record(event, exchange.beside());
             }
         })
         .bench_local_values(|()| store.collect(Moment(0)));

@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pgprism::event::{
-    ClosedEvent, Direction, Exchange, FlowBudget, Held, Moment, Parsed, RowsEvent, SessionEvent,
-    SessionFacts, Shape,
+    Beside, ClosedEvent, Direction, FlowBudget, Held, Moment, Parsed, QueryEvent, RowsEvent,
+    SessionEvent, SessionFacts, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
@@ -27,8 +27,8 @@ impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         Some(Arc::clone(&self.shape))
     }
-    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
-        black_box(exchange);
+    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
+        black_box((event, beside));
     }
     fn rows(&mut self, rows: RowsEvent) {
         black_box(rows);

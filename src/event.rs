@@ -323,6 +323,88 @@ pub struct Exchange {
     pub flow: Option<Box<Flow>>,
 }
 
+/// What an [`Exchange`] has beside its [`QueryEvent`].
+#[derive(Debug, Clone, Copy)]
+#[allow(
+    missing_docs,
+    reason = "the fields of the same name in Exchange and its Statement"
+)]
+pub struct Beside<'a> {
+    pub truncated: bool,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub literal_text: Option<&'a Arc<str>>,
+    pub statement_name: Option<&'a Arc<str>>,
+}
+
+impl Exchange {
+    /// Both together.
+    pub fn of(event: QueryEvent, beside: Beside<'_>) -> Exchange {
+        Exchange {
+            session: event.facts.id,
+            sequence: event.sequence,
+            statement: Statement {
+                fingerprint: event.fingerprint,
+                verb: event.verb,
+                shape: event.shape,
+                truncated: beside.truncated,
+            },
+            protocol: event.protocol,
+            requested_at: event.requested_at,
+            completed_at: event.completed_at,
+            phases: event.phases,
+            round_trips: event.round_trips,
+            rows: event.rows,
+            request_bytes: beside.request_bytes,
+            response_bytes: beside.response_bytes,
+            sqlstate: event.sqlstate,
+            transaction_before: event.transaction_before,
+            transaction_after: event.transaction_after,
+            pipeline_index: event.pipeline_index,
+            tags: event.tags,
+            literal_text: beside.literal_text.cloned(),
+            statement_name: beside.statement_name.cloned(),
+            cursor: event.cursor,
+            flow: event.flow,
+        }
+    }
+
+    /// The one part, of a query on this session.
+    pub fn event(&self, facts: &Arc<SessionFacts>) -> QueryEvent {
+        QueryEvent {
+            facts: Arc::clone(facts),
+            sequence: self.sequence,
+            fingerprint: self.statement.fingerprint,
+            verb: self.statement.verb,
+            shape: self.statement.shape.clone(),
+            protocol: self.protocol,
+            requested_at: self.requested_at,
+            completed_at: self.completed_at,
+            phases: self.phases,
+            round_trips: self.round_trips,
+            rows: self.rows,
+            sqlstate: self.sqlstate,
+            transaction_before: self.transaction_before,
+            transaction_after: self.transaction_after,
+            pipeline_index: self.pipeline_index,
+            tags: self.tags.clone(),
+            cursor: self.cursor,
+            flow: self.flow.clone(),
+        }
+    }
+
+    /// The other part.
+    pub fn beside(&self) -> Beside<'_> {
+        Beside {
+            truncated: self.statement.truncated,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            literal_text: self.literal_text.as_ref(),
+            statement_name: self.statement_name.as_ref(),
+        }
+    }
+}
+
 /// What the analysis gets through its ring, in the order in which it happened on each session.
 #[derive(Debug, Clone)]
 pub enum Observed {
@@ -371,7 +453,7 @@ pub struct ClosedEvent {
 }
 
 /// The values that flowed through a query, as keyed hashes. Only with value flow on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flow {
     /// Its constants in the order of the normalised text: the first one is `$1`. At most [`CONSTANTS_MAX`].
     pub constants: Constants,

@@ -94,7 +94,7 @@ fn ten_thousand_shapes_and_eight_workers() {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(facts, &exchange);
+                worker.record(&exchange.event(facts), exchange.beside());
             }
             if n % 500 == 0 {
                 now.0 += SECOND;

@@ -170,7 +170,7 @@ impl Admin {
                 cursor: None,
                 flow: None,
             };
-            worker.record(&facts, &exchange);
+            worker.record(&exchange.event(&facts), exchange.beside());
             self.analysis.observe(Observed::Query(QueryEvent {
                 facts: Arc::clone(&facts),
                 sequence: exchange.sequence,

@@ -223,7 +223,7 @@ impl Fixture {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(&facts, &exchange);
+                worker.record(&exchange.event(&facts), exchange.beside());
             }
             worker.session_event(
                 &facts,

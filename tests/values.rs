@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use pgprism::event::{
-    ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment, RowKeys,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    Beside, ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment,
+    QueryEvent, RowKeys, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::value::{ValueHash, ValueKey};
@@ -51,8 +51,8 @@ impl Sink for Heard {
             parsed: pgprism::event::Parsed::yes(),
         }))
     }
-    fn exchange(&mut self, _: &Arc<SessionFacts>, exchange: Exchange) {
-        self.exchanges.push(exchange);
+    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
+        self.exchanges.push(Exchange::of(event, beside));
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.rows.push(rows);

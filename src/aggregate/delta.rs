@@ -10,7 +10,8 @@ use foldhash::fast::RandomState;
 use super::names::{Context, NameId, OTHER};
 use super::{Store, lock, merge_into};
 use crate::event::{
-    Exchange, Moment, Phases, Protocol, SessionEvent, SessionFacts, Shape, TransactionOutcome,
+    Beside, Moment, Phases, Protocol, QueryEvent, SessionEvent, SessionFacts, Shape,
+    TransactionOutcome,
 };
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
@@ -91,11 +92,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn new(key: Key, exchange: &Exchange) -> Entry {
+    fn new(key: Key, event: &QueryEvent) -> Entry {
         Entry {
             key,
-            verb: exchange.statement.verb,
-            shape: exchange.statement.shape.clone(),
+            verb: event.verb,
+            shape: event.shape.clone(),
             calls: [0; Protocol::ALL.len()],
             slow: 0,
             rows: 0,
@@ -104,8 +105,8 @@ impl Entry {
             phases: Phases::default(),
             min_ns: u64::MAX,
             max_ns: 0,
-            first: exchange.completed_at,
-            last: exchange.completed_at,
+            first: event.completed_at,
+            last: event.completed_at,
             routes: [OTHER; ENTRY_ROUTES_MAX],
             routes_len: 0,
         }
@@ -120,17 +121,17 @@ impl Entry {
     }
 
     #[inline]
-    fn add(&mut self, exchange: &Exchange, duration_ns: u64, slow: bool) {
-        self.calls[protocol_index(exchange.protocol)] += 1;
+    fn add(&mut self, event: &QueryEvent, beside: &Beside<'_>, duration_ns: u64, slow: bool) {
+        self.calls[protocol_index(event.protocol)] += 1;
         self.slow += u32::from(slow);
-        self.rows = self.rows.saturating_add(exchange.rows);
-        self.request_bytes = self.request_bytes.saturating_add(exchange.request_bytes);
-        self.response_bytes = self.response_bytes.saturating_add(exchange.response_bytes);
-        super::add_phases(&mut self.phases, &exchange.phases);
+        self.rows = self.rows.saturating_add(event.rows);
+        self.request_bytes = self.request_bytes.saturating_add(beside.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_add(beside.response_bytes);
+        super::add_phases(&mut self.phases, &event.phases);
         self.min_ns = self.min_ns.min(duration_ns);
         self.max_ns = self.max_ns.max(duration_ns);
-        self.first = self.first.min(exchange.completed_at);
-        self.last = self.last.max(exchange.completed_at);
+        self.first = self.first.min(event.completed_at);
+        self.last = self.last.max(event.completed_at);
     }
 
     fn add_route(&mut self, route: NameId) {
@@ -211,23 +212,29 @@ impl Delta {
     }
 
     #[inline]
-    fn record(&mut self, key: Key, exchange: &Exchange, slow_threshold_ns: u64) -> &mut Entry {
-        let duration_ns = exchange.phases.duration_ns();
-        let index = self.index_of(key, exchange);
+    fn record(
+        &mut self,
+        key: Key,
+        event: &QueryEvent,
+        beside: &Beside<'_>,
+        slow_threshold_ns: u64,
+    ) -> &mut Entry {
+        let duration_ns = event.phases.duration_ns();
+        let index = self.index_of(key, event);
         self.last = index;
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let duration_us = u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX);
         self.durations.push((number, duration_us));
-        if let Some(code) = exchange.sqlstate {
+        if let Some(code) = event.sqlstate {
             self.errors.push((number, code));
         }
         let entry = &mut self.entries[index];
-        entry.add(exchange, duration_ns, duration_ns >= slow_threshold_ns);
+        entry.add(event, beside, duration_ns, duration_ns >= slow_threshold_ns);
         entry
     }
 
     #[inline]
-    fn index_of(&mut self, key: Key, exchange: &Exchange) -> usize {
+    fn index_of(&mut self, key: Key, event: &QueryEvent) -> usize {
         if self
             .entries
             .get(self.last)
@@ -239,7 +246,7 @@ impl Delta {
             Some(index) => *index as usize,
             None => {
                 let index = self.entries.len();
-                self.entries.push(Entry::new(key, exchange));
+                self.entries.push(Entry::new(key, event));
                 self.index
                     .insert(key, u32::try_from(index).unwrap_or(u32::MAX));
                 index
@@ -293,19 +300,19 @@ impl Worker {
     }
 
     /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
-    pub fn record(&self, facts: &Arc<SessionFacts>, exchange: &Exchange) {
-        if let Some(shape) = &exchange.statement.shape {
-            shape.ended(exchange.sqlstate);
+    pub fn record(&self, event: &QueryEvent, beside: Beside<'_>) {
+        if let Some(shape) = &event.shape {
+            shape.ended(event.sqlstate);
         }
         let mut known = self.known.borrow_mut();
-        let (context, _) = known.context(facts, &self.store);
-        let route = exchange
+        let (context, _) = known.context(&event.facts, &self.store);
+        let route = event
             .tags
             .as_ref()
             .and_then(|tags| tags.value("route"))
             .map(|route| known.route(route, &self.store));
         let key = Key {
-            fingerprint: exchange.statement.fingerprint,
+            fingerprint: event.fingerprint,
             context,
         };
         let threshold = self
@@ -313,12 +320,12 @@ impl Worker {
             .slow_threshold_ns
             .load(std::sync::atomic::Ordering::Relaxed);
         let mut delta = lock(&self.delta);
-        let entry = delta.record(key, exchange, threshold);
+        let entry = delta.record(key, event, &beside, threshold);
         if let Some(route) = route {
             entry.add_route(route);
         }
         if delta.fullness() > 0 {
-            self.make_room(&mut delta, exchange.completed_at);
+            self.make_room(&mut delta, event.completed_at);
         }
     }
 

@@ -78,8 +78,9 @@ fn counts_a_query_in_table_series_and_history() {
     let at = Moment(SECOND);
     let mut failed = exchange(&worker, 7, 3 * MILLISECOND, at);
     failed.sqlstate = Some(SqlState(*b"23505"));
-    worker.record(&facts, &failed);
-    worker.record(&facts, &exchange(&worker, 7, 200 * MILLISECOND, at));
+    worker.record(&failed.event(&facts), failed.beside());
+    let slow = exchange(&worker, 7, 200 * MILLISECOND, at);
+    worker.record(&slow.event(&facts), slow.beside());
     worker.session_event(
         &facts,
         SessionEvent::TransactionEnded(TransactionOutcome::Committed),
@@ -161,7 +162,8 @@ impl Bench {
     fn run(&mut self, fingerprint: u64, database: &str, duration_ns: u64) {
         let facts = facts_of(fingerprint, database, "shop", "web");
         let exchange = exchange(&self.worker, fingerprint, duration_ns, self.now);
-        self.worker.record(&facts, &exchange);
+        self.worker
+            .record(&exchange.event(&facts), exchange.beside());
     }
 
     fn pass(&mut self, time_ns: u64) {
@@ -193,7 +195,7 @@ fn many_workers_lose_nothing() {
                     // More than a delta holds, of entries and of durations, between two collections.
                     for query in 0..30_000_u64 {
                         let exchange = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
-                        worker.record(&facts, &exchange);
+                        worker.record(&exchange.event(&facts), exchange.beside());
                     }
                 })
             })
@@ -273,7 +275,7 @@ fn names_and_codes_beyond_their_limits_are_other() {
         );
         let mut failed = exchange(&worker, 1, MILLISECOND, Moment(SECOND));
         failed.sqlstate = Some(SqlState([b'4', b'2', b'0', b'0', b'A' + number]));
-        worker.record(&facts, &failed);
+        worker.record(&failed.event(&facts), failed.beside());
     }
     store.collect(Moment(SECOND));
     let metrics = store.metrics();

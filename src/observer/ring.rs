@@ -59,7 +59,7 @@ impl Writer {
     }
 
     /// Puts an event behind all others; it is gone where there is no room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
         let place = self.ring.written.load(Ordering::Relaxed);
         let part = self.ring.made(place).ok_or(RingFull)?;

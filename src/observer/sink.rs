@@ -7,8 +7,8 @@ use super::ring::{RingFull, Writer};
 use super::{Observer, Shared};
 use crate::aggregate::{Store, Worker};
 use crate::event::{
-    ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment, Observed,
-    QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
+    Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
+    Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
 };
 use crate::fault;
 use crate::session::{Session, Sink};
@@ -86,16 +86,18 @@ impl Outlet {
         self.shown_facts = Some(Arc::clone(facts));
     }
 
-    /// Has a query that took long written down.
+    /// Has a query that took long written down, without its values.
     #[cold]
-    fn log(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
+    fn log(&mut self, event: &mut QueryEvent, beside: Beside<'_>) {
         let line = self.log_lines + 1;
         self.log_lines += 2;
+        let flow = event.flow.take();
         let slow = Box::new(SlowQuery {
-            facts: Arc::clone(facts),
+            facts: Arc::clone(&event.facts),
             line,
-            exchange,
+            exchange: Exchange::of(event.clone(), beside),
         });
+        event.flow = flow;
         if self.shared.slow.push(slow).is_err() {
             self.store.health().slow_log_dropped("queue_full");
         }
@@ -104,7 +106,8 @@ impl Outlet {
 }
 
 impl WorkerSink<'_> {
-    #[inline]
+    /// In place: an event is large, and moved no more often than into the ring.
+    #[inline(always)]
     fn offer(&mut self, observed: Observed) {
         if self.outlet.shared.drops_on_purpose() {
             self.outlet.dropped("on_purpose");
@@ -147,40 +150,19 @@ impl Sink for WorkerSink<'_> {
     }
 
     #[inline]
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, mut exchange: Exchange) {
+    fn query(&mut self, mut event: QueryEvent, beside: Beside<'_>) {
         let outlet = &mut *self.outlet;
         count(&outlet.status.queries);
-        self.worker.record(facts, &exchange);
+        self.worker.record(&event, beside);
         if outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
         }
-        outlet.offered = exchange.sequence + 1;
+        outlet.offered = event.sequence + 1;
         let threshold_ns = outlet.shared.slow_threshold_ns.load(Ordering::Relaxed);
-        if exchange.phases.duration_ns() >= threshold_ns {
-            let flow = exchange.flow.take();
-            outlet.log(facts, exchange.clone());
-            exchange.flow = flow;
+        if event.phases.duration_ns() >= threshold_ns {
+            outlet.log(&mut event, beside);
         }
-        self.offer(Observed::Query(QueryEvent {
-            facts: Arc::clone(facts),
-            sequence: exchange.sequence,
-            fingerprint: exchange.statement.fingerprint,
-            verb: exchange.statement.verb,
-            shape: exchange.statement.shape,
-            protocol: exchange.protocol,
-            requested_at: exchange.requested_at,
-            completed_at: exchange.completed_at,
-            phases: exchange.phases,
-            round_trips: exchange.round_trips,
-            rows: exchange.rows,
-            sqlstate: exchange.sqlstate,
-            transaction_before: exchange.transaction_before,
-            transaction_after: exchange.transaction_after,
-            pipeline_index: exchange.pipeline_index,
-            tags: exchange.tags,
-            cursor: exchange.cursor,
-            flow: exchange.flow,
-        }));
+        self.offer(Observed::Query(event));
     }
 
     fn rows(&mut self, rows: RowsEvent) {

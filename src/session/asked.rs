@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::parameters::{Formats, Prepared};
+use super::parameters::{Formats, Placeholders, Prepared};
 use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
@@ -43,12 +43,68 @@ impl Wording {
     }
 }
 
+/// Where a statement is known from. One pointer, whatever there is to know: each copy is a count up and a count down.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Its text.
+    Text(Arc<Wording>),
+    /// The Parse that prepared it (a PREPARE: of what it prepares). Only with value flow on.
+    Parse(Arc<Prepared>),
+}
+
+impl Origin {
+    #[inline]
+    pub(super) fn of(wording: Arc<Wording>, placeholders: Option<Arc<Placeholders>>) -> Origin {
+        match placeholders {
+            Some(placeholders) => Origin::Parse(Arc::new(Prepared::new(wording, placeholders))),
+            None => Origin::Text(wording),
+        }
+    }
+
+    /// What the statement asks for.
+    #[inline]
+    pub(super) fn wording(&self) -> &Arc<Wording> {
+        match self {
+            Origin::Text(wording) => wording,
+            Origin::Parse(prepared) => &prepared.wording,
+        }
+    }
+
+    /// What is known of it as a prepared statement.
+    #[inline]
+    pub(super) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        match self {
+            Origin::Text(_) => None,
+            Origin::Parse(prepared) => Some(prepared),
+        }
+    }
+
+    /// The statement that this PREPARE prepares.
+    pub(super) fn prepared_statement(&self) -> Option<Origin> {
+        let statement = self.wording().prepares.as_deref()?.clone();
+        let wording = Wording {
+            tags: self.wording().tags.clone(),
+            ..Wording::of(statement, None)
+        };
+        let placeholders = self.prepared().map(|it| Arc::clone(&it.placeholders));
+        Some(Origin::of(Arc::new(wording), placeholders))
+    }
+
+    /// The statement, asked for without values.
+    #[inline]
+    pub(super) fn asked(self) -> Asked {
+        Asked {
+            origin: self,
+            flow: None,
+            formats: Formats::Text,
+        }
+    }
+}
+
 /// One statement that was asked for: small, since it moves from place to place.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
-    pub wording: Arc<Wording>,
-    /// What is known of it as a prepared statement (a PREPARE: of what it prepares). Only with value flow on.
-    pub prepared: Option<Arc<Prepared>>,
+    pub origin: Origin,
     /// Its values, as far as they are known; the rows of a statement without are not looked at.
     pub flow: Option<Box<Flow>>,
     /// The formats of its result, as Bind asked for them.
@@ -56,33 +112,30 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The statement that this PREPARE prepares.
-    pub(super) fn prepared_statement(&self) -> Option<Asked> {
-        let statement = self.wording.prepares.as_deref()?.clone();
-        Some(Asked {
-            wording: Arc::new(Wording {
-                tags: self.wording.tags.clone(),
-                ..Wording::of(statement, None)
-            }),
-            prepared: self.prepared.clone(),
-            flow: None,
-            formats: Formats::Text,
-        })
+    /// What it asks for.
+    #[inline]
+    pub(super) fn wording(&self) -> &Arc<Wording> {
+        self.origin.wording()
+    }
+
+    /// What is known of it as a prepared statement.
+    #[inline]
+    pub(super) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        self.origin.prepared()
     }
 
     /// The same once more, without the values of this time.
+    #[inline]
     pub(super) fn again(&self) -> Asked {
         Asked {
-            wording: Arc::clone(&self.wording),
-            prepared: self.prepared.clone(),
-            flow: None,
             formats: self.formats.clone(),
+            ..self.origin.clone().asked()
         }
     }
 
     /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.
     pub(super) fn has_rows(&self) -> bool {
-        self.flow.is_some() || self.wording.verb == Verb::Fetch
+        self.flow.is_some() || self.wording().verb == Verb::Fetch
     }
 
     /// Bytes that it holds for its values.
@@ -96,7 +149,7 @@ impl Asked {
 }
 
 /// What a query has cost and returned so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     pub requested_at: Moment,
     pub completed_at: Moment,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::catalog::{Portal, Runs, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
+use super::cycle::{Cycle, Owed};
 use super::ledger::Part;
 use super::parameters::Prepared;
 use super::pipeline::{Awaited, Closing, Group, What};
-use super::{Conversation, Lost, Phase, Scratch, Sink};
+use super::{Conversation, Lost, Phase, Scratch, Sink, dialect};
 use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{Header, Receiver, Rest, Want};
@@ -16,46 +17,6 @@ use crate::wire::tags::backend as tag;
 
 /// Bytes of a message of unknown type beyond which the stream is taken for garbage.
 const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
-
-/// Client encodings in which a byte below 0x80 is always the ASCII character that it looks like: PostgreSQL's own server
-/// encodings. In the others (SJIS, BIG5, GBK, UHC, GB18030, JOHAB, SHIFT_JIS_2004) a backslash may end a character.
-const ASCII_SAFE_ENCODINGS: [&[u8]; 35] = [
-    b"UTF8",
-    b"SQL_ASCII",
-    b"LATIN1",
-    b"LATIN2",
-    b"LATIN3",
-    b"LATIN4",
-    b"LATIN5",
-    b"LATIN6",
-    b"LATIN7",
-    b"LATIN8",
-    b"LATIN9",
-    b"LATIN10",
-    b"WIN1250",
-    b"WIN1251",
-    b"WIN1252",
-    b"WIN1253",
-    b"WIN1254",
-    b"WIN1255",
-    b"WIN1256",
-    b"WIN1257",
-    b"WIN1258",
-    b"WIN866",
-    b"WIN874",
-    b"KOI8R",
-    b"KOI8U",
-    b"ISO_8859_5",
-    b"ISO_8859_6",
-    b"ISO_8859_7",
-    b"ISO_8859_8",
-    b"EUC_JP",
-    b"EUC_CN",
-    b"EUC_KR",
-    b"EUC_TW",
-    b"EUC_JIS_2004",
-    b"MULE_INTERNAL",
-];
 
 /// What the description that is arriving belongs to.
 #[derive(Debug)]
@@ -77,6 +38,16 @@ pub(super) struct Backend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Backend<'_, S> {
+    #[inline(always)]
+    fn together<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match input.first()? {
+            &tag::PARSE_COMPLETE | &tag::BIND_COMPLETE | &tag::ROW_DESCRIPTION | &tag::NO_DATA => {
+                self.cycle(input)
+            }
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         match header.tag {
@@ -254,13 +225,7 @@ impl<S: Sink> Backend<'_, S> {
 
     /// The server tells of each change of these settings, whichever way it came about.
     fn parameter_status(&mut self, body: &[u8]) {
-        let dialect = &mut self.conversation.dialect;
-        if let Some(value) = body.strip_prefix(b"standard_conforming_strings\0") {
-            dialect.backslashes = !value.starts_with(b"on\0");
-        } else if let Some(value) = body.strip_prefix(b"client_encoding\0") {
-            let encoding = value.split(|byte| *byte == 0).next().unwrap_or_default();
-            dialect.ascii_trails = !ASCII_SAFE_ENCODINGS.contains(&encoding);
-        }
+        dialect::told(&mut self.conversation.dialect, body);
         if !body.starts_with(b"application_name\0") {
             return;
         }
@@ -285,6 +250,10 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn parse_complete(&mut self) {
+        if let Some(cycle) = self.conversation.pipeline.advance_over(Owed::Parse) {
+            cycle.replaced = None;
+            return;
+        }
         let parsed = self.conversation.pipeline.pass(|what| match what {
             What::Parse { .. } => Some(()),
             _ => None,
@@ -295,6 +264,10 @@ impl<S: Sink> Backend<'_, S> {
     }
 
     fn bind_complete(&mut self) {
+        if let Some(cycle) = self.conversation.pipeline.advance_over(Owed::Bind) {
+            let replaced = cycle.replaced_portal.take();
+            return self.report_portal(replaced);
+        }
         let bound = self.conversation.pipeline.pass(|what| match what {
             What::Bind { previous, .. } => Some(previous.take()),
             _ => None,
@@ -319,6 +292,10 @@ impl<S: Sink> Backend<'_, S> {
 
     /// RowDescription or NoData: to a Describe, or on the way to a statement's rows. Returns what it tells about.
     fn answers_describe(&mut self, tag: u8) -> Describing {
+        if let Some(cycle) = self.conversation.pipeline.advance_over(Owed::Describe) {
+            let prepared = cycle.asked.prepared().cloned();
+            return prepared.map_or(Describing::Nothing, Describing::Prepared);
+        }
         let described = self.conversation.pipeline.pass(|what| match what {
             What::Describe(prepared) => Some(prepared.take()),
             _ => None,
@@ -334,7 +311,13 @@ impl<S: Sink> Backend<'_, S> {
                 self.conversation.results.ignore();
                 Describing::Nothing
             }
-            Some(What::Execute { .. }) => Describing::Nothing,
+            Some(
+                What::Execute { .. }
+                | What::Cycle(Cycle {
+                    owed: Owed::Execute,
+                    ..
+                }),
+            ) => Describing::Nothing,
             _ => {
                 self.out_of_step(tag);
                 Describing::Nothing
@@ -344,6 +327,7 @@ impl<S: Sink> Backend<'_, S> {
 
     /// A RowDescription or ParameterDescription begins: how much of it is wanted.
     fn description(&mut self, header: Header) -> Want {
+        self.conversation.tell_rows();
         let describing = match (header.tag, self.conversation.pipeline.front()) {
             (tag::ROW_DESCRIPTION, _) => match self.answers_describe(header.tag) {
                 Describing::Prepared(prepared) if prepared.rows.get().is_some() => {
@@ -400,17 +384,24 @@ impl<S: Sink> Backend<'_, S> {
 
     /// The first row of a result that had no description of its own: its prepared statement may have.
     fn first_row(&mut self) {
+        let is_told = |cycle: &mut Cycle| cycle.described.is_some();
+        if !self.conversation.pipeline.cycle().is_some_and(is_told) {
+            self.conversation.tell_rows();
+        }
         let Conversation {
             pipeline,
             results,
             settings,
             ..
         } = &mut *self.conversation;
-        let Some(What::Execute { asked, .. }) = pipeline.front() else {
-            return results.ignore();
+        let (asked, described) = match pipeline.front() {
+            Some(What::Execute { asked, .. }) => (asked, None),
+            Some(What::Cycle(cycle)) if cycle.owed == Owed::Execute => {
+                (&cycle.asked, cycle.described.as_ref())
+            }
+            _ => return results.ignore(),
         };
-        let described = asked.prepared.as_ref().and_then(|it| it.rows.get());
-        match described {
+        match described.or_else(|| asked.prepared()?.rows.get()) {
             Some(described) if asked.has_rows() => {
                 results.open(asked.formats.of_rows(described), settings);
             }
@@ -420,6 +411,7 @@ impl<S: Sink> Backend<'_, S> {
 
     /// The portal returned as many rows as its Execute asked for: the query goes on with the next Execute.
     fn portal_suspended(&mut self) {
+        self.conversation.pipeline.spread_front();
         let Some(Awaited {
             what: What::Execute { portal, asked, .. },
             requested,
@@ -472,7 +464,11 @@ impl<S: Sink> Backend<'_, S> {
 
     /// CommandComplete, or the EmptyQueryResponse that stands for one.
     fn command_complete(&mut self, command: CommandTag<'_>) {
-        let is_statement = |what: &What| matches!(what, What::Execute { .. } | What::Statement(_));
+        let is_statement = |what: &What| match what {
+            What::Execute { .. } | What::Statement(_) => true,
+            What::Cycle(cycle) => cycle.owed == Owed::Execute,
+            _ => false,
+        };
         let Some(Awaited {
             what,
             requested,
@@ -496,6 +492,10 @@ impl<S: Sink> Backend<'_, S> {
                 asked,
                 Protocol::Extended,
             ),
+            What::Cycle(cycle) => {
+                self.conversation.keep_rows(&cycle.asked, cycle.described);
+                (None, cycle.asked, Protocol::Extended)
+            }
             What::Statement(asked) => (None, asked, Protocol::Simple),
             _ => return,
         };
@@ -508,7 +508,7 @@ impl<S: Sink> Backend<'_, S> {
         } = &mut *self.conversation;
         let mut progress =
             ledger.measure(protocol, requested, request_bytes, command.rows(), self.at);
-        ledger.transaction_step(facts, asked.wording.verb, command.0, self.at, self.sink);
+        ledger.transaction_step(facts, asked.wording().verb, command.0, self.at, self.sink);
         if let Some(so_far) =
             portal.and_then(|name| running_portal(pipeline, catalog, name)?.progress.take())
         {
@@ -583,7 +583,8 @@ impl<S: Sink> Backend<'_, S> {
         }
     }
 
-    fn report_portal(&mut self, portal: Option<Box<Portal>>) {
+    #[inline]
+    pub(super) fn report_portal(&mut self, portal: Option<Box<Portal>>) {
         if let Some(portal) = portal {
             let Conversation { ledger, facts, .. } = &mut *self.conversation;
             ledger.report_portal(facts, *portal, self.sink);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::asked::{Asked, Progress};
+use super::asked::{Asked, Origin, Progress};
 use super::pipeline::Pipeline;
 use crate::sql::NameHash;
 
@@ -28,6 +28,11 @@ impl Portal {
     /// run has opened belongs to that one.
     pub(super) fn ends_with(&self, group: u64) -> bool {
         self.lifetime == Lifetime::Transaction && self.group < group
+    }
+
+    /// Whether it has something to report, or may come to.
+    fn is_unfinished(&self) -> bool {
+        self.progress.is_some() || self.runs == Runs::InParts
     }
 
     /// A further round trip.
@@ -71,11 +76,10 @@ trait Entry {
     fn heap_bytes(&self) -> usize;
 }
 
-impl Entry for Asked {
+impl Entry for Origin {
     #[inline]
     fn heap_bytes(&self) -> usize {
-        let prepared = self.prepared.as_ref();
-        self.held_bytes() + prepared.map_or(0, |prepared| prepared.held_bytes())
+        self.prepared().map_or(0, |prepared| prepared.held_bytes())
     }
 }
 
@@ -226,7 +230,7 @@ impl<V: Entry> Bounded<V> {
 
 #[derive(Debug)]
 pub(super) struct Catalog {
-    statements: Bounded<Asked>,
+    statements: Bounded<Origin>,
     portals: Bounded<Portal>,
 }
 
@@ -243,16 +247,18 @@ impl Catalog {
         self.statements.held_bytes() + self.portals.held_bytes()
     }
 
-    pub(super) fn statement(&mut self, name: NameHash) -> Option<&Asked> {
-        self.statements.get(name).map(|asked| &*asked)
+    #[inline]
+    pub(super) fn statement(&mut self, name: NameHash) -> Option<&Origin> {
+        self.statements.get(name).map(|statement| &*statement)
     }
 
     /// Registers a prepared statement; returns what it replaced.
-    pub(super) fn prepare(&mut self, name: NameHash, asked: Asked) -> Option<Asked> {
-        self.statements.insert(name, asked).0
+    #[inline]
+    pub(super) fn prepare(&mut self, name: NameHash, statement: Origin) -> Option<Origin> {
+        self.statements.insert(name, statement).0
     }
 
-    pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Asked> {
+    pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Origin> {
         self.statements.remove(name)
     }
 
@@ -261,10 +267,10 @@ impl Catalog {
     pub(super) fn restore_statement(
         &mut self,
         name: NameHash,
-        previous: Option<Asked>,
-    ) -> Option<Asked> {
+        previous: Option<Origin>,
+    ) -> Option<Origin> {
         match previous {
-            Some(asked) => self.statements.insert(name, asked).0,
+            Some(statement) => self.statements.insert(name, statement).0,
             None => self.statements.remove(name),
         }
     }
@@ -304,10 +310,27 @@ impl Catalog {
         name: NameHash,
         portal: Portal,
     ) -> (Option<Portal>, Option<Portal>) {
-        let unfinished =
-            |portal: &Portal| portal.progress.is_some() || portal.runs == Runs::InParts;
         let (replaced, evicted) = self.portals.insert(name, portal);
-        (replaced.filter(unfinished), evicted.filter(unfinished))
+        (
+            replaced.filter(Portal::is_unfinished),
+            evicted.filter(Portal::is_unfinished),
+        )
+    }
+
+    /// The same for the portal without a name, which nothing has to make room for.
+    #[inline]
+    pub(super) fn open_unnamed(&mut self, portal: Portal) -> Option<Box<Portal>> {
+        if let Some(kept) = &self.portals.unnamed
+            && kept.value.is_unfinished()
+        {
+            return self.open(NameHash::UNNAMED, portal).0.map(Box::new);
+        }
+        self.portals.used += 1;
+        self.portals.unnamed = Some(Kept {
+            value: portal,
+            used: self.portals.used,
+        });
+        None
     }
 
     /// Puts back what a dropped Bind or Close had changed, and returns what was there. Later requests must be undone

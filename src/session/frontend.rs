@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::asked::{Asked, Wording};
+use super::asked::{Asked, Origin, Wording};
 use super::catalog::{Lifetime, Portal, Runs};
 use super::parameters::{BindReader, Formats, Prepared, read_bind};
 use super::pipeline::{Closing, Group, What};
@@ -26,7 +26,7 @@ pub(super) struct Requests {
     text: Option<Box<TextInFlight>>,
     bind: Option<Box<BindInFlight>>,
     /// Bytes of the Parse, Bind and Describe messages since the last Execute.
-    extended_bytes: u64,
+    pub(super) extended_bytes: u64,
 }
 
 impl Requests {
@@ -73,6 +73,14 @@ pub(super) struct Frontend<'a, S> {
 }
 
 impl<S: Sink> Receiver for Frontend<'_, S> {
+    #[inline(always)]
+    fn together<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match input.first()? {
+            &tag::PARSE | &tag::BIND => self.cycle(input),
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn begin(&mut self, header: Header) -> Want {
         // Requests may be sent before the login is complete; the server answers them behind its first ReadyForQuery.
@@ -164,7 +172,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
 }
 
 impl<S: Sink> Frontend<'_, S> {
-    fn request_begins(&mut self) {
+    pub(super) fn request_begins(&mut self) {
         let Conversation {
             ledger,
             facts,
@@ -187,7 +195,7 @@ impl<S: Sink> Frontend<'_, S> {
 
     /// A request for a statement: replies that came before it belong to something else.
     #[inline(always)]
-    fn push_statement(&mut self, what: What, request_bytes: u64) {
+    pub(super) fn push_statement(&mut self, what: What, request_bytes: u64) {
         if !self.conversation.pipeline.has_statement() {
             self.conversation.ledger.stopwatch.forget_replies();
         }
@@ -278,7 +286,7 @@ impl<S: Sink> Frontend<'_, S> {
                 .malformed(Direction::ClientToUpstream, header);
         };
         let hash = wire_name(name);
-        let previous = self.conversation.catalog.prepare(hash, asked);
+        let previous = self.conversation.catalog.prepare(hash, asked.origin);
         self.conversation.requests.extended_bytes += header.message_bytes();
         self.push(
             What::Parse {
@@ -346,8 +354,8 @@ impl<S: Sink> Frontend<'_, S> {
     fn bind_reader(&mut self, statement: &[u8]) -> Option<BindReader> {
         let conversation = &mut *self.conversation;
         let key = conversation.settings.values?;
-        let asked = conversation.catalog.statement(wire_name(statement))?;
-        Some(BindReader::new(key, Arc::clone(asked.prepared.as_ref()?)))
+        let statement = conversation.catalog.statement(wire_name(statement))?;
+        Some(BindReader::new(key, Arc::clone(statement.prepared()?)))
     }
 
     fn describe(&mut self, header: Header, body: &[u8]) -> Option<()> {
@@ -356,10 +364,10 @@ impl<S: Sink> Frontend<'_, S> {
         let prepared: Option<Arc<Prepared>> = match target {
             Target::Statement => catalog
                 .statement(wire_name(name))
-                .and_then(|asked| asked.prepared.clone()),
+                .and_then(|statement| statement.prepared().cloned()),
             Target::Portal => catalog
                 .portal(wire_name(name))
-                .and_then(|portal| portal.asked.prepared.clone()),
+                .and_then(|portal| portal.asked.prepared().cloned()),
         };
         self.conversation.requests.extended_bytes += header.message_bytes();
         self.push(What::Describe(prepared), 0);
@@ -376,10 +384,10 @@ impl<S: Sink> Frontend<'_, S> {
         parameters: impl FnOnce(ValueKey, &Prepared) -> Option<(Box<Flow>, Formats)>,
     ) -> Option<()> {
         let mut asked = match self.conversation.catalog.statement(wire_name(statement)) {
-            Some(asked) => asked.again(),
+            Some(statement) => statement.clone().asked(),
             None => self.unseen(statement)?,
         };
-        if let (Some(key), Some(prepared)) = (self.conversation.settings.values, &asked.prepared)
+        if let (Some(key), Some(prepared)) = (self.conversation.settings.values, asked.prepared())
             && let Some((flow, formats)) = parameters(key, prepared)
         {
             asked.flow = Some(flow);
@@ -462,10 +470,10 @@ impl<S: Sink> Frontend<'_, S> {
         let asked = self.statement_of(UNSEEN)?;
         let wording = Wording {
             name: Some(self.scratch.name(name)),
-            ..Wording::clone(&asked.wording)
+            ..Wording::clone(asked.wording())
         };
         Some(Asked {
-            wording: Arc::new(wording),
+            origin: Origin::Text(Arc::new(wording)),
             ..asked
         })
     }
@@ -487,10 +495,10 @@ impl<S: Sink> Frontend<'_, S> {
                 let wording = Wording {
                     subject: None,
                     literal_text: None,
-                    ..Wording::clone(&one.wording)
+                    ..Wording::clone(one.wording())
                 };
                 asked = Some(Asked {
-                    wording: Arc::new(wording),
+                    origin: Origin::Text(Arc::new(wording)),
                     ..one
                 });
             },

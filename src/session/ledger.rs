@@ -1,4 +1,4 @@
-//! What has been answered so far: rows, bytes, times and the transaction, and the making of each [`Exchange`].
+//! What has been answered so far: rows, bytes, times and the transaction, and the making of each [`QueryEvent`].
 //!
 //! A finished query is held until the next one finishes or ReadyForQuery comes: only then its transaction status is
 //! known, and an error at the implicit commit of a Sync still belongs to it.
@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use super::Sink;
-use super::asked::{Asked, Progress};
+use super::asked::{Asked, Origin, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
-    Exchange, Moment, Protocol, RowKeys, RowsEvent, SessionEvent, SessionFacts, TransactionOutcome,
+    Beside, Flow, Moment, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent, SessionFacts,
+    TransactionOutcome,
 };
 use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
@@ -86,6 +87,60 @@ pub(super) struct Part<'a> {
     pub completed_at: Moment,
 }
 
+/// A query that is over, until it is told.
+#[derive(Debug)]
+struct Ended {
+    origin: Origin,
+    flow: Option<Box<Flow>>,
+    progress: Progress,
+    sequence: u64,
+    sqlstate: Option<SqlState>,
+    transaction_after: TransactionStatus,
+}
+
+impl Ended {
+    /// What is told of it; its values are taken.
+    #[inline]
+    fn event(&mut self, facts: &Arc<SessionFacts>) -> QueryEvent {
+        let Ended {
+            origin, progress, ..
+        } = self;
+        let wording = origin.wording();
+        QueryEvent {
+            facts: Arc::clone(facts),
+            sequence: self.sequence,
+            fingerprint: wording.statement.fingerprint,
+            verb: wording.statement.verb,
+            shape: wording.statement.shape.clone(),
+            protocol: progress.protocol,
+            requested_at: progress.requested_at,
+            completed_at: progress.completed_at,
+            phases: progress.phases,
+            round_trips: progress.round_trips,
+            rows: progress.rows,
+            sqlstate: self.sqlstate,
+            transaction_before: progress.transaction_before,
+            transaction_after: self.transaction_after,
+            pipeline_index: progress.pipeline_index,
+            tags: wording.tags.clone(),
+            cursor: progress.cursor,
+            flow: self.flow.take(),
+        }
+    }
+
+    #[inline]
+    fn beside(&self) -> Beside<'_> {
+        let wording = self.origin.wording();
+        Beside {
+            truncated: wording.statement.truncated,
+            request_bytes: self.progress.request_bytes,
+            response_bytes: self.progress.response_bytes,
+            literal_text: wording.literal_text.as_ref(),
+            statement_name: wording.name.as_ref(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub stopwatch: Stopwatch,
@@ -93,7 +148,7 @@ pub(super) struct Ledger {
     current: Current,
     sequence: u64,
     pipeline_index: u32,
-    pending: Option<Exchange>,
+    pending: Option<Ended>,
 }
 
 impl Ledger {
@@ -172,7 +227,7 @@ impl Ledger {
         }
     }
 
-    /// A query is over: makes its [`Exchange`], which waits for the next one or for ReadyForQuery.
+    /// A query is over: it waits for the next one or for ReadyForQuery.
     #[inline]
     pub(super) fn report(
         &mut self,
@@ -186,31 +241,19 @@ impl Ledger {
         if sqlstate.is_some() {
             self.transaction.failed();
         }
-        let Asked { wording, flow, .. } = asked;
-        let exchange = Exchange {
-            session: facts.id,
-            sequence: self.sequence,
-            statement: wording.statement.clone(),
-            protocol: progress.protocol,
-            requested_at: progress.requested_at,
-            completed_at: progress.completed_at,
-            phases: progress.phases,
-            round_trips: progress.round_trips,
-            rows: progress.rows,
-            request_bytes: progress.request_bytes,
-            response_bytes: progress.response_bytes,
-            sqlstate,
-            transaction_before: progress.transaction_before,
-            transaction_after: self.transaction.status,
-            pipeline_index: progress.pipeline_index,
-            tags: wording.tags.clone(),
-            literal_text: wording.literal_text.clone(),
-            statement_name: wording.name.clone(),
-            cursor: progress.cursor,
-            flow,
-        };
+        let Asked { origin, flow, .. } = asked;
+        let sequence = self.sequence;
         self.sequence += 1;
-        self.pending = Some(exchange);
+        let transaction_after = self.transaction.status;
+        // None is there.
+        self.pending.get_or_insert_with(|| Ended {
+            origin,
+            flow,
+            progress: *progress,
+            sequence,
+            sqlstate,
+            transaction_after,
+        });
     }
 
     /// A cursor or suspended portal is over: one logical query, however many round trips it took.
@@ -287,12 +330,12 @@ impl Ledger {
         sink.rows(RowsEvent {
             queries: self.sequence,
             facts: Arc::clone(facts),
-            fingerprint: rows.asked.wording.statement.fingerprint,
-            shape: rows.asked.wording.statement.shape.clone(),
+            fingerprint: rows.asked.wording().statement.fingerprint,
+            shape: rows.asked.wording().statement.shape.clone(),
             cursor: rows.cursor,
             requested_at: rows.first.requested_at,
             transaction_before: rows.first.transaction_before,
-            tags: rows.asked.wording.tags.clone(),
+            tags: rows.asked.wording().tags.clone(),
             completed_at: rows.completed_at,
             result,
         });
@@ -306,8 +349,10 @@ impl Ledger {
     /// Hands on the query that waits.
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
-        if let Some(exchange) = self.pending.take() {
-            sink.exchange(facts, exchange);
+        if let Some(ended) = &mut self.pending {
+            let event = ended.event(facts);
+            sink.query(event, ended.beside());
+            self.pending = None;
         }
     }
 

@@ -4,7 +4,7 @@
 //!  client ─► frontend.rs ─► Awaited, Awaited, Awaited ─► backend.rs ◄─ upstream
 //!             (a request:     (pipeline.rs: what the       (a reply: ends the front one,
 //!              text.rs says    server owes, in order)       ledger.rs times it and hands
-//!              what it is)                                  an Exchange to the Sink)
+//!              what it is)                                  its QueryEvent to the Sink)
 //! ```
 //!
 //! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
@@ -31,10 +31,13 @@ mod asked;
 mod backend;
 mod catalog;
 mod columns;
+mod cycle;
+mod dialect;
 mod frontend;
 mod ledger;
 mod outcome;
 mod parameters;
+mod parses;
 mod pipeline;
 mod rows;
 mod stopwatch;
@@ -49,8 +52,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    ClosedEvent, ConnectionState, Direction, Exchange, Held, Moment, Rest, RowsEvent, SessionEvent,
-    SessionFacts, SessionStart, Shape,
+    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, QueryEvent, Rest, RowsEvent,
+    SessionEvent, SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
 use crate::sql::{Dialect, Fingerprint, Verb, Written};
@@ -121,7 +124,7 @@ pub trait Sink {
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
     /// A query ended.
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange);
+    fn query(&mut self, event: QueryEvent, beside: Beside<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.
@@ -218,6 +221,8 @@ struct Conversation {
     results: rows::Results,
     /// What the RowDescription or ParameterDescription that is arriving belongs to.
     describing: backend::Describing,
+    /// A statement whose rows were described, and that does not know yet.
+    untold: Option<(Arc<parameters::Prepared>, columns::Described)>,
     /// The server sent FATAL: nothing comes behind it.
     is_over: bool,
     lost: Option<Lost>,
@@ -255,6 +260,7 @@ impl Session {
                 ledger: ledger::Ledger::default(),
                 results: rows::Results::default(),
                 describing: backend::Describing::Nothing,
+                untold: None,
                 is_over: false,
                 settings,
                 lost: None,

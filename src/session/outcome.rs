@@ -41,7 +41,7 @@ impl Conversation {
             results,
             ..
         } = self;
-        let (verb, subject) = (asked.wording.verb, asked.wording.subject);
+        let (verb, subject) = (asked.wording().verb, asked.wording().subject);
         // The usual case: no cursor has to do with it, and its rows, if there are any, are its own.
         if subject.is_none()
             && progress.cursor.is_none()
@@ -56,7 +56,7 @@ impl Conversation {
         let result = results.take(sink);
         match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
-                let lifetime = if asked.wording.holdable {
+                let lifetime = if asked.wording().holdable {
                     Lifetime::Session
                 } else {
                     Lifetime::Transaction
@@ -134,9 +134,9 @@ impl Conversation {
             ..
         } = self;
         let mut closes_all = false;
-        match (asked.wording.verb, asked.wording.subject) {
+        match (asked.wording().verb, asked.wording().subject) {
             (Verb::Prepare, Some(name)) => {
-                if let Some(prepared) = asked.prepared_statement() {
+                if let Some(prepared) = asked.origin.prepared_statement() {
                     catalog.prepare(name, prepared);
                 }
             }
@@ -201,8 +201,10 @@ impl Conversation {
         } = self;
         results.forget();
         let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
-        let cursor = match asked.wording.verb {
-            Verb::Fetch | Verb::Move => asked.wording.subject.and_then(|name| catalog.close(name)),
+        let cursor = match asked.wording().verb {
+            Verb::Fetch | Verb::Move => {
+                asked.wording().subject.and_then(|name| catalog.close(name))
+            }
             _ => None,
         };
         if let Some(Portal {
@@ -275,8 +277,8 @@ impl Conversation {
                         Some(place) => std::mem::replace(place, previous),
                         None => catalog.restore_statement(name, previous),
                     };
-                    if let Some(asked) = made {
-                        prepared = blame(asked, Protocol::Extended);
+                    if let Some(statement) = made {
+                        prepared = blame(statement.asked(), Protocol::Extended);
                     }
                 }
                 What::Bind { portal, previous } => {
@@ -310,7 +312,8 @@ impl Conversation {
                         }
                     }
                 }
-                What::Describe(_) | What::Ready(_) | What::CopyEnd => {}
+                // None is dropped as it is: its requests are.
+                What::Describe(_) | What::Ready(_) | What::CopyEnd | What::Cycle(_) => {}
             }
         }
         executed.or(prepared)

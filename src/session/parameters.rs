@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
+use super::asked::Wording;
 use super::columns::Described;
 use super::types;
 use crate::event::{Constant, ConstantCount, Constants, Flow};
@@ -57,9 +58,10 @@ impl Placeholders {
     }
 }
 
-/// What is known of a prepared statement beside its wording.
+/// A prepared statement: what its Parse said, and what the server told of it.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    pub wording: Arc<Wording>,
     pub placeholders: Arc<Placeholders>,
     /// Types of its parameters as ParameterDescription told them.
     told: OnceLock<Box<[u32]>>,
@@ -68,8 +70,9 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(placeholders: Arc<Placeholders>) -> Prepared {
+    pub(super) fn new(wording: Arc<Wording>, placeholders: Arc<Placeholders>) -> Prepared {
         Prepared {
+            wording,
             placeholders,
             told: OnceLock::new(),
             rows: OnceLock::new(),
@@ -275,11 +278,16 @@ pub(super) fn read_bind(
 /// The values of a prepared statement before its parameters are known.
 #[inline]
 fn unbound_flow(prepared: &Prepared) -> Box<Flow> {
-    Box::new(Flow {
-        constants: unbound(&prepared.placeholders.slots),
-        values: prepared.placeholders.values,
-        result: None,
-    })
+    flow(&prepared.placeholders.slots, prepared.placeholders.values)
+}
+
+/// The values of a statement as far as its text tells them. Filled where it stays: it is large.
+#[inline]
+pub(super) fn flow(slots: &[Slot], values: u64) -> Box<Flow> {
+    let mut flow = Box::<Flow>::default();
+    flow.values = values;
+    flow.constants.extend(slots.iter().map(constant));
+    flow
 }
 
 /// A whole list of format codes, and what stands behind it.
@@ -499,6 +507,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::Statement;
+    use crate::sql::{Fingerprint, Verb};
 
     fn prepared() -> Arc<Prepared> {
         let slot = |source| Slot {
@@ -512,7 +522,14 @@ mod tests {
         assert!(!placeholders.are_of(&slots, 8, &types));
         assert!(!placeholders.are_of(&slots, 7, &[0, 0]));
         assert!(!placeholders.are_of(&slots[..2], 7, &types));
-        Arc::new(Prepared::new(Arc::new(placeholders)))
+        let statement = Statement {
+            fingerprint: Fingerprint(7),
+            verb: Verb::Select,
+            shape: None,
+            truncated: false,
+        };
+        let wording = Wording::of(statement, None);
+        Arc::new(Prepared::new(Arc::new(wording), Arc::new(placeholders)))
     }
 
     fn list(codes: &[u16]) -> Vec<u8> {

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Origin};
 use super::catalog::{Portal, Runs};
+use super::cycle::{Cycle, Owed};
 use super::parameters::Prepared;
 use super::stopwatch::Mark;
 use crate::sql::NameHash;
@@ -15,7 +16,7 @@ pub(super) enum What {
     /// ParseComplete. Dropped by an error, it puts back what it replaced.
     Parse {
         name: NameHash,
-        previous: Option<Asked>,
+        previous: Option<Origin>,
     },
     /// BindComplete. `previous` is an unfinished portal that it replaced.
     Bind {
@@ -33,6 +34,8 @@ pub(super) enum What {
         /// [`Runs::InParts`] where its portal has been run so, by this Execute or before.
         runs: Runs,
     },
+    /// The answers to Parse, Bind, Describe and Execute that came together.
+    Cycle(Cycle),
     /// The answer to one statement of a Query.
     Statement(Asked),
     /// FunctionCallResponse.
@@ -43,13 +46,30 @@ pub(super) enum What {
     CopyEnd,
 }
 
+impl What {
+    /// Where a request that replaced or closed this portal, and is not answered, keeps what it was.
+    fn replaced_portal(&mut self, wanted: Option<NameHash>) -> Option<&mut Option<Box<Portal>>> {
+        let (name, previous) = match self {
+            What::Bind { portal, previous } => (*portal, previous),
+            What::Close(Closing::Portal { name, previous }) => (*name, previous),
+            What::Cycle(cycle) if cycle.owed <= Owed::Bind => {
+                (NameHash::UNNAMED, &mut cycle.replaced_portal)
+            }
+            _ => return None,
+        };
+        wanted
+            .is_none_or(|wanted| wanted == name)
+            .then_some(previous)
+    }
+}
+
 /// What a Close took out of the catalog.
 #[derive(Debug)]
 pub(super) enum Closing {
     /// A prepared statement; put back when an error drops the Close.
     Statement {
         name: NameHash,
-        previous: Option<Asked>,
+        previous: Option<Origin>,
     },
     /// A portal, which has something to report if it was not finished.
     Portal {
@@ -105,6 +125,8 @@ pub(super) struct SpareQueue(VecDeque<Awaited>);
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
     queue: VecDeque<Awaited>,
+    /// Replies that are owed beside one for each entry of the queue.
+    folded: usize,
     statements: usize,
     heap_bytes: usize,
     skip: Skip,
@@ -125,7 +147,7 @@ impl Pipeline {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.folded
     }
 
     /// Whether a statement is being answered, or waits for it.
@@ -173,10 +195,26 @@ impl Pipeline {
 
     #[inline(always)]
     pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
-        match &what {
+        self.count(&what);
+        self.queue.push_back(Awaited {
+            what,
+            requested,
+            request_bytes,
+        });
+    }
+
+    #[inline(always)]
+    fn count(&mut self, what: &What) {
+        match what {
             What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
                 self.statements += 1;
                 self.heap_bytes += asked.held_bytes();
+            }
+            What::Cycle(cycle) => {
+                self.statements += 1;
+                self.heap_bytes += cycle.asked.held_bytes();
+                self.folded += cycle.behind();
+                self.holds_portals |= cycle.replaced_portal.is_some();
             }
             What::Ready(_) => self.groups_asked += 1,
             What::Bind { previous, .. } | What::Close(Closing::Portal { previous, .. }) => {
@@ -184,11 +222,6 @@ impl Pipeline {
             }
             What::Parse { .. } | What::Describe(_) | What::Close(_) | What::CopyEnd => {}
         }
-        self.queue.push_back(Awaited {
-            what,
-            requested,
-            request_bytes,
-        });
     }
 
     /// The client sent Sync.
@@ -242,7 +275,7 @@ impl Pipeline {
     }
 
     /// Where the next request of the queue that replaced or closed this statement keeps what it was.
-    pub(super) fn replaced_statement(&mut self, wanted: NameHash) -> Option<&mut Option<Asked>> {
+    pub(super) fn replaced_statement(&mut self, wanted: NameHash) -> Option<&mut Option<Origin>> {
         self.queue
             .iter_mut()
             .take(SEARCHED_MAX)
@@ -253,6 +286,9 @@ impl Pipeline {
                 {
                     Some(previous)
                 }
+                What::Cycle(cycle) if wanted == NameHash::UNNAMED && cycle.owed == Owed::Parse => {
+                    Some(&mut cycle.replaced)
+                }
                 _ => None,
             })
     }
@@ -262,18 +298,7 @@ impl Pipeline {
         self.queue
             .iter_mut()
             .take(SEARCHED_MAX)
-            .find_map(|awaited| match &mut awaited.what {
-                What::Bind {
-                    portal: name,
-                    previous,
-                }
-                | What::Close(Closing::Portal { name, previous })
-                    if *name == wanted =>
-                {
-                    Some(previous)
-                }
-                _ => None,
-            })
+            .find_map(|awaited| awaited.what.replaced_portal(Some(wanted)))
     }
 
     /// Whether some request may have closed or replaced a portal that was still to be run.
@@ -288,13 +313,10 @@ impl Pipeline {
         self.queue
             .iter_mut()
             .take(SEARCHED_MAX)
-            .filter_map(|awaited| match &mut awaited.what {
-                What::Bind { previous, .. } | What::Close(Closing::Portal { previous, .. })
-                    if previous.as_ref().is_some_and(|it| it.ends_with(group)) =>
-                {
-                    previous.take().map(|portal| *portal)
-                }
-                _ => None,
+            .filter_map(|awaited| {
+                let previous = awaited.what.replaced_portal(None)?;
+                let ended = previous.take_if(|portal| portal.ends_with(group))?;
+                Some(*ended)
             })
             .collect()
     }
@@ -306,6 +328,55 @@ impl Pipeline {
             self.queue.pop_front();
         }
         self.queue.front().map(|awaited| &awaited.what)
+    }
+
+    /// The cycle at the front.
+    #[inline]
+    pub(super) fn cycle(&mut self) -> Option<&mut Cycle> {
+        match &mut self.queue.front_mut()?.what {
+            What::Cycle(cycle) => Some(cycle),
+            _ => None,
+        }
+    }
+
+    /// The cycle at the front got what it was owed next.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Option<&mut Cycle> {
+        let What::Cycle(cycle) = &mut self.queue.front_mut()?.what else {
+            return None;
+        };
+        cycle.advance();
+        self.folded -= 1;
+        Some(cycle)
+    }
+
+    /// The same, where that was `owed`.
+    pub(super) fn advance_over(&mut self, owed: Owed) -> Option<&mut Cycle> {
+        self.front()?;
+        self.cycle().filter(|cycle| cycle.owed == owed)?;
+        self.advance()
+    }
+
+    /// Makes a cycle at the front what it is without one.
+    #[cold]
+    pub(super) fn spread_front(&mut self) {
+        if self.cycle().is_none() {
+            return;
+        }
+        let requests = self.drop_front();
+        for Awaited {
+            what,
+            requested,
+            request_bytes,
+        } in requests.into_iter().rev()
+        {
+            self.count(&what);
+            self.queue.push_front(Awaited {
+                what,
+                requested,
+                request_bytes,
+            });
+        }
     }
 
     /// Drops the front entry, to which a reply belongs that says no more, where `answered` finds that it does; returns
@@ -328,6 +399,12 @@ impl Pipeline {
                 self.copy_in = CopyIn::No;
                 self.heap_bytes -= asked.held_bytes();
             }
+            What::Cycle(cycle) => {
+                self.statements -= 1;
+                self.copy_in = CopyIn::No;
+                self.heap_bytes -= cycle.asked.held_bytes();
+                self.folded -= cycle.behind();
+            }
             What::Ready(_) => {
                 self.groups_answered += 1;
                 self.holds_portals &= !self.queue.is_empty();
@@ -335,6 +412,11 @@ impl Pipeline {
             _ => {}
         }
         Some(awaited)
+    }
+
+    /// Takes the front entry, a cycle as the requests that it is short for.
+    fn drop_front(&mut self) -> Vec<Awaited> {
+        self.pop().map(spread).unwrap_or_default()
     }
 
     /// Takes every entry before the next ReadyForQuery of `group` (any group for `None`), oldest first.
@@ -349,7 +431,7 @@ impl Pipeline {
             {
                 return dropped;
             }
-            dropped.extend(self.pop());
+            dropped.extend(self.drop_front());
         }
         if group == Some(Group::Sync) {
             self.skip = Skip::ToSync;
@@ -374,6 +456,24 @@ impl Pipeline {
     pub(super) fn drop_everything(&mut self) -> Vec<Awaited> {
         self.statements = 0;
         self.heap_bytes = 0;
-        self.queue.drain(..).collect()
+        self.folded = 0;
+        self.queue.drain(..).flat_map(spread).collect()
+    }
+}
+
+/// An entry as the requests that it stands for.
+fn spread(awaited: Awaited) -> Vec<Awaited> {
+    let Awaited {
+        what,
+        requested,
+        request_bytes,
+    } = awaited;
+    match what {
+        What::Cycle(cycle) => cycle.spread(requested, request_bytes),
+        what => vec![Awaited {
+            what,
+            requested,
+            request_bytes,
+        }],
     }
 }

@@ -6,10 +6,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::asked::{Asked, Wording};
+use super::asked::{Asked, Origin, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
-use super::parameters::{self, Formats, Placeholders, Prepared, Slots};
+use super::parameters::{self, Placeholders, Slots};
+use super::parses::Parses;
 use super::pipeline::SpareQueue;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
@@ -33,6 +34,7 @@ pub struct Scratch {
     found: Vec<Found>,
     unnamed: Arc<str>,
     wordings: Wordings,
+    parses: Parses,
     pub(super) descriptions: Descriptions,
     pub(super) queue: SpareQueue,
 }
@@ -45,6 +47,7 @@ impl Scratch {
             found: Vec::new(),
             unnamed: Arc::from("unnamed"),
             wordings: Wordings::default(),
+            parses: Parses::default(),
             descriptions: Descriptions::default(),
             queue: SpareQueue::default(),
         }
@@ -53,6 +56,20 @@ impl Scratch {
     /// How much of a statement its identity covers.
     pub fn fingerprint_bytes_max(&self) -> usize {
         self.scanner.bytes_max()
+    }
+
+    /// What a Parse prepares whose body came before, byte for byte.
+    #[inline]
+    pub(super) fn repeated(
+        &self,
+        body: &[u8],
+        dialect: Dialect,
+        settings: &Settings,
+    ) -> Option<Origin> {
+        match settings.literals {
+            Literals::Dropped if dialect.is_standard() => self.parses.get(body, settings.values?),
+            Literals::Dropped | Literals::Kept => None,
+        }
     }
 
     /// What a prepared statement of this name is called in the log.
@@ -307,6 +324,13 @@ pub(super) fn read_whole<'a, S: Sink>(
     mut each: impl FnMut(&mut Catalog, &mut S, Asked),
 ) -> &'a [u8] {
     let Source { carrier, dialect } = source;
+    if carrier == Carrier::Parse
+        && let Some(statement) = scratch.repeated(body, dialect, settings)
+    {
+        each(catalog, sink, statement.asked());
+        return &[];
+    }
+    let whole = body;
     let (name, body) = match carrier {
         Carrier::Query => (&[][..], body),
         Carrier::Parse => cstring(body).unwrap_or((body, &[])),
@@ -351,6 +375,9 @@ pub(super) fn read_whole<'a, S: Sink>(
             }
         });
         let asked = familiar(carrier, wording, &scanned, settings, wordings, types);
+        if let (Carrier::Parse, [], Some(key)) = (carrier, name, settings.values) {
+            scratch.parses.add(whole, key, &asked.origin);
+        }
         each(catalog, sink, asked);
         return name;
     }
@@ -390,27 +417,14 @@ fn familiar(
     wordings: &mut Wordings,
     types: &[u8],
 ) -> Asked {
-    let mut asked = Asked {
-        wording,
-        prepared: None,
-        flow: None,
-        formats: Formats::Text,
-    };
     match carrier {
-        _ if settings.values.is_none() => {}
-        Carrier::Parse => {
-            let placeholders = wordings.placeholders(scanned, types);
-            asked.prepared = Some(Arc::new(Prepared::new(placeholders)));
-        }
-        Carrier::Query => {
-            asked.flow = Some(Box::new(Flow {
-                constants: parameters::unbound(scanned.slots),
-                values: scanned.values,
-                result: None,
-            }));
-        }
+        _ if settings.values.is_none() => Origin::Text(wording).asked(),
+        Carrier::Parse => Origin::of(wording, Some(wordings.placeholders(scanned, types))).asked(),
+        Carrier::Query => Asked {
+            flow: Some(parameters::flow(scanned.slots, scanned.values)),
+            ..Origin::Text(wording).asked()
+        },
     }
-    asked
 }
 
 /// What is needed to know a statement from its text.
@@ -442,11 +456,11 @@ impl<S: Sink> Context<'_, S> {
             self.statement(fingerprint, verb, start..found.text.end, &found)
         });
         let executed = match (found.verb, found.subject) {
-            (Verb::Execute, Some(name)) => self.catalog.statement(name).map(Asked::again),
+            (Verb::Execute, Some(name)) => self.catalog.statement(name).cloned(),
             _ => None,
         };
-        let (flow, prepared) = self.values(&mut found, executed.as_ref());
-        let executed = executed.map(|asked| asked.wording.statement.clone());
+        let (flow, placeholders) = self.values(&mut found, executed.as_ref());
+        let executed = executed.map(|it| it.wording().statement.clone());
         let (statement, prepares) = match (found.verb, executed, inner) {
             (Verb::Execute, Some(executed), _) => (executed, None),
             (Verb::Declare, _, Some(query)) => (query, None),
@@ -455,20 +469,19 @@ impl<S: Sink> Context<'_, S> {
                 (own, inner.map(Box::new))
             }
         };
+        let wording = Arc::new(Wording {
+            statement,
+            verb: found.verb,
+            subject: found.subject,
+            prepares,
+            holdable: found.holdable,
+            tags: found.tags.map(Arc::new),
+            literal_text,
+            name: self.name.clone(),
+        });
         Asked {
-            wording: Arc::new(Wording {
-                statement,
-                verb: found.verb,
-                subject: found.subject,
-                prepares,
-                holdable: found.holdable,
-                tags: found.tags.map(Arc::new),
-                literal_text,
-                name: self.name.clone(),
-            }),
-            prepared: prepared.map(Arc::new),
             flow: flow.map(Box::new),
-            formats: Formats::Text,
+            ..Origin::of(wording, placeholders).asked()
         }
     }
 
@@ -476,10 +489,10 @@ impl<S: Sink> Context<'_, S> {
     fn values(
         &mut self,
         found: &mut Found,
-        executed: Option<&Asked>,
-    ) -> (Option<Flow>, Option<Prepared>) {
+        executed: Option<&Origin>,
+    ) -> (Option<Flow>, Option<Arc<Placeholders>>) {
         let constants = std::mem::replace(&mut found.constants, Constants::Unwanted);
-        let executed = executed.and_then(|asked| asked.prepared.as_deref());
+        let executed = executed.and_then(Origin::prepared);
         match (constants, executed) {
             (Constants::Unwanted, _) => (None, None),
             (Constants::Known(arguments), Some(prepared)) => {
@@ -499,7 +512,7 @@ impl<S: Sink> Context<'_, S> {
             }
             (Constants::Slots(slots), _) => {
                 let placeholders = Placeholders::new(slots, found.values, self.types);
-                (None, Some(Prepared::new(Arc::new(placeholders))))
+                (None, Some(Arc::new(placeholders)))
             }
         }
     }

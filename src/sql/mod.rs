@@ -49,6 +49,15 @@ pub struct Dialect {
     pub ascii_trails: bool,
 }
 
+impl Dialect {
+    /// Whether its strings are read as PostgreSQL reads them unless told otherwise, or will be: of a text without
+    /// backslashes in its strings it does not matter which.
+    #[inline]
+    pub fn is_standard(self) -> bool {
+        !self.backslashes && !self.ascii_trails
+    }
+}
+
 /// A statement's text as it was sent, perhaps cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'a> {

@@ -172,11 +172,7 @@ impl Scanner {
     /// not settled.
     #[inline]
     fn may_be_familiar(&self, text: &[u8]) -> bool {
-        let settled = Dialect {
-            unsettled: false,
-            ..self.lexer.dialect
-        };
-        settled == Dialect::default() && text.len() <= self.bytes_max
+        self.lexer.dialect.is_standard() && text.len() <= self.bytes_max
     }
 
     /// Reads a whole text that is not remembered, and remembers it if it comes again.

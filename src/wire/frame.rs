@@ -94,14 +94,36 @@ pub fn read_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
 #[inline]
 fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, FrameError> {
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    let is_letter = (tag | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = tag.wrapping_sub(b'0') < 10;
     // What is below 4 wraps around to more than any length is.
     let body_bytes = length.wrapping_sub(4);
-    if (is_letter || is_digit) && body_bytes <= LENGTH_MAX - 4 {
+    if may_be_tag(tag) && body_bytes <= LENGTH_MAX - 4 {
         return Ok(Header { tag, body_bytes });
     }
     Err(impossible(tag, length))
+}
+
+/// Whether it is a letter or a digit: looked up, since it is asked of each message.
+#[inline]
+fn may_be_tag(tag: u8) -> bool {
+    const TAGS: [bool; 256] = {
+        let mut tags = [false; 256];
+        let mut tag = 0;
+        while tag < tags.len() {
+            tags[tag] = (tag as u8).is_ascii_alphanumeric();
+            tag += 1;
+        }
+        tags
+    };
+    TAGS[usize::from(tag)]
+}
+
+/// The body of the message of this type at the start of `input`, if it is there, whole; and what follows it.
+#[inline]
+pub fn message(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[found, l0, l1, l2, l3], behind) = input.split_first_chunk::<HEADER_BYTES>()?;
+    // What is below 4 wraps around to more than any read holds.
+    let body_bytes = u32::from_be_bytes([l0, l1, l2, l3]).wrapping_sub(4);
+    (found == tag).then(|| behind.split_at_checked(body_bytes as usize))?
 }
 
 #[cold]
@@ -128,6 +150,12 @@ pub enum Want {
 
 /// What the walker calls.
 pub trait Receiver {
+    /// Takes the messages at the start of `input` where it knows them together, all of them whole, and returns what
+    /// follows; `None`, and nothing has happened, where they are told one by one. Asked between two messages.
+    #[inline]
+    fn together<'a>(&mut self, _input: &'a [u8]) -> Option<&'a [u8]> {
+        None
+    }
     /// A message begins. Called once, when its header is complete.
     fn begin(&mut self, header: Header) -> Want;
     /// The prefix that was asked for (shorter if the body is). Called once for each message that wanted one.
@@ -221,7 +249,14 @@ impl Walker {
         mut input: &'a [u8],
         receiver: &mut impl Receiver,
     ) -> Result<&'a [u8], FrameError> {
-        while let Some((head, behind)) = input.split_first_chunk() {
+        loop {
+            if let Some(rest) = receiver.together(input) {
+                input = rest;
+                continue;
+            }
+            let Some((head, behind)) = input.split_first_chunk() else {
+                break;
+            };
             let header = whole_header(*head)?;
             let Some((body, rest)) = behind.split_at_checked(header.body_bytes as usize) else {
                 return Ok(self.begin(header, behind, receiver));

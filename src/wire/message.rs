@@ -66,8 +66,13 @@ pub struct CommandTag<'a>(pub &'a [u8]);
 
 impl<'a> CommandTag<'a> {
     /// Reads the body of a CommandComplete.
+    #[inline]
     pub fn read(body: &'a [u8]) -> CommandTag<'a> {
-        CommandTag(cstring(body).map_or(body, |(tag, _)| tag))
+        match body {
+            // It is the tag and a NUL. No server puts another one into it.
+            [tag @ .., 0] => CommandTag(tag),
+            _ => CommandTag(cstring(body).map_or(body, |(tag, _)| tag)),
+        }
     }
 
     /// Rows returned or changed: the last number of the tag (`SELECT 3`, `INSERT 0 3`, `COPY 3`); `None` where it has none.
@@ -78,7 +83,11 @@ impl<'a> CommandTag<'a> {
     /// assert_eq!(CommandTag(b"BEGIN").rows(), None);
     /// ```
     pub fn rows(&self) -> Option<u64> {
-        let digits = self.0.rsplit(|b| *b == b' ').next()?;
+        let digits = match self.0 {
+            // Most queries return few rows.
+            [.., b' ', digit @ b'0'..=b'9'] => return Some(u64::from(digit - b'0')),
+            tag => tag.rsplit(|b| *b == b' ').next()?,
+        };
         if digits.is_empty() || digits.len() > 20 {
             return None;
         }

@@ -181,7 +181,9 @@ fn a_migration_does_not_take_the_places_of_what_comes_after_it() {
     let create = |bench: &Bench, fingerprint: u64, duration_ns: u64| {
         let mut exchange = exchange(&bench.worker, fingerprint, duration_ns, bench.now);
         exchange.statement.verb = Verb::Create;
-        bench.worker.record(&facts("shop"), &exchange);
+        bench
+            .worker
+            .record(&exchange.event(&facts("shop")), exchange.beside());
     };
     for fingerprint in 0..20 {
         create(&bench, fingerprint, MILLISECOND);

@@ -1,5 +1,6 @@
 //! Scripts of (time, side, message) with the queries that must come of them.
 
+mod cycle;
 mod dialect;
 mod extended;
 mod faults;
@@ -13,8 +14,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Literals, Lost, Scratch, Session, Settings, Sink};
 use crate::event::{
-    ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held,
+    Moment, QueryEvent, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use crate::sql::{Fingerprint, Verb, Written};
 
@@ -51,10 +52,9 @@ impl Sink for Recorder {
             parsed: crate::event::Parsed::yes(),
         }))
     }
-    fn exchange(&mut self, facts: &Arc<SessionFacts>, exchange: Exchange) {
-        assert_eq!(facts.id, exchange.session);
+    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
         self.order.push('q');
-        self.exchanges.push(exchange);
+        self.exchanges.push(Exchange::of(event, beside));
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.order.push('r');
