@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::tls::{Binding, Connector};
+use super::upstream::Endpoint;
 use super::{ListenerSettings, TlsMode, UpstreamAddress};
 use crate::registry;
 
@@ -26,18 +27,28 @@ pub(super) struct Target {
     pub(super) upstream_tls: Option<Arc<Connector>>,
     pub(super) tls: TlsMode,
     pub(super) binding: Binding,
+    /// The upstream's one address, where neither leg has TLS and there is no name to resolve.
+    pub(super) plain: Option<Endpoint>,
 }
 
 impl Target {
     pub(super) fn of(listener: &ListenerSettings) -> Target {
+        let upstream_tls = match listener.tls {
+            TlsMode::PassThrough => None,
+            _ => listener.upstream_tls.clone(),
+        };
+        let plain = match (&listener.tls, &upstream_tls) {
+            (TlsMode::Off, None) => Endpoint::in_numbers(&listener.upstream),
+            (TlsMode::Off, Some(_)) => Endpoint::in_numbers(&listener.upstream)
+                .filter(|endpoint| matches!(endpoint, Endpoint::Unix(_))),
+            (TlsMode::PassThrough | TlsMode::Allow(_) | TlsMode::Require(_), _) => None,
+        };
         Target {
             upstream: listener.upstream.clone(),
-            upstream_tls: match listener.tls {
-                TlsMode::PassThrough => None,
-                _ => listener.upstream_tls.clone(),
-            },
+            upstream_tls,
             tls: listener.tls.clone(),
             binding: Binding::default(),
+            plain,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::direct::{self, Connecting};
@@ -53,6 +53,19 @@ pub(super) enum Endpoint {
     Unix(Arc<PathBuf>),
 }
 
+impl Endpoint {
+    /// Where an upstream is, if no name has to be resolved for it.
+    pub(super) fn in_numbers(upstream: &UpstreamAddress) -> Option<Endpoint> {
+        match upstream {
+            UpstreamAddress::Unix(path) => Some(Endpoint::Unix(Arc::new(path.clone()))),
+            UpstreamAddress::Tcp { host, port } => {
+                let address: IpAddr = host.parse().ok()?;
+                Some(Endpoint::Tcp(SocketAddr::new(address, *port)))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,6 +84,13 @@ pub(super) struct Road {
 }
 
 impl Road {
+    fn plain(endpoint: Endpoint) -> Road {
+        Road {
+            endpoint,
+            tls: None,
+        }
+    }
+
     /// The same way again: where there was TLS, there is no way without it, and the other way round.
     fn of(endpoint: Endpoint, leg: &Socket, tls: Option<&Arc<Connector>>) -> Road {
         Road {
@@ -140,6 +160,49 @@ impl TlsError {
             sslmode: connector.sslmode(),
             error: self,
         }
+    }
+}
+
+/// An upstream that was asked for a connection, without waiting for it.
+pub(super) enum Reached {
+    Connected(Socket, Road),
+    /// It has not answered: [`finish`] waits for it.
+    Begun(std::net::TcpStream),
+}
+
+/// Asks a plain upstream for a connection; `None` where it is not plain, or there was an error, which is the same for
+/// whoever asks again.
+pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
+    let endpoint = target.plain.as_ref()?;
+    let socket = match endpoint {
+        Endpoint::Tcp(address) => match direct::connect(*address) {
+            Ok(Connecting::Done(stream)) => Socket::from_tcp(stream, tunables.tcp_user_timeout),
+            Ok(Connecting::Begun(stream)) => return Some(Reached::Begun(stream)),
+            Err(error) => Err(error),
+        },
+        Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
+    };
+    let socket = socket.ok()?;
+    Some(Reached::Connected(socket, Road::plain(endpoint.clone())))
+}
+
+/// Waits for a connection that a plain `target` was asked for, for `limit` at most.
+pub(super) async fn finish(
+    begun: std::net::TcpStream,
+    target: &Target,
+    tunables: &Tunables,
+    limit: Duration,
+) -> Result<(Socket, Road), ConnectError> {
+    let address = target.upstream.to_string();
+    let Some(endpoint) = target.plain.clone() else {
+        return Err(ConnectError::NoAddress { host: address });
+    };
+    match timeout(limit, connected(begun)).await {
+        Ok(stream) => stream
+            .and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout))
+            .map(|socket| (socket, Road::plain(endpoint.clone())))
+            .map_err(|source| ConnectError::Connect { endpoint, source }),
+        Err(_) => Err(ConnectError::TimedOut { address, limit }),
     }
 }
 
@@ -240,10 +303,15 @@ enum Plaintext {
 
 /// Waits only where the kernel has not done it by the time it was asked, as it has on loopback.
 async fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let stream = match direct::connect(address)? {
-        Connecting::Done(stream) => return Ok(stream),
-        Connecting::Begun(stream) => TcpStream::from_std(stream)?,
-    };
+    match direct::connect(address)? {
+        Connecting::Done(stream) => Ok(stream),
+        Connecting::Begun(stream) => connected(stream).await,
+    }
+}
+
+/// Waits for what was begun.
+async fn connected(begun: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
+    let stream = TcpStream::from_std(begun)?;
     stream.writable().await?;
     match stream.take_error()? {
         Some(error) => Err(error),
@@ -258,7 +326,7 @@ async fn open(endpoint: &Endpoint, tunables: &Tunables) -> Result<Socket, Connec
             Ok(stream) => Socket::from_tcp(stream, user_timeout),
             Err(error) => Err(error),
         },
-        Endpoint::Unix(path) => UnixStream::connect(&**path).await.map(Socket::from_unix),
+        Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
     };
     let opened = match opened {
         Ok(socket) if !tunables.add_latency.is_zero() => {
@@ -302,15 +370,14 @@ async fn secure(
 }
 
 async fn resolve(upstream: &UpstreamAddress) -> Result<Vec<Endpoint>, ConnectError> {
-    let (host, port) = match upstream {
-        UpstreamAddress::Unix(path) => return Ok(vec![Endpoint::Unix(Arc::new(path.clone()))]),
-        UpstreamAddress::Tcp { host, port } => (host, *port),
-    };
     // Numbers need no thread of the resolver.
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![Endpoint::Tcp(SocketAddr::new(address, port))]);
+    if let Some(endpoint) = Endpoint::in_numbers(upstream) {
+        return Ok(vec![endpoint]);
     }
-    let addresses = tokio::net::lookup_host((host.as_str(), port))
+    let UpstreamAddress::Tcp { host, port } = upstream else {
+        return Ok(Vec::new());
+    };
+    let addresses = tokio::net::lookup_host((host.as_str(), *port))
         .await
         .map_err(|source| ConnectError::Resolve {
             host: host.clone(),
@@ -325,20 +392,21 @@ pub(super) fn note(
     result: &Result<(Socket, Road), ConnectError>,
     at: Moment,
 ) {
-    let was_up = figures.upstream().up;
     match result {
-        Ok((_, Road { endpoint, .. })) => {
-            if was_up == Some(false) {
-                tracing::info!(listener = %figures.name, %endpoint, "upstream is reachable again");
-            }
-            figures.set_upstream_result(Ok(()), at);
-        }
+        Ok((_, road)) => note_reached(figures, &road.endpoint, at),
         Err(error) => {
+            let was_up = figures.set_upstream_result(Err(error.to_string()), at);
             if was_up != Some(false) {
                 tracing::warn!(listener = %figures.name, %error, "upstream is not reachable");
             }
-            figures.set_upstream_result(Err(error.to_string()), at);
         }
+    }
+}
+
+/// The same of an attempt that succeeded.
+pub(super) fn note_reached(figures: &registry::Listener, endpoint: &Endpoint, at: Moment) {
+    if figures.set_upstream_result(Ok(()), at) == Some(false) {
+        tracing::info!(listener = %figures.name, %endpoint, "upstream is reachable again");
     }
 }
 
@@ -359,6 +427,7 @@ mod tests {
             upstream_tls: None,
             tls: TlsMode::Off,
             binding: Binding::default(),
+            plain: None,
         }
     }
 
