@@ -1,9 +1,26 @@
 //! Listener, connection, relay, TLS, cancel, drain: moves the bytes and knows nothing of what they mean.
 //!
-//! *Architecture invariants:* a connection belongs to one worker for its life: a thread with a runtime for its beginning
-//! and its end, and one without ([`reactor`]) for the session between them, where one step moves both of its
-//! directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
-//! observation does, the bytes go on. Start reading in [`connection`].
+//! Where the bytes of a connection go, from the first on:
+//!
+//! ```text
+//!              ┌──────────────── reactor, a thread of each worker ────────────────┐
+//!  client ═══► │ listener ─► newcomer ─────────────────────► session ◄══════════► │ ◄═══► upstream
+//!              │ accept      SSLRequest: `N`                 login, then          │
+//!              │ (the first  StartupMessage: seat, connect,  relay, tap           │
+//!              │  worker's)  send it on                                           │
+//!              └───────────────────┼──────────────────▲────────┼──────────────────┘
+//!                                  ▼ Arrival          │ carry  ▼ Parting
+//!              ┌───────── connection, in the worker's runtime, the other thread ──┐
+//!              │ TLS, a name to resolve, an upstream       goodbye, drain,        │
+//!              │ that takes its time, CancelRequest,       limits, errors         │
+//!              │ whoever is refused                                               │
+//!              └──────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! *Architecture invariants:* a connection belongs to one worker for its life, and a plain one to one thread of it: the
+//! reactor never waits but for sockets, and whatever has to wait for anything else is done in the runtime, and only there;
+//! one step moves both directions of a session; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
+//! observation does, the bytes go on. Start reading in [`newcomer`], then [`connection`].
 
 #![cfg_attr(
     not(test),

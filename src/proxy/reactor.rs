@@ -17,6 +17,7 @@
 //! listeners' sake, and knows no time but that of the reads. Whoever wants anything but its bytes moved goes to the
 //! worker. A panic costs the client it came in.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -46,8 +47,9 @@ use crate::registry::ConnectionError;
 /// Sockets that one look at the kernel can tell of.
 const EVENTS_MAX: usize = 256;
 
-/// Clients that are let in at one time, before those that are in get their turn.
-const ACCEPTS_IN_A_ROW_MAX: usize = 16;
+/// Clients that are let in, and newcomers that are heard, at one time, before sessions get their turn: each may take
+/// as long as several queries.
+const NEWCOMERS_IN_A_ROW_MAX: usize = 16;
 
 /// Says that there are orders.
 const ORDERS: Token = Token(usize::MAX);
@@ -105,6 +107,7 @@ where
                 taps,
                 guests: Slab::new(),
                 yielded: Vec::new(),
+                speaking: VecDeque::new(),
                 sweep: Sweep::default(),
                 entrance,
                 has_logins,
@@ -134,6 +137,8 @@ struct Reactor<T: Taps> {
     guests: Slab<Guest<T>>,
     /// Slots of sessions that had more to do.
     yielded: Vec<usize>,
+    /// Slots of newcomers that have said something.
+    speaking: VecDeque<usize>,
     sweep: Sweep,
     /// Where clients come in, if they do here and still do.
     entrance: Option<Entrance<T::Tap>>,
@@ -198,8 +203,9 @@ impl<T: Taps> Reactor<T> {
             for slot in yielded {
                 self.step(slot);
             }
+            self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
-            self.let_in();
+            self.let_some_in();
             if has_orders {
                 // What a step wrote it has shown before it returned.
                 self.crossing.try_iter().for_each(drop);
@@ -214,7 +220,7 @@ impl<T: Taps> Reactor<T> {
     #[inline]
     fn patience(&self) -> Option<Duration> {
         match &self.entrance {
-            _ if !self.yielded.is_empty() => Some(Duration::ZERO),
+            _ if !self.yielded.is_empty() || !self.speaking.is_empty() => Some(Duration::ZERO),
             Some(entrance) => entrance.patience(),
             None => None,
         }
@@ -234,7 +240,7 @@ impl<T: Taps> Reactor<T> {
             }
             (Some(Guest::Newcomer(newcomer)), _) => {
                 note(&mut newcomer.client, event);
-                self.listen(slot);
+                self.speaking.push_back(slot);
             }
             (Some(Guest::Between), _) => {}
             (None, _) => {
@@ -293,9 +299,9 @@ impl<T: Taps> Reactor<T> {
         self.give_back(Left::Session(session, parting));
     }
 
-    /// Lets in whoever waits at the listeners.
-    fn let_in(&mut self) {
-        for _ in 0..ACCEPTS_IN_A_ROW_MAX {
+    /// Lets in some of those who wait at the listeners.
+    fn let_some_in(&mut self) {
+        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
             match self.entrance.as_mut().map(Entrance::meet) {
                 Some(Met::Own(newcomer)) => self.receive(newcomer),
                 Some(Met::Others) => {}
@@ -322,12 +328,21 @@ impl<T: Taps> Reactor<T> {
         }
     }
 
+    fn listen_to_some(&mut self) {
+        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
+            match self.speaking.pop_front() {
+                Some(slot) => self.listen(slot),
+                None => return,
+            }
+        }
+    }
+
     /// Hears what the newcomer in `slot` says, and sees what becomes of it.
     fn listen(&mut self, slot: usize) {
-        let guest = self.guests.get_mut(slot);
-        let Some(Guest::Newcomer(newcomer)) =
-            guest.map(|guest| std::mem::replace(guest, Guest::Between))
-        else {
+        let Some(guest @ Guest::Newcomer(_)) = self.guests.get_mut(slot) else {
+            return;
+        };
+        let Guest::Newcomer(newcomer) = std::mem::replace(guest, Guest::Between) else {
             return;
         };
         let (taps, shared) = (&*self.taps, &self.place.shared);

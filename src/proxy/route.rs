@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::tls::{Binding, Connector};
-use super::upstream::Endpoint;
+use super::upstream::{Endpoint, Road};
 use super::{ListenerSettings, TlsMode, UpstreamAddress};
 use crate::registry;
 
@@ -27,8 +27,8 @@ pub(super) struct Target {
     pub(super) upstream_tls: Option<Arc<Connector>>,
     pub(super) tls: TlsMode,
     pub(super) binding: Binding,
-    /// The upstream's one address, where neither leg has TLS and there is no name to resolve.
-    pub(super) plain: Option<Endpoint>,
+    /// The one way there, where neither leg has TLS and there is no name to resolve.
+    pub(super) plain: Option<Road>,
 }
 
 impl Target {
@@ -48,7 +48,7 @@ impl Target {
             upstream_tls,
             tls: listener.tls.clone(),
             binding: Binding::default(),
-            plain,
+            plain: plain.map(Road::plain),
         }
     }
 

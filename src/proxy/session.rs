@@ -67,6 +67,12 @@ pub(super) struct UpstreamLeg {
     pub(super) gauge: UpstreamGauge,
 }
 
+/// An address in numbers without its port.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// What [`Session::relay_until`] waits for, besides the session's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
@@ -111,13 +117,14 @@ impl<T: Tap> Session<T> {
             .unwrap_or_default();
         let (user, database): (Arc<str>, Arc<str>) = (message.user.into(), message.database.into());
         let application: Arc<str> = message.application.into();
+        let address: Arc<str> = SocketAddr::new(ip, peer.port()).to_string().into();
         let status = Arc::new(ConnectionStatus::default());
         let id = shared.registry.next_session_id();
         let registered = shared.registry.add_connection(Connection {
             id,
             listener: Arc::clone(&figures.name),
-            client: SocketAddr::new(ip, peer.port()).to_string().into(),
-            upstream: road.endpoint.to_string().into(),
+            client: Arc::clone(&address),
+            upstream: Arc::clone(&road.name),
             user: Arc::clone(&user),
             database: Arc::clone(&database),
             application: Arc::clone(&application),
@@ -145,7 +152,7 @@ impl<T: Tap> Session<T> {
                 Some(taps.open(SessionStart {
                     id,
                     listener: Arc::clone(&figures.name),
-                    client: ip.to_string().into(),
+                    client: host_of(&address).into(),
                     user,
                     database,
                     application,
@@ -386,5 +393,20 @@ impl Meter for SessionMeter<'_> {
         self.figures
             .shard(self.place.shard)
             .add_latency(direction, at.since(read_at), weight);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_the_address_without_its_port() {
+        for (address, host) in [
+            ("127.0.0.1:5432", "127.0.0.1"),
+            ("[2001:db8::1]:5432", "2001:db8::1"),
+        ] {
+            assert_eq!(host_of(address), host);
+        }
     }
 }

@@ -79,13 +79,16 @@ impl fmt::Display for Endpoint {
 #[derive(Debug, Clone)]
 pub(super) struct Road {
     pub(super) endpoint: Endpoint,
+    /// The same in words.
+    pub(super) name: Arc<str>,
     /// Set where the leg speaks TLS.
     tls: Option<Arc<Connector>>,
 }
 
 impl Road {
-    fn plain(endpoint: Endpoint) -> Road {
+    pub(super) fn plain(endpoint: Endpoint) -> Road {
         Road {
+            name: endpoint.to_string().into(),
             endpoint,
             tls: None,
         }
@@ -94,8 +97,8 @@ impl Road {
     /// The same way again: where there was TLS, there is no way without it, and the other way round.
     fn of(endpoint: Endpoint, leg: &Socket, tls: Option<&Arc<Connector>>) -> Road {
         Road {
-            endpoint,
             tls: tls.filter(|_| leg.is_tls()).cloned(),
+            ..Road::plain(endpoint)
         }
     }
 }
@@ -173,8 +176,8 @@ pub(super) enum Reached {
 /// Asks a plain upstream for a connection; `None` where it is not plain, or there was an error, which is the same for
 /// whoever asks again.
 pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
-    let endpoint = target.plain.as_ref()?;
-    let socket = match endpoint {
+    let road = target.plain.as_ref()?;
+    let socket = match &road.endpoint {
         Endpoint::Tcp(address) => match direct::connect(*address) {
             Ok(Connecting::Done(stream)) => Socket::from_tcp(stream, tunables.tcp_user_timeout),
             Ok(Connecting::Begun(stream)) => return Some(Reached::Begun(stream)),
@@ -183,7 +186,7 @@ pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
         Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
     };
     let socket = socket.ok()?;
-    Some(Reached::Connected(socket, Road::plain(endpoint.clone())))
+    Some(Reached::Connected(socket, road.clone()))
 }
 
 /// Waits for a connection that a plain `target` was asked for, for `limit` at most.
@@ -194,15 +197,18 @@ pub(super) async fn finish(
     limit: Duration,
 ) -> Result<(Socket, Road), ConnectError> {
     let address = target.upstream.to_string();
-    let Some(endpoint) = target.plain.clone() else {
+    let Some(road) = target.plain.clone() else {
         return Err(ConnectError::NoAddress { host: address });
     };
-    match timeout(limit, connected(begun)).await {
-        Ok(stream) => stream
-            .and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout))
-            .map(|socket| (socket, Road::plain(endpoint.clone())))
-            .map_err(|source| ConnectError::Connect { endpoint, source }),
-        Err(_) => Err(ConnectError::TimedOut { address, limit }),
+    let Ok(stream) = timeout(limit, connected(begun)).await else {
+        return Err(ConnectError::TimedOut { address, limit });
+    };
+    match stream.and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout)) {
+        Ok(socket) => Ok((socket, road)),
+        Err(source) => Err(ConnectError::Connect {
+            endpoint: road.endpoint,
+            source,
+        }),
     }
 }
 
