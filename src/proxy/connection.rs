@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::cancel;
 use super::drain::{self, Drained};
 use super::greeting::{self, Greeting, GreetingError, Hearing, Refused};
-use super::newcomer::{Arrival, Connecting, Newcomer, Progress};
+use super::newcomer::{Arrival, Newcomer, Progress};
 use super::orders::{Left, Parting};
 use super::relay::{End, Relay, Side};
 use super::seats::Seat;
@@ -141,7 +141,10 @@ async fn begin<T: Taps>(arrival: Box<Arrival>, worker: &Worker<T>) -> Option<Box
     };
 
     let (seat, gauge, begun) = match connecting {
-        Some(Connecting { seat, gauge, begun }) => (seat, gauge, Some(begun)),
+        Some(connecting) => {
+            let begun = (connecting.begun, connecting.road);
+            (connecting.seat, connecting.gauge, Some(begun))
+        }
         None => {
             let ip = newcomer.peer.ip().to_canonical();
             let seat = match Seat::take(shared, &tunables, ip) {
@@ -163,7 +166,7 @@ async fn begin<T: Taps>(arrival: Box<Arrival>, worker: &Worker<T>) -> Option<Box
     let left = login_deadline.saturating_duration_since(Instant::now());
     let limit = tunables.timeouts.connect.min(left);
     let connected = match begun {
-        Some(begun) => upstream::finish(begun, &target, &tunables, limit).await,
+        Some((begun, road)) => upstream::finish(begun, road, &tunables, limit).await,
         None => upstream::connect(&target, &tunables, limit).await,
     };
     upstream::note(&route.figures, &connected, shared.clock.now());

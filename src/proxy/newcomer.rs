@@ -7,8 +7,8 @@
 //!     └── TLS, a name to resolve ───────┴─ cancel ────┴─ none ──┴─ not at once ─► worker: connection.rs
 //! ```
 //!
-//! The reactor calls this for a listener without TLS whose upstream has an address in numbers. Whatever turns out to
-//! want more than that goes to the worker's runtime as it is, an [`Arrival`].
+//! The reactor calls this for a listener without TLS. Whatever turns out to want more than that, an upstream with TLS or
+//! with a name for one, goes to the worker's runtime as it is, an [`Arrival`].
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -28,8 +28,8 @@ use super::seats::Seat;
 use super::session::{Session, UpstreamLeg};
 use super::socket::Socket;
 use super::sweep::Sweep;
-use super::upstream::{self, Reached};
-use super::{Shared, Tunables, UpstreamGauge};
+use super::upstream::{self, Reached, Road};
+use super::{Shared, TlsMode, Tunables, UpstreamGauge};
 use crate::event::{Moment, Tap, Taps};
 
 /// Bytes of one read: more than any usual StartupMessage has.
@@ -74,6 +74,7 @@ pub(super) struct Connecting {
     pub(super) seat: Seat,
     pub(super) gauge: UpstreamGauge,
     pub(super) begun: TcpStream,
+    pub(super) road: Road,
 }
 
 /// What became of a newcomer.
@@ -93,9 +94,9 @@ impl From<Box<Newcomer>> for Box<Arrival> {
 }
 
 impl Newcomer {
-    /// Whether a reactor can bring it to its session.
+    /// Whether a reactor can hear it: there will be no TLS with it.
     pub(super) fn is_plain(&self) -> bool {
-        self.target.plain.is_some() && self.tunables.add_latency.is_zero()
+        matches!(self.target.tls, TlsMode::Off)
     }
 
     pub(super) fn with(self: Box<Newcomer>, progress: Progress) -> Box<Arrival> {
@@ -148,8 +149,13 @@ impl Newcomer {
         let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
         let (mut socket, road) = match upstream::reach(&self.target, &self.tunables) {
             Some(Reached::Connected(socket, road)) => (socket, road),
-            Some(Reached::Begun(begun)) => {
-                let connecting = Connecting { seat, gauge, begun };
+            Some(Reached::Begun(begun, road)) => {
+                let connecting = Connecting {
+                    seat,
+                    gauge,
+                    begun,
+                    road,
+                };
                 return Advance::Arrival(self.with(Progress::Connecting(startup, connecting)));
             }
             None => return elsewhere(self, startup),

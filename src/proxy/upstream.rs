@@ -170,17 +170,17 @@ impl TlsError {
 pub(super) enum Reached {
     Connected(Socket, Road),
     /// It has not answered: [`finish`] waits for it.
-    Begun(std::net::TcpStream),
+    Begun(std::net::TcpStream, Road),
 }
 
-/// Asks a plain upstream for a connection; `None` where it is not plain, or there was an error, which is the same for
-/// whoever asks again.
+/// Asks a plain upstream for a connection; `None` where it is not plain or not near, or there was an error, which is the
+/// same for whoever asks again.
 pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
-    let road = target.plain.as_ref()?;
+    let road = target.plain().filter(|_| tunables.add_latency.is_zero())?;
     let socket = match &road.endpoint {
         Endpoint::Tcp(address) => match direct::connect(*address) {
             Ok(Connecting::Done(stream)) => Socket::from_tcp(stream, tunables.tcp_user_timeout),
-            Ok(Connecting::Begun(stream)) => return Some(Reached::Begun(stream)),
+            Ok(Connecting::Begun(stream)) => return Some(Reached::Begun(stream, road.clone())),
             Err(error) => Err(error),
         },
         Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
@@ -189,18 +189,15 @@ pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
     Some(Reached::Connected(socket, road.clone()))
 }
 
-/// Waits for a connection that a plain `target` was asked for, for `limit` at most.
+/// Waits for a connection that was begun on a plain `road`, for `limit` at most.
 pub(super) async fn finish(
     begun: std::net::TcpStream,
-    target: &Target,
+    road: Road,
     tunables: &Tunables,
     limit: Duration,
 ) -> Result<(Socket, Road), ConnectError> {
-    let address = target.upstream.to_string();
-    let Some(road) = target.plain.clone() else {
-        return Err(ConnectError::NoAddress { host: address });
-    };
     let Ok(stream) = timeout(limit, connected(begun)).await else {
+        let address = road.name.to_string();
         return Err(ConnectError::TimedOut { address, limit });
     };
     match stream.and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout)) {
@@ -244,7 +241,7 @@ async fn connect_first(
     for endpoint in endpoints {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         left = left.saturating_sub(1).max(1);
-        error = match timeout(share, connect_to(&endpoint, tls, tunables)).await {
+        error = match timeout(share, connect_to(&endpoint, target, tunables)).await {
             Ok(Ok(leg)) => {
                 let road = Road::of(endpoint, &leg, tls);
                 return Ok((leg, road));
@@ -276,11 +273,11 @@ pub(super) async fn connect_again(
 /// Connects to one address, without a time limit; in TLS as far as its sslmode demands it and the server has it.
 async fn connect_to(
     endpoint: &Endpoint,
-    tls: Option<&Arc<Connector>>,
+    target: &Target,
     tunables: &Tunables,
 ) -> Result<Socket, ConnectError> {
     let socket = open(endpoint, tunables).await?;
-    let (Some(connector), Endpoint::Tcp(_)) = (tls, endpoint) else {
+    let (Some(connector), Endpoint::Tcp(_)) = (&target.upstream_tls, endpoint) else {
         return Ok(socket);
     };
     let plaintext = match connector.sslmode() {
@@ -288,7 +285,12 @@ async fn connect_to(
         _ => Plaintext::Refused,
     };
     match secure(socket, connector, plaintext).await {
-        Ok(leg) => Ok(leg),
+        Ok(leg) => {
+            if !leg.is_tls() {
+                target.note_declined_tls();
+            }
+            Ok(leg)
+        }
         // As libpq does: on a new connection, because nothing sensible can follow on this one.
         Err(TlsError::Closed(error) | TlsError::Handshake(error))
             if plaintext == Plaintext::Accepted =>
@@ -421,20 +423,20 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::proxy::TlsMode;
-    use crate::proxy::tls::Binding;
+    use crate::proxy::{ListenerSettings, TlsMode};
 
     fn target() -> Target {
-        Target {
+        Target::of(&ListenerSettings {
+            name: "default".into(),
+            listen: "127.0.0.1:0".to_owned(),
             upstream: UpstreamAddress::Tcp {
                 host: "several.example".to_owned(),
                 port: 5432,
             },
             upstream_tls: None,
             tls: TlsMode::Off,
-            binding: Binding::default(),
-            plain: None,
-        }
+            observe: true,
+        })
     }
 
     /// Tries the addresses in turn and says which accepted.
