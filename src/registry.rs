@@ -218,12 +218,13 @@ impl Listener {
         }
     }
 
-    /// Records how the last attempt to connect to the upstream ended.
-    pub fn set_upstream_result(&self, result: Result<(), String>, at: Moment) {
+    /// Records how the last attempt to connect to the upstream ended, and returns whether it was up before.
+    pub fn set_upstream_result(&self, result: Result<(), String>, at: Moment) -> Option<bool> {
         let mut upstream = lock(&self.upstream);
         upstream.tried_at = Some(at);
-        upstream.up = Some(result.is_ok());
+        let was_up = upstream.up.replace(result.is_ok());
         upstream.error = result.err();
+        was_up
     }
 
     /// What is known of its upstream.

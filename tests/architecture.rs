@@ -110,6 +110,8 @@ const CRATES: &[(&str, &[&str])] = &[
         "mio",
         &[
             "src/proxy/reactor.rs",
+            "src/proxy/orders.rs",
+            "src/proxy/listener.rs",
             "src/proxy/direct.rs",
             "src/proxy/delay",
         ],

@@ -12,6 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use certificates::{Authority, Identity, client_config, server_config};
 use pgprism::proxy::tls::{
@@ -279,6 +280,39 @@ fn a_server_without_tls_is_fine_for_prefer_only() {
         );
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+fn a_server_without_tls_is_asked_again_after_a_second() {
+    let (asked, questions) = mpsc::channel();
+    let server = Server::start(move |mut stream| {
+        let mut packet = read_packet(&mut stream);
+        if packet == SSL_REQUEST {
+            asked.send(()).unwrap();
+            stream.write_all(b"N").unwrap();
+            packet = read_packet(&mut stream);
+        }
+        assert_eq!(packet, startup("ada"));
+        stream.write_all(LOGIN).unwrap();
+        read_to_end_or_reset(&mut stream);
+    });
+    let mut settings = settings(tcp(server.address));
+    let connector = Connector::read(&mode(SslMode::Prefer, None)).unwrap();
+    settings.listeners[0].upstream_tls = Some(Arc::new(connector));
+    let running = start(settings);
+    let begun = Instant::now();
+    let _first = running.client();
+    questions.recv_timeout(PATIENCE).unwrap();
+    let _second = running.client();
+    // A slow machine may have taken longer for the two.
+    if begun.elapsed() < Duration::from_secs(1) {
+        assert!(questions.try_recv().is_err());
+    }
+    wait_until("it is asked again", || {
+        drop(running.client());
+        questions.try_recv().is_ok()
+    });
+    assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
 #[test]

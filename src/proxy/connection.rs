@@ -1,13 +1,12 @@
-//! One client connection from its first byte to its last.
+//! One client connection from its first byte to its last, as far as something has to be waited for.
 //!
-//! [`serve`] is the story up to the session: the greeting, a seat, the upstream. The [`super::reactor`] relays the
-//! session, its login first, and what is left to do when it stops is done here again, from [`take_back`] on.
+//! [`begin`] is the story up to the session: the greeting, a seat, the upstream; a plain one is told by
+//! [`super::newcomer`], at once. The [`super::reactor`] relays the session, its login first, and what is left to do when
+//! it stops is done here again, from [`close`] on.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,21 +14,21 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cancel;
 use super::drain::{self, Drained};
-use super::greeting::{self, Greeting, GreetingError, Refused};
-use super::login::Watch;
-use super::reactor::{Left, Parting};
+use super::greeting::{self, Greeting, GreetingError, Hearing, Refused};
+use super::newcomer::{Arrival, Newcomer, Progress};
+use super::orders::{Left, Parting};
 use super::relay::{End, Relay, Side};
-use super::seats::{Full, Seat};
-use super::session::{Facts, Place, Session, Until};
+use super::seats::Seat;
+use super::session::{Place, Session, Until, UpstreamLeg};
 use super::socket::Socket;
 use super::sweep::Overdue;
 use super::upstream::{self, ConnectError, Road};
-use super::worker::{Accepted, Worker};
-use super::{Target, TlsMode, UpstreamGauge};
-use crate::event::{self, ConnectionState, ConnectionStatus, Rest, SessionStart, Tap as _, Taps};
-use crate::registry::{self, Connection, ConnectionError, Unobserved};
+use super::worker::Worker;
+use super::{Target, UpstreamGauge};
+use crate::event::{self, Rest, Tap as _, Taps};
+use crate::registry::{self, ConnectionError};
 use crate::wire::sasl::MechanismFilter;
-use crate::wire::startup::{SqlState, StartupMessage, error_response};
+use crate::wire::startup::{SqlState, error_response};
 
 const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
 const CONNECTION_FAILURE: SqlState = SqlState(*b"08006");
@@ -45,37 +44,41 @@ const APART: Duration = Duration::from_millis(20);
 /// How long a client that was told why it is closed has to read it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Serves one client until its StartupMessage is with the upstream, and gives it to the worker's reactor then. What only
-/// the beginning needs is boxed and given back.
-pub(super) async fn serve<T>(accepted: Accepted, worker: Rc<Worker<T>>)
+/// Takes in whoever left the reactor.
+pub(super) async fn take<T>(left: Left<T::Tap>, worker: Rc<Worker<T>>)
 where
     T: Taps + 'static,
     T::Tap: Send,
 {
-    let Some(mut session) = Box::pin(begin(accepted, &worker)).await else {
-        return;
-    };
-    if worker.draining.get().is_some() {
-        return close(session, Parting::Drain, &worker).await;
-    }
-    match session.leave_runtime() {
-        Ok(()) => worker.carry(session),
-        Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
+    match left {
+        Left::Arrival(arrival) => serve(arrival, &worker).await,
+        Left::Session(mut session, parting) => match session.enter_runtime() {
+            Ok(()) => close(session, parting, &worker).await,
+            Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
+        },
     }
 }
 
-/// Closes a session that the reactor gave back.
-pub(super) async fn take_back<T>(left: Left<T::Tap>, worker: Rc<Worker<T>>)
+/// Serves one client until its StartupMessage is with the upstream, and gives it to the worker's reactor then. What only
+/// the beginning needs is boxed and given back.
+async fn serve<T>(arrival: Box<Arrival>, worker: &Worker<T>)
 where
     T: Taps + 'static,
     T::Tap: Send,
 {
-    let Left {
-        mut session,
-        parting,
-    } = left;
-    match session.enter_runtime() {
-        Ok(()) => close(session, parting, &worker).await,
+    let begun = tokio::select! {
+        begun = Box::pin(begin(arrival, worker)) => begun,
+        // A drain does not wait for ever for somebody to say what it wants, or to be told that it cannot have it.
+        _ = worker.last_logins() => None,
+    };
+    let Some(mut session) = begun else {
+        return;
+    };
+    if worker.plan().is_some() {
+        return close(session, Parting::Drain, worker).await;
+    }
+    match session.leave_runtime() {
+        Ok(()) => worker.carry(session),
         Err(error) => tracing::warn!(%error, "a session was lost between two threads"),
     }
 }
@@ -87,7 +90,7 @@ async fn close<T: Taps>(mut session: Box<Session<T::Tap>>, parting: Parting, wor
         Parting::Overdue(Overdue::Login) => SessionEnd::LoginTimeout,
         Parting::Overdue(Overdue::Idle(limit)) => SessionEnd::Idle(limit),
         Parting::Overdue(Overdue::Old(limit)) => SessionEnd::Old(limit),
-        Parting::Drain => match log_in(&mut session, &worker.place).await {
+        Parting::Drain => match log_in(&mut session, worker).await {
             Some(end) => end,
             None => drain_session(&mut session, worker).await,
         },
@@ -95,65 +98,90 @@ async fn close<T: Taps>(mut session: Box<Session<T::Tap>>, parting: Parting, wor
     end_session(session, end, &worker.place).await;
 }
 
-/// From the first byte to two connected sockets; `None` when it did not come to a session.
-async fn begin<T: Taps>(accepted: Accepted, worker: &Worker<T>) -> Option<Box<Session<T::Tap>>> {
-    let shared = Arc::clone(&worker.place.shared);
-    let route = Arc::clone(shared.route(accepted.route));
-    let tunables = shared.tunables.load_full();
-    let target = route.target.load_full();
-    let login_deadline = Instant::now() + tunables.timeouts.login;
-    let client = Socket::from_accepted(accepted.stream, tunables.tcp_user_timeout).ok()?;
+/// From where the reactor left it to two connected sockets; `None` when it did not come to a session.
+async fn begin<T: Taps>(arrival: Box<Arrival>, worker: &Worker<T>) -> Option<Box<Session<T::Tap>>> {
+    let shared = &worker.place.shared;
+    let Arrival {
+        mut newcomer,
+        progress,
+    } = *arrival;
+    let route = Arc::clone(shared.route(newcomer.route));
+    let target = Arc::clone(&newcomer.target);
+    let tunables = Arc::clone(&newcomer.tunables);
+    let login_deadline = newcomer.login_deadline(shared);
+    newcomer.client.refresh();
+    let client = newcomer.client;
 
-    let greeting = timeout_at(login_deadline, greeting::read(client, &target.tls)).await;
-    let (client, greeting) = accept_greeting(greeting, &route.figures).await?;
-    let (message, packet) = match greeting {
-        Greeting::Cancel { key, packet } => {
-            cancel::serve(client, &key, &packet, &shared, accepted.route).await;
+    let (client, greeting, connecting) = match progress {
+        Progress::Greeting => {
+            let greeting = greeting::read(client, &target.tls, newcomer.hearing);
+            let greeting = timeout_at(login_deadline, greeting).await;
+            let (client, greeting) = accept_greeting(greeting, &route.figures).await?;
+            (client, greeting, None)
+        }
+        Progress::Said(Ok(greeting)) => (client, greeting, None),
+        Progress::Said(Err(error)) => {
+            refuse(Refused::new(error, Some(client)), &route.figures).await;
             return None;
         }
-        Greeting::Startup { message, packet } => (Some(message), packet),
+        Progress::Connecting(startup, connecting) => {
+            (client, Greeting::Startup(startup), Some(connecting))
+        }
+    };
+    let (startup, packet) = match greeting {
+        Greeting::Cancel { key, packet } => {
+            cancel::serve(client, &key, &packet, shared, newcomer.route).await;
+            return None;
+        }
+        Greeting::Startup(mut startup) => {
+            let packet = std::mem::take(&mut startup.packet);
+            (Some(startup), packet)
+        }
         Greeting::Opaque { packet } => (None, packet),
     };
 
-    let ip = accepted.peer.ip().to_canonical();
-    let seat = match Seat::take(&shared, &tunables, ip) {
-        Ok(seat) => seat,
-        Err(full) => {
-            let (reason, text) = match full {
-                Full::InAll(limit) => (
-                    ConnectionError::ConnectionLimit,
-                    format!("too many connections: the limit of {limit} is reached"),
-                ),
-                Full::ForAddress(limit) => (
-                    ConnectionError::AddressLimit,
-                    format!("too many connections: {ip} has reached the limit of {limit}"),
-                ),
+    let (seat, gauge, begun) = match connecting {
+        Some(connecting) => {
+            let begun = (connecting.begun, connecting.road);
+            (connecting.seat, connecting.gauge, Some(begun))
+        }
+        None => {
+            let ip = newcomer.peer.ip().to_canonical();
+            let seat = match Seat::take(shared, &tunables, ip) {
+                Ok(seat) => seat,
+                Err(full) => {
+                    route.figures.count_error(full.reason());
+                    if startup.is_some() {
+                        let response = error_response(TOO_MANY_CONNECTIONS, &full.words(ip));
+                        say_goodbye(client, &response).await;
+                    }
+                    return None;
+                }
             };
-            route.figures.count_error(reason);
-            if message.is_some() {
-                say_goodbye(client, &error_response(TOO_MANY_CONNECTIONS, &text)).await;
-            }
-            return None;
+            let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
+            (seat, gauge, None)
         }
     };
 
-    let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
     let left = login_deadline.saturating_duration_since(Instant::now());
     let limit = tunables.timeouts.connect.min(left);
-    let connected = upstream::connect(&target, &tunables, limit).await;
+    let connected = match begun {
+        Some((begun, road)) => upstream::finish(begun, road, &tunables, limit).await,
+        None => upstream::connect(&target, &tunables, limit).await,
+    };
     upstream::note(&route.figures, &connected, shared.clock.now());
     let greeted = match connected {
         Ok((upstream, road)) => greet(upstream, road, &packet).await,
         Err(error) => Err(error),
     };
-    let (mut upstream, road) = match greeted {
+    let (mut socket, road) = match greeted {
         Ok(greeted) => greeted,
         Err(error) => {
             route
                 .figures
                 .count_error(ConnectionError::UpstreamUnreachable);
             drop((seat, gauge));
-            if message.is_some() {
+            if startup.is_some() {
                 say_goodbye(
                     client,
                     &error_response(error.sqlstate(), &error.to_string()),
@@ -164,89 +192,25 @@ async fn begin<T: Taps>(accepted: Accepted, worker: &Worker<T>) -> Option<Box<Se
         }
     };
 
-    match_logins(&client, &mut upstream, &target, &route.figures);
-
-    let address = SocketAddr::new(ip, accepted.peer.port());
-    let follows_login = message.is_some();
-    let StartupMessage {
-        user,
-        database,
-        application,
-        ..
-    } = message.unwrap_or_default();
-    let (user, database): (Arc<str>, Arc<str>) = (user.into(), database.into());
-    let application: Arc<str> = application.into();
-    let status = Arc::new(ConnectionStatus::default());
-    let id = shared.registry.next_session_id();
-    let registered = shared.registry.add_connection(Connection {
-        id,
-        listener: Arc::clone(&route.figures.name),
-        client: address.to_string().into(),
-        upstream: road.endpoint.to_string().into(),
-        user: Arc::clone(&user),
-        database: Arc::clone(&database),
-        application: Arc::clone(&application),
-        accepted_at: accepted.at,
-        status: Arc::clone(&status),
-        tls: client.is_tls(),
-    });
-    let unobserved = match target.tls {
-        TlsMode::PassThrough => Some(Unobserved::PassThrough),
-        _ if route.figures.observe.load(Relaxed) => None,
-        _ => Some(Unobserved::ObserveOff),
-    };
-    let opened_at = shared.clock.now();
-    let tap = match unobserved {
-        Some(reason) => {
-            route.figures.count_unobserved(reason);
-            status.observed.store(0, Relaxed);
-            status.since.store(opened_at.0, Relaxed);
-            status
-                .state
-                .store(ConnectionState::Unobserved as u8, Relaxed);
-            None
-        }
-        None => {
-            status.observed.store(1, Relaxed);
-            status.since.store(opened_at.0, Relaxed);
-            Some(worker.taps.open(SessionStart {
-                id,
-                listener: Arc::clone(&route.figures.name),
-                client: ip.to_string().into(),
-                user,
-                database,
-                application,
-                accepted_at: accepted.at,
-                opened_at,
-                status,
-                observe: Arc::clone(&route.figures.observe),
-            }))
-        }
-    };
-    let facts = Facts {
-        id,
-        route: accepted.route,
-        accepted_at: accepted.at,
-        login_deadline,
-        login_limit: tunables.timeouts.login,
+    match_logins(&client, &mut socket, &target, &route.figures);
+    let upstream = UpstreamLeg {
+        socket,
         road,
-        key: None,
-        _registered: registered,
-        _gauge: gauge,
-        _seat: seat,
+        gauge,
     };
-    let watch = if follows_login {
-        Watch::login(tap, &shared)
-    } else {
-        Watch::nothing(&shared)
+    let newcomer = Newcomer {
+        client,
+        hearing: Hearing::default(),
+        ..newcomer
     };
-    Some(Box::new(Session {
-        relay: Relay::new(client, upstream),
-        watch,
-        figures: Arc::clone(&route.figures),
-        facts,
-        presence: accepted.presence,
-    }))
+    Some(Session::open(
+        newcomer,
+        startup,
+        upstream,
+        seat,
+        &*worker.taps,
+        shared,
+    ))
 }
 
 /// Passes the StartupMessage on.
@@ -283,23 +247,26 @@ fn match_logins(
     }
 }
 
-/// Deals with clients that did not say what they want; libpq does not show what it is told before its StartupMessage,
-/// so most are closed without a word, as PostgreSQL closes them.
+/// What a client has said in time, if it has.
 async fn accept_greeting(
     greeting: Result<Result<(Socket, Greeting), Box<Refused>>, tokio::time::error::Elapsed>,
     figures: &registry::Listener,
 ) -> Option<(Socket, Greeting)> {
-    let Refused { error, client } = match greeting {
+    match greeting {
         Ok(Ok(greeting)) => return Some(greeting),
-        Ok(Err(refused)) => *refused,
-        Err(_) => {
-            figures.count_error(ConnectionError::LoginTimeout);
-            return None;
-        }
-    };
+        Ok(Err(refused)) => refuse(refused, figures).await,
+        Err(_) => figures.count_error(ConnectionError::LoginTimeout),
+    }
+    None
+}
+
+/// Deals with clients that did not say what they want; libpq does not show what it is told before its StartupMessage,
+/// so most are closed without a word, as PostgreSQL closes them.
+async fn refuse(refused: Box<Refused>, figures: &registry::Listener) {
+    let Refused { error, client } = *refused;
     tracing::debug!(listener = %figures.name, %error, "no session");
     let sqlstate = match error {
-        GreetingError::Left(_) => return None,
+        GreetingError::Left(_) => return,
         GreetingError::Malformed(_) | GreetingError::Handshake(_) => None,
         GreetingError::Repeated { .. } | GreetingError::BytesBehind { .. } => {
             Some(PROTOCOL_VIOLATION)
@@ -310,23 +277,33 @@ async fn accept_greeting(
     if let (Some(client), Some(sqlstate)) = (client, sqlstate) {
         say_goodbye(client, &error_response(sqlstate, &error.to_string())).await;
     }
-    None
 }
 
-/// Relays until the login has ended, where it has not; `Some` when the session has ended with it.
-async fn log_in<Tap: event::Tap>(session: &mut Session<Tap>, place: &Place) -> Option<SessionEnd> {
+/// Relays until the login has ended, where it has not; `Some` when the session has ended with it. A drain waits for it
+/// no longer than for others who have not logged in.
+async fn log_in<T: Taps>(session: &mut Session<T::Tap>, worker: &Worker<T>) -> Option<SessionEnd> {
     if !session.follows_login() {
         return None;
     }
-    let deadline = session.facts.login_deadline;
-    match timeout_at(deadline, session.relay_until(Until::Login, place)).await {
+    let place = &worker.place;
+    let left = session.facts.login_left(place);
+    let ended = tokio::select! {
+        ended = timeout(left, session.relay_until(Until::Login, place)) => ended,
+        _ = worker.last_logins() => {
+            return Some(match session.can_be_told() {
+                true => SessionEnd::Drained,
+                false => SessionEnd::Closed,
+            });
+        }
+    };
+    match ended {
         Ok(end) => end.map(SessionEnd::Relay),
         Err(_) => Some(SessionEnd::LoginTimeout),
     }
 }
 
 async fn drain_session<T: Taps>(session: &mut Session<T::Tap>, worker: &Worker<T>) -> SessionEnd {
-    let Some(plan) = worker.draining.get() else {
+    let Some(plan) = worker.plan() else {
         return SessionEnd::Closed;
     };
     match drain::wait(session, plan, &worker.place).await {

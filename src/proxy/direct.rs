@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::task::Poll;
 
 use mio::event::Event;
@@ -11,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
 
 /// A socket that its owner polls.
@@ -84,6 +85,14 @@ pub(super) fn connect(address: SocketAddr) -> io::Result<Connecting> {
     }
 }
 
+/// Connects to a Unix socket; a server whose queue is full is an error.
+pub(super) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(socket.into())
+}
+
 /// A client who waits at `listener`. Its socket does not block.
 pub(super) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -110,6 +119,11 @@ impl Direct {
             room: Room::Yes,
             has_failed: false,
         }
+    }
+
+    /// The same, known as little as in the beginning.
+    pub(super) fn renewed(self) -> Direct {
+        Direct::new(self.socket, self.family)
     }
 
     pub(super) fn into_std(self) -> Unpolled {

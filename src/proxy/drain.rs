@@ -9,6 +9,11 @@ use super::session::{Place, Session, Until};
 use super::{Shared, cancel};
 use crate::event::{Moment, Rest, Tap};
 
+/// How long a drain waits for clients that have not logged in to do so.
+///
+/// A login is a few round trips; a client that has said nothing, and one whose server does not answer, would keep the
+/// drain for as long as it may last.
+const LOGIN_GRACE: Duration = Duration::from_secs(5);
 /// How long a cancelled query has to end before its session is ended without it.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 /// How much longer than any session's own end the drain waits for what is stuck.
@@ -21,17 +26,25 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(5);
 pub(super) struct Plan {
     began_at: Moment,
     deadline: Instant,
+    last_logins: Instant,
     idle_grace: Duration,
 }
 
 impl Plan {
     pub(super) fn begin(shared: &Shared) -> Plan {
         let timeouts = shared.tunables.load().timeouts;
+        let now = Instant::now();
         Plan {
             began_at: shared.clock.now(),
-            deadline: Instant::now() + timeouts.drain_timeout,
+            deadline: now + timeouts.drain_timeout,
+            last_logins: now + timeouts.drain_timeout.min(LOGIN_GRACE),
             idle_grace: timeouts.drain_idle_grace,
         }
+    }
+
+    /// When clients that have not logged in are ended.
+    pub(super) fn last_logins(&self) -> Instant {
+        self.last_logins
     }
 
     /// When whatever is left is ended without further ado.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::reactor::Gate;
+use super::orders::Gate;
 
 /// All relaying threads of a proxy.
 #[derive(Debug, Clone)]

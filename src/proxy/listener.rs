@@ -1,26 +1,24 @@
-//! Accepts clients, on one thread for all listeners, and hands each to the worker with the fewest connections.
+//! Listening sockets: how they are made, and who comes in through them, for all workers at one reactor.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::rc::Rc;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::direct::accept;
-use super::socket::set_options;
-use super::worker::{Door, run_on_thread};
-use super::{
-    ListenerSettings, ListeningSocket, Running, Settings, Shared, Stage, probe, sockets_above,
-};
-use crate::registry::ConnectionError;
+use super::direct;
+use super::greeting::Hearing;
+use super::newcomer::Newcomer;
+use super::orders::Door;
+use super::socket::{Socket, set_options};
+use super::{ListenerSettings, ListeningSocket, Settings, Shared, sockets_above};
+use crate::event::Tap;
+use crate::registry::{self, ConnectionError};
 
 /// How long to wait when there is no room, or when `accept` failed: long enough not to spin.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
@@ -65,7 +63,7 @@ fn bind(listen: &str, reuse_port: bool) -> io::Result<(TcpListener, SocketAddr)>
 }
 
 fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(
+    let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),
@@ -79,127 +77,301 @@ fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener
     Ok(socket.into())
 }
 
-/// Starts the thread that accepts.
-pub(super) fn start(
-    sockets: Vec<ListeningSocket>,
+/// All listeners of a proxy, at the reactor that accepts: the first worker's.
+///
+/// A client goes to the worker with the fewest connections. One that is for this very reactor never leaves its thread.
+#[derive(Debug)]
+pub(super) struct Entrance<T: Tap> {
     shared: Arc<Shared>,
-    doors: Vec<Door>,
-    stage: watch::Receiver<Stage>,
-    probe_interval: Option<Duration>,
-    running: Running,
-) -> io::Result<JoinHandle<()>> {
-    run_on_thread("pgprism-accept".to_owned(), running, move || async move {
-        let doors = Rc::new(doors);
-        let mut tasks = JoinSet::new();
-        for (route, socket) in sockets.into_iter().enumerate() {
-            let acceptor = Acceptor {
-                route,
-                shared: Arc::clone(&shared),
-                doors: Rc::clone(&doors),
-            };
-            tasks.spawn_local(acceptor.run(socket, stage.clone()));
-            if let Some(interval) = probe_interval {
-                tasks.spawn_local(probe::run(
-                    route,
-                    Arc::clone(&shared),
-                    interval,
-                    stage.clone(),
-                ));
-            }
-        }
-        drop(doors);
-        while tasks.join_next().await.is_some() {}
-    })
+    /// By route.
+    listeners: Vec<Listener>,
+    /// Which of them is asked first, so that none starves the others.
+    next: usize,
+    /// Client sockets of this reactor's own worker.
+    own_connections: Arc<AtomicUsize>,
+    /// To the other workers.
+    doors: Vec<Door<T>>,
+    admission: Admission,
 }
 
-/// A listener that is polled for clients, and for nothing else: what tokio's own accepts is in its runtime at once.
-#[expect(
-    deprecated,
-    reason = "unsound for a type that changes its descriptor; its successor is unsafe"
-)]
-fn polled(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
-    AsyncFd::with_interest(listener, Interest::READABLE)
+#[derive(Debug)]
+struct Listener {
+    handed: ListeningSocket,
+    /// The kernel has told of a client, and has not said since that there is none.
+    has_clients: bool,
+    is_failing: bool,
 }
 
-struct Acceptor {
-    route: usize,
+#[derive(Debug, Clone, Copy)]
+enum Admission {
+    Open,
+    /// There was no room, or `accept` failed.
+    PausedUntil(Instant),
+}
+
+/// Who was met at the entrance.
+pub(super) enum Met {
+    /// A client for this reactor's worker.
+    Own(Box<Newcomer>),
+    /// One for another worker, which has it.
+    Others,
+    /// Nobody may come in now.
+    Nobody,
+}
+
+/// Counts a client socket wherever it is counted, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Presence {
     shared: Arc<Shared>,
-    doors: Rc<Vec<Door>>,
+    figures: Arc<registry::Listener>,
+    at_worker: Arc<AtomicUsize>,
 }
 
-impl Acceptor {
-    /// Accepts until the proxy drains; the port is free when this returns.
-    async fn run(self, handed: ListeningSocket, mut stage: watch::Receiver<Stage>) {
-        let figures = &self.shared.route(self.route).figures;
-        let listener = handed.socket.try_clone();
-        drop(handed.socket);
-        match listener.and_then(polled) {
-            Ok(listener) => {
-                // An error says that the proxy is gone, which the next line hears too.
-                let _ = stage.wait_for(|stage| *stage > Stage::Prepared).await;
-                tokio::select! {
-                    // In this order: once it drains, who waits in the queue may be somebody else's.
-                    biased;
-                    _ = stage.wait_for(|stage| *stage > Stage::Running) => {}
-                    () = self.accept_all(&listener) => {}
-                }
-                if !handed.is_kept_elsewhere && !self.shared.has_successor.load(Relaxed) {
-                    self.empty_queue(listener);
-                }
-            }
-            Err(error) => tracing::error!(listener = %figures.name, %error, "cannot accept"),
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.shared.client_sockets.fetch_sub(1, Relaxed);
+        self.figures.client_connections.fetch_sub(1, Relaxed);
+        self.at_worker.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<T: Tap> Entrance<T> {
+    /// `sockets` by route, `doors` to all workers but this reactor's own.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sockets: Vec<ListeningSocket>,
+        doors: Vec<Door<T>>,
+    ) -> Entrance<T> {
+        let listening = |handed| Listener {
+            handed,
+            has_clients: false,
+            is_failing: false,
+        };
+        Entrance {
+            shared,
+            listeners: sockets.into_iter().map(listening).collect(),
+            next: 0,
+            own_connections: Arc::default(),
+            doors,
+            admission: Admission::Open,
         }
-        figures.listening.store(false, Relaxed);
     }
 
-    async fn accept_all(&self, listener: &AsyncFd<TcpListener>) {
-        let figures = &self.shared.route(self.route).figures;
-        let mut is_failing = false;
-        loop {
+    /// Has `registry` tell of clients, those that wait already included.
+    pub(super) fn open(&self, registry: &Registry) {
+        for (route, listener) in self.listeners.iter().enumerate() {
+            let socket = listener.handed.socket.as_raw_fd();
+            let token = token(route);
+            if let Err(error) = registry.register(&mut SourceFd(&socket), token, Interest::READABLE)
+            {
+                let figures = &self.shared.route(route).figures;
+                figures.listening.store(false, Relaxed);
+                tracing::error!(listener = %figures.name, %error, "cannot accept");
+            }
+        }
+    }
+
+    /// Takes note that somebody waits.
+    pub(super) fn note(&mut self, token: Token) {
+        let route = LISTENERS.saturating_sub(token.0);
+        if let Some(listener) = self.listeners.get_mut(route) {
+            listener.has_clients = true;
+        }
+    }
+
+    /// How long until [`Entrance::meet`] has something to do that nobody will tell of.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if !self.listeners.iter().any(|listener| listener.has_clients) {
+            return None;
+        }
+        Some(match self.admission {
+            Admission::Open => Duration::ZERO,
+            Admission::PausedUntil(until) => until.saturating_duration_since(Instant::now()),
+        })
+    }
+
+    /// Accepts one client.
+    pub(super) fn meet(&mut self) -> Met {
+        if let Admission::PausedUntil(until) = self.admission {
+            if Instant::now() < until {
+                return Met::Nobody;
+            }
+            self.admission = Admission::Open;
+        }
+        while let Some(route) = self.next_with_clients() {
             let connections_max = self.shared.tunables.load().connections_max;
             let sockets_max = connections_max.saturating_add(sockets_above(connections_max));
             if self.shared.client_sockets.load(Relaxed) >= sockets_max {
-                tokio::time::sleep(ROOM_PAUSE).await;
-                continue;
+                self.pause(ROOM_PAUSE);
+                return Met::Nobody;
             }
-            match listener.async_io(Interest::READABLE, accept).await {
+            match self.accept(route) {
                 Ok(accepted) => {
-                    is_failing = false;
-                    self.hand_over(accepted);
+                    self.next = route + 1;
+                    return self.hand_over(route, accepted);
                 }
-                // The client left before it was served.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                // The client left before it was served, or there is none.
+                Err(error) if is_harmless(&error) => {}
                 Err(error) => {
-                    figures.count_error(ConnectionError::Accept);
-                    if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(listener = %figures.name, %error, "cannot accept for now");
-                    }
-                    tokio::time::sleep(FAILURE_PAUSE).await;
+                    self.complain(route, &error);
+                    self.pause(FAILURE_PAUSE);
+                    return Met::Nobody;
                 }
             }
         }
+        Met::Nobody
     }
 
+    /// Stops listening, and returns who waited for this reactor's worker; the others' have theirs. The ports are free
+    /// when this returns.
+    ///
     /// Whoever the kernel has let in already would see a reset. Where other sockets share the port, new clients may
     /// come as fast as we accept: those that a full queue holds are all that can have been there at the beginning.
-    fn empty_queue(&self, listener: AsyncFd<TcpListener>) {
-        let listener = listener.into_inner();
-        for _ in 0..=BACKLOG {
-            match accept(&listener) {
-                Ok(accepted) => self.hand_over(accepted),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => return,
+    pub(super) fn close(mut self, registry: &Registry) -> Vec<Box<Newcomer>> {
+        let mut own = Vec::new();
+        let has_successor = self.shared.has_successor.load(Relaxed);
+        for route in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(route) else {
+                continue;
+            };
+            // An error says that it was not open yet.
+            let _ = registry.deregister(&mut SourceFd(&listener.handed.socket.as_raw_fd()));
+            let is_left_to_others = listener.handed.is_kept_elsewhere || has_successor;
+            listener.has_clients = !is_left_to_others;
+            for _ in 0..=BACKLOG {
+                match self.accept(route) {
+                    Ok(accepted) => match self.hand_over(route, accepted) {
+                        Met::Own(newcomer) => own.push(newcomer),
+                        Met::Others | Met::Nobody => {}
+                    },
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(_) => break,
+                }
             }
+        }
+        own
+    }
+
+    /// The listener whose turn it is, of those that have clients.
+    fn next_with_clients(&self) -> Option<usize> {
+        let count = self.listeners.len();
+        let has_clients = |route: &usize| {
+            let listener = self.listeners.get(*route);
+            listener.is_some_and(|listener| listener.has_clients)
+        };
+        (self.next..self.next + count)
+            .map(|turn| turn % count)
+            .find(has_clients)
+    }
+
+    /// A client of the listener, where it may have one.
+    fn accept(&mut self, route: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        let nobody = || io::Error::from(io::ErrorKind::WouldBlock);
+        let listener = self.listeners.get_mut(route).ok_or_else(nobody)?;
+        if !listener.has_clients {
+            return Err(nobody());
+        }
+        let accepted = direct::accept(&listener.handed.socket);
+        match &accepted {
+            Ok(_) => listener.is_failing = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.has_clients = false,
+            Err(_) => {}
+        }
+        accepted
+    }
+
+    fn complain(&mut self, route: usize, error: &io::Error) {
+        let figures = &self.shared.route(route).figures;
+        figures.count_error(ConnectionError::Accept);
+        if let Some(listener) = self.listeners.get_mut(route)
+            && !std::mem::replace(&mut listener.is_failing, true)
+        {
+            tracing::warn!(listener = %figures.name, %error, "cannot accept for now");
         }
     }
 
-    /// Gives a client, whose socket is in no runtime, to a worker.
-    fn hand_over(&self, accepted: (std::net::TcpStream, SocketAddr)) {
-        if let Some(door) = self.doors.iter().min_by_key(|door| door.connections()) {
-            door.hand_over(accepted, &self.shared, self.route);
+    fn pause(&mut self, pause: Duration) {
+        self.admission = Admission::PausedUntil(Instant::now() + pause);
+    }
+
+    /// Gives a client to the worker with the fewest connections.
+    fn hand_over(&self, route: usize, (stream, peer): (TcpStream, SocketAddr)) -> Met {
+        let own = self.own_connections.load(Relaxed);
+        let emptiest = self
+            .doors
+            .iter()
+            .map(|door| (door.connections.load(Relaxed), door))
+            .filter(|(connections, _)| *connections < own)
+            .min_by_key(|(connections, _)| *connections);
+        let at_worker = emptiest.map_or(&self.own_connections, |(_, door)| &door.connections);
+        let newcomer = self.newcomer(route, stream, peer, Arc::clone(at_worker));
+        match (newcomer, emptiest) {
+            (Some(newcomer), Some((_, door))) => {
+                door.hand_over(newcomer);
+                Met::Others
+            }
+            (Some(newcomer), None) => Met::Own(newcomer),
+            // It has gone already.
+            (None, _) => Met::Others,
+        }
+    }
+
+    fn newcomer(
+        &self,
+        route_number: usize,
+        stream: TcpStream,
+        peer: SocketAddr,
+        at_worker: Arc<AtomicUsize>,
+    ) -> Option<Box<Newcomer>> {
+        let route = self.shared.route(route_number);
+        let figures = Arc::clone(&route.figures);
+        self.shared.client_sockets.fetch_add(1, Relaxed);
+        figures.client_connections.fetch_add(1, Relaxed);
+        figures.connections_total.fetch_add(1, Relaxed);
+        at_worker.fetch_add(1, Relaxed);
+        let presence = Presence {
+            shared: Arc::clone(&self.shared),
+            figures,
+            at_worker,
+        };
+        let tunables = self.shared.tunables.load_full();
+        let client = Socket::from_accepted(stream, tunables.tcp_user_timeout).ok()?;
+        Some(Box::new(Newcomer {
+            client,
+            peer,
+            route: route_number,
+            accepted_at: self.shared.clock.now(),
+            tunables,
+            target: route.target.load_full(),
+            hearing: Hearing::default(),
+            presence,
+        }))
+    }
+}
+
+impl<T: Tap> Drop for Entrance<T> {
+    fn drop(&mut self) {
+        for route in 0..self.listeners.len() {
+            let figures = &self.shared.route(route).figures;
+            figures.listening.store(false, Relaxed);
         }
     }
 }
+
+fn is_harmless(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::WouldBlock
+    )
+}
+
+/// What tells of the listener of this route: from above, where no session has its tokens.
+fn token(route: usize) -> Token {
+    Token(LISTENERS - route)
+}
+
+/// The first listener's token.
+const LISTENERS: usize = usize::MAX - 1;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

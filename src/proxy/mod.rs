@@ -1,9 +1,26 @@
 //! Listener, connection, relay, TLS, cancel, drain: moves the bytes and knows nothing of what they mean.
 //!
-//! *Architecture invariants:* a connection belongs to one worker for its life: a thread with a runtime for its beginning
-//! and its end, and one without ([`reactor`]) for the session between them, where one step moves both of its
-//! directions; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
-//! observation does, the bytes go on. Start reading in [`connection`].
+//! Where the bytes of a connection go, from the first on:
+//!
+//! ```text
+//!              ┌──────────────── reactor, a thread of each worker ────────────────┐
+//!  client ═══► │ listener ─► newcomer ─────────────────────► session ◄══════════► │ ◄═══► upstream
+//!              │ accept      SSLRequest: `N`                 login, then          │
+//!              │ (the first  StartupMessage: seat, connect,  relay, tap           │
+//!              │  worker's)  send it on                                           │
+//!              └───────────────────┼──────────────────▲────────┼──────────────────┘
+//!                                  ▼ Arrival          │ carry  ▼ Parting
+//!              ┌───────── connection, in the worker's runtime, the other thread ──┐
+//!              │ TLS, a name to resolve, an upstream       goodbye, drain,        │
+//!              │ that takes its time, CancelRequest,       limits, errors         │
+//!              │ whoever is refused                                               │
+//!              └──────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! *Architecture invariants:* a connection belongs to one worker for its life, and a plain one to one thread of it: the
+//! reactor never waits but for sockets, and whatever has to wait for anything else is done in the runtime, and only there;
+//! one step moves both directions of a session; [`relay`] knows bytes and a [`crate::event::Tap`], nothing else; whatever
+//! observation does, the bytes go on. Start reading in [`newcomer`], then [`connection`].
 
 #![cfg_attr(
     not(test),
@@ -25,6 +42,8 @@ mod fence;
 mod greeting;
 mod listener;
 mod login;
+mod newcomer;
+mod orders;
 mod probe;
 mod reactor;
 pub mod relay;
@@ -32,6 +51,7 @@ mod route;
 mod seats;
 mod secured;
 mod session;
+mod settings;
 mod socket;
 mod sweep;
 pub mod tls;
@@ -39,11 +59,10 @@ mod upstream;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -53,138 +72,11 @@ use crate::event::Taps;
 use crate::registry::Registry;
 
 pub use fence::Fence;
+pub use settings::{ListenerSettings, ListeningSocket, Settings, Timeouts, TlsMode, Tunables};
 pub use upstream::UpstreamAddress;
 
+use listener::Entrance;
 use route::{Route, Target, UpstreamGauge};
-use tls::{Acceptor, Connector};
-
-/// What a proxy is told when it starts.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// At least one; names and addresses differ.
-    pub listeners: Vec<ListenerSettings>,
-    /// Sockets that listen already; a listener that has none here binds its own.
-    pub sockets: Vec<ListeningSocket>,
-    /// What can be changed while it runs.
-    pub tunables: Tunables,
-    /// Lets several processes listen on one port (SO_REUSEPORT). Off, a busy port is an error.
-    pub reuse_port: bool,
-    /// Connects to an upstream that has had no connection for this long, to know whether it is up; `None`: never.
-    pub probe_interval: Option<Duration>,
-}
-
-/// A listener's socket, bound and listening.
-#[derive(Debug, Clone)]
-pub struct ListeningSocket {
-    /// Name of the listener.
-    pub listener: Arc<str>,
-    /// The socket itself; copies of it have one queue of clients.
-    pub socket: Arc<TcpListener>,
-    /// Whether somebody else, systemd for one, keeps it open when we close it: clients in its queue are not ours alone.
-    pub is_kept_elsewhere: bool,
-}
-
-/// What a reload may change; connections that exist keep what they began with, but for the limits on their stay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tunables {
-    /// Connections served at one time, over all listeners; more are answered with SQLSTATE 53300.
-    pub connections_max: usize,
-    /// The same for the connections of one client address; 0 is no limit.
-    pub connections_per_address_max: usize,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// TCP_USER_TIMEOUT on both legs. It also ends peers that live but do not read: hence `None` by default.
-    pub tcp_user_timeout: Option<Duration>,
-    /// Added to each round trip with the upstream, half each way.
-    pub add_latency: Duration,
-}
-
-impl Default for Tunables {
-    fn default() -> Tunables {
-        Tunables {
-            connections_max: 10_000,
-            connections_per_address_max: 0,
-            timeouts: Timeouts::default(),
-            tcp_user_timeout: None,
-            add_latency: Duration::ZERO,
-        }
-    }
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Resolving the upstream's name and trying all its addresses.
-    pub connect: Duration,
-    /// Accept to ReadyForQuery.
-    pub login: Duration,
-    /// A drain ends a session that has been idle for this long.
-    pub drain_idle_grace: Duration,
-    /// A drain ends every session after this.
-    pub drain_timeout: Duration,
-    /// A session that is idle outside a transaction for this long is ended with SQLSTATE 57P05.
-    pub client_idle: Option<Duration>,
-    /// A session that has lived for this long is ended, when it is next idle, with SQLSTATE 57P01.
-    pub session_max: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Timeouts {
-        Timeouts {
-            connect: Duration::from_secs(5),
-            login: Duration::from_secs(60),
-            drain_idle_grace: Duration::from_secs(1),
-            drain_timeout: Duration::from_secs(25),
-            client_idle: None,
-            session_max: None,
-        }
-    }
-}
-
-/// One listener and the upstream it stands for.
-#[derive(Debug, Clone)]
-pub struct ListenerSettings {
-    /// The DATABASES alias it stands for.
-    pub name: Arc<str>,
-    /// `host:port`; port 0 takes a free one.
-    pub listen: String,
-    /// Where its connections go.
-    pub upstream: UpstreamAddress,
-    /// How to speak TLS there; `None` is plaintext. A Unix socket is always plaintext, and so is what is passed
-    /// through, as far as we are concerned.
-    pub upstream_tls: Option<Arc<Connector>>,
-    /// What happens to SSLRequest.
-    pub tls: TlsMode,
-    /// Whether its sessions are observed.
-    pub observe: bool,
-}
-
-/// What a listener does with SSLRequest and everything else that is not plaintext.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    /// SSLRequest and GSSENCRequest are answered `N`.
-    #[default]
-    Off,
-    /// All bytes are passed on untouched, SSLRequest included; only bytes, times and connections are observed.
-    PassThrough,
-    /// TLS ends here, for clients that ask for it.
-    Allow(Arc<Acceptor>),
-    /// TLS ends here, and there are no sessions without it.
-    Require(Arc<Acceptor>),
-}
-
-impl TlsMode {
-    fn acceptor(&self) -> Option<&Acceptor> {
-        match self {
-            TlsMode::Off | TlsMode::PassThrough => None,
-            TlsMode::Allow(acceptor) | TlsMode::Require(acceptor) => Some(acceptor),
-        }
-    }
-
-    fn is_required(&self) -> bool {
-        matches!(self, TlsMode::Require(_))
-    }
-}
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -292,7 +184,7 @@ impl Proxy {
         taps: Vec<T>,
     ) -> Result<Proxy, StartError>
     where
-        T: Taps + Send + 'static,
+        T: Taps + Send + Sync + 'static,
         T::Tap: Send,
     {
         let proxy = Proxy::prepare(settings, registry, clock, taps)?;
@@ -300,7 +192,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Binds all listeners, then starts one worker for each of `taps` and one thread that will accept. Until the proxy
+    /// Binds all listeners, then starts one worker for each of `taps`, the first of which will accept. Until the proxy
     /// is opened, clients wait in the listeners' queues.
     pub fn prepare<T>(
         settings: Settings,
@@ -309,7 +201,7 @@ impl Proxy {
         taps: Vec<T>,
     ) -> Result<Proxy, StartError>
     where
-        T: Taps + Send + 'static,
+        T: Taps + Send + Sync + 'static,
         T::Tap: Send,
     {
         if taps.is_empty() {
@@ -369,26 +261,27 @@ impl Proxy {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         let (mut doors, mut gates) = (Vec::new(), Vec::new());
-        for (index, taps) in taps.into_iter().enumerate() {
-            let (door, gate, its_threads) =
-                worker::start(index, &shared, taps, proxy.stage.subscribe(), || {
-                    Running::begin(&running_count)
-                })
-                .map_err(StartError::Worker)?;
+        let mut sockets = Some(sockets);
+        // The first one last: its reactor accepts for all, so it needs the others' doors.
+        for (index, taps) in taps.into_iter().enumerate().rev() {
+            let sockets = sockets.take_if(|_| index == 0);
+            let reception = sockets.map(|sockets| worker::Reception {
+                entrance: Entrance::new(Arc::clone(&shared), sockets, std::mem::take(&mut doors)),
+                probe_interval: settings.probe_interval,
+            });
+            let (door, gate, its_threads) = worker::start(
+                index,
+                &shared,
+                taps,
+                proxy.stage.subscribe(),
+                reception,
+                || Running::begin(&running_count),
+            )
+            .map_err(StartError::Worker)?;
             doors.push(door);
             gates.push(gate);
             threads.extend(its_threads);
         }
-        let acceptor = listener::start(
-            sockets,
-            shared,
-            doors,
-            proxy.stage.subscribe(),
-            settings.probe_interval,
-            Running::begin(&running_count),
-        )
-        .map_err(StartError::Worker)?;
-        threads.push(acceptor);
         proxy.fence = Fence::new(gates);
         Ok(proxy)
     }

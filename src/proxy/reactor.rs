@@ -1,21 +1,27 @@
-//! The thread that relays a worker's sessions, from their logins on.
+//! The thread that relays a worker's sessions, from their logins on, and lets clients in.
 //!
 //! ```text
-//!  worker (a runtime): greeting, TLS, upstream ──carry──► reactor: read, write, show to the tap, again and again
-//!                      goodbye, drain, cancel  ◄──Left───          (epoll, nothing between it and the sockets)
+//!  listener ─► reactor: greeting, upstream ─► login ─► read, write, show to the tap, again and again
+//!                 │  ▲                                    │  (epoll, nothing between it and the sockets)
+//!               Left │carry                             Left
+//!                 ▼  │                                    ▼
+//!  worker (a runtime): TLS, names, cancel, what has to be waited for; goodbye, drain
 //! ```
 //!
 //! A runtime's task costs as much for each query as everything that is done with the query: registrations, wakers, a
-//! timer wheel. Once it has two sockets a session needs none of that until its end; so it leaves the runtime, or never
-//! was in it: a socket that nobody had to wait for goes straight to the reactor.
+//! timer wheel. A session needs none of that, nor does a plain beginning ([`super::newcomer`]); and a thread that has
+//! to be woken for each new connection, with cold caches, costs as much as all that is done for it. The first worker's
+//! reactor accepts for all.
 //!
-//! *Architecture invariants:* this thread waits in one place, for sockets and for orders; it has no timers and knows no
-//! time but that of the reads. A session that wants anything but its bytes moved goes back to the worker. A panic
-//! costs the session it came in.
+//! *Architecture invariants:* this thread waits in one place, for sockets and for orders; it has no timers but for its
+//! listeners' sake, and knows no time but that of the reads. Whoever wants anything but its bytes moved goes to the
+//! worker. A panic costs the client it came in.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, TryRecvError};
 use std::task::{Context, Waker};
 use std::thread::JoinHandle;
@@ -27,137 +33,69 @@ use slab::Slab;
 use tokio::sync::mpsc as channel;
 
 use super::fence::Crossing;
+use super::listener::{Entrance, Met};
+use super::newcomer::{Advance, Arrival, Newcomer};
+use super::orders::{Door, Gate, Handle, Left, Order, Parting};
 use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
-use super::sweep::{Overdue, Sweep};
+use super::socket::Socket;
+use super::sweep::Sweep;
 use super::{Running, Shared};
-use crate::event::Tap;
+use crate::event::{Tap, Taps};
+use crate::registry::ConnectionError;
 
 /// Sockets that one look at the kernel can tell of.
 const EVENTS_MAX: usize = 256;
 
+/// Clients that are let in, and newcomers that are heard, at one time, before sessions get their turn: each may take
+/// as long as several queries.
+const NEWCOMERS_IN_A_ROW_MAX: usize = 16;
+
 /// Says that there are orders.
 const ORDERS: Token = Token(usize::MAX);
 
-/// How the worker speaks to its reactor. Dropping it ends the reactor, and every session in it.
-#[derive(Debug)]
-pub(super) struct Handle<T: Tap> {
-    orders: mpsc::Sender<Order<T>>,
-    waker: Arc<mio::Waker>,
-    gate: Gate,
+/// A reactor that runs: how its worker speaks to it, how the reactor that accepts does, what it gives back, and its
+/// thread. The receiver ends when it has given back everything and is gone.
+pub(super) struct Started<T: Taps> {
+    pub(super) handle: Handle<T::Tap>,
+    pub(super) door: Door<T::Tap>,
+    pub(super) left: channel::UnboundedReceiver<Left<T::Tap>>,
+    pub(super) thread: JoinHandle<()>,
 }
 
-/// Where others than the worker wait for the reactor to come by. It does not keep it from ending.
-#[derive(Debug, Clone)]
-pub(super) struct Gate {
-    crossings: mpsc::Sender<Crossing>,
-    waker: Arc<mio::Waker>,
-}
-
-impl Gate {
-    /// Lets go of `crossing` once all that was written up to now was shown to its tap.
-    pub(super) fn cross(&self, crossing: Crossing) {
-        // A reactor that is gone has shown all.
-        if self.crossings.send(crossing).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::error!(%error, "cannot wake a relaying thread");
-        }
-    }
-}
-
-enum Order<T: Tap> {
-    Carry(Box<Session<T>>),
-    Sweep(Sweep),
-    Drain,
-}
-
-/// A session that the reactor gives back.
-#[derive(Debug)]
-pub(super) struct Left<T: Tap> {
-    pub(super) session: Box<Session<T>>,
-    pub(super) parting: Parting,
-}
-
-/// Why a session stops being relayed by the reactor.
-#[derive(Debug)]
-pub(super) enum Parting {
-    /// It has ended.
-    Ended(End),
-    /// It has stayed too long.
-    Overdue(Overdue),
-    /// The proxy drains.
-    Drain,
-}
-
-impl<T: Tap> Handle<T> {
-    /// Relays `session`, which has left its runtime, until there is a reason for its [`Left`].
-    pub(super) fn carry(&self, session: Box<Session<T>>) {
-        self.order(Order::Carry(session));
-    }
-
-    /// Has sessions that are overdue by `sweep` leave, now and whenever one comes to rest.
-    pub(super) fn sweep(&self, sweep: Sweep) {
-        self.order(Order::Sweep(sweep));
-    }
-
-    /// Has all sessions leave, and the reactor end. No other may be carried afterwards.
-    pub(super) fn drain(&self) {
-        self.order(Order::Drain);
-    }
-
-    /// Where others wait for this reactor.
-    pub(super) fn gate(&self) -> Gate {
-        self.gate.clone()
-    }
-
-    fn order(&self, order: Order<T>) {
-        // A reactor that is gone takes nothing: a session that was meant for it is closed here.
-        if self.orders.send(order).is_ok() {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake a relaying thread");
-        }
-    }
-}
-
-impl<T: Tap> Drop for Handle<T> {
-    fn drop(&mut self) {
-        let (nobody, _) = mpsc::channel();
-        drop(std::mem::replace(&mut self.orders, nobody));
-        self.wake();
-    }
-}
-
-/// A reactor that runs: how to speak to it, what it gives back, and its thread. The receiver ends when it has given back
-/// everything and is gone.
-type Started<T> = (
-    Handle<T>,
-    channel::UnboundedReceiver<Left<T>>,
-    JoinHandle<()>,
-);
-
-/// Starts the reactor of the worker `index`.
-pub(super) fn start<T: Tap + Send + 'static>(
+/// Starts the reactor of the worker `index`; with an `entrance` it is the one that accepts.
+pub(super) fn start<T>(
     index: usize,
     shared: Arc<Shared>,
     shard: usize,
+    taps: Arc<T>,
+    entrance: Option<Entrance<T::Tap>>,
     running: Running,
-) -> io::Result<Started<T>> {
+) -> io::Result<Started<T>>
+where
+    T: Taps + Send + Sync + 'static,
+    T::Tap: Send,
+{
     let poll = Poll::new()?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), ORDERS)?);
     let own_waker = Arc::clone(&waker);
     let (orders, inbox) = mpsc::channel();
     let (crossings, crossing) = mpsc::channel();
-    let gate = Gate {
-        crossings,
-        waker: Arc::clone(&waker),
-    };
+    let (arrivals, arriving) = mpsc::channel();
     let (outbox, left) = channel::unbounded_channel();
+    let has_logins = Arc::new(AtomicBool::new(false));
+    let door = Door {
+        arrivals,
+        waker: Arc::clone(&waker),
+        runtime: outbox.clone(),
+        connections: Arc::default(),
+    };
+    let handle = Handle {
+        orders,
+        waker: Arc::clone(&waker),
+        gate: Gate { crossings, waker },
+        has_logins: Arc::clone(&has_logins),
+    };
     let thread = std::thread::Builder::new()
         .name(format!("pgprism-relay-{index}"))
         .spawn(move || {
@@ -166,36 +104,59 @@ pub(super) fn start<T: Tap + Send + 'static>(
                 poll,
                 _waker: own_waker,
                 place: Place::new(shared, shard),
-                sessions: Slab::new(),
+                taps,
+                guests: Slab::new(),
                 yielded: Vec::new(),
+                speaking: VecDeque::new(),
                 sweep: Sweep::default(),
+                entrance,
+                has_logins,
+                is_draining: false,
                 inbox,
+                arriving,
                 crossing,
                 outbox,
             }
             .run();
         })?;
-    let handle = Handle {
-        orders,
-        waker,
-        gate,
-    };
-    Ok((handle, left, thread))
+    Ok(Started {
+        handle,
+        door,
+        left,
+        thread,
+    })
 }
 
-struct Reactor<T: Tap> {
+struct Reactor<T: Taps> {
     poll: Poll,
     /// Kept here too: the last word of a handle must not go with it.
     _waker: Arc<mio::Waker>,
     place: Place,
+    taps: Arc<T>,
     /// By slot: see [`token`].
-    sessions: Slab<Box<Session<T>>>,
+    guests: Slab<Guest<T>>,
     /// Slots of sessions that had more to do.
     yielded: Vec<usize>,
+    /// Slots of newcomers that have said something.
+    speaking: VecDeque<usize>,
     sweep: Sweep,
-    inbox: mpsc::Receiver<Order<T>>,
+    /// Where clients come in, if they do here and still do.
+    entrance: Option<Entrance<T::Tap>>,
+    has_logins: Arc<AtomicBool>,
+    /// Nobody stays: who still comes goes on to the worker.
+    is_draining: bool,
+    inbox: mpsc::Receiver<Order<T::Tap>>,
+    arriving: mpsc::Receiver<Box<Newcomer>>,
     crossing: mpsc::Receiver<Crossing>,
-    outbox: channel::UnboundedSender<Left<T>>,
+    outbox: channel::UnboundedSender<Left<T::Tap>>,
+}
+
+/// Who has a slot.
+enum Guest<T: Taps> {
+    Session(Box<Session<T::Tap>>),
+    Newcomer(Box<Newcomer>),
+    /// A newcomer that is about to be a session.
+    Between,
 }
 
 /// What follows of the orders.
@@ -219,12 +180,11 @@ fn leg_of(token: Token) -> (usize, Side) {
     (token.0 >> 1, side)
 }
 
-impl<T: Tap> Reactor<T> {
+impl<T: Taps> Reactor<T> {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let timeout = (!self.yielded.is_empty()).then_some(Duration::ZERO);
-            match self.poll.poll(&mut events, timeout) {
+            match self.poll.poll(&mut events, self.patience()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -243,7 +203,9 @@ impl<T: Tap> Reactor<T> {
             for slot in yielded {
                 self.step(slot);
             }
-            // Last: a slot that has become free must not be another session's while there are events for it.
+            self.listen_to_some();
+            // Last: a slot that has become free must not be somebody else's while there are events for it.
+            self.let_some_in();
             if has_orders {
                 // What a step wrote it has shown before it returned.
                 self.crossing.try_iter().for_each(drop);
@@ -254,26 +216,45 @@ impl<T: Tap> Reactor<T> {
         }
     }
 
+    /// How long to wait for the kernel to tell something.
+    #[inline]
+    fn patience(&self) -> Option<Duration> {
+        match &self.entrance {
+            _ if !self.yielded.is_empty() || !self.speaking.is_empty() => Some(Duration::ZERO),
+            Some(entrance) => entrance.patience(),
+            None => None,
+        }
+    }
+
     #[inline]
     fn hear(&mut self, event: &Event) {
         let (slot, side) = leg_of(event.token());
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        let leg = match side {
-            Side::Client => &mut session.relay.client,
-            Side::Upstream => &mut session.relay.upstream,
-        };
-        if let Some(direct) = leg.direct_mut() {
-            direct.note(event);
+        match (self.guests.get_mut(slot), side) {
+            (Some(Guest::Session(session)), Side::Client) => {
+                note(&mut session.relay.client, event);
+                self.step(slot);
+            }
+            (Some(Guest::Session(session)), Side::Upstream) => {
+                note(&mut session.relay.upstream, event);
+                self.step(slot);
+            }
+            (Some(Guest::Newcomer(newcomer)), _) => {
+                note(&mut newcomer.client, event);
+                self.speaking.push_back(slot);
+            }
+            (Some(Guest::Between), _) => {}
+            (None, _) => {
+                if let Some(entrance) = &mut self.entrance {
+                    entrance.note(event.token());
+                }
+            }
         }
-        self.step(slot);
     }
 
     /// Moves what the session in `slot` can move now, and sees what becomes of it.
     #[inline]
     fn step(&mut self, slot: usize) {
-        let Some(session) = self.sessions.get_mut(slot) else {
+        let Some(Guest::Session(session)) = self.guests.get_mut(slot) else {
             return;
         };
         let mut cx = Context::from_waker(Waker::noop());
@@ -283,13 +264,12 @@ impl<T: Tap> Reactor<T> {
             Ok(Step::Yielded) => self.yielded.push(slot),
             Ok(Step::Ended(end)) => return self.end(slot, end),
             // It said so on stderr; its sockets close.
-            Err(_) => return drop(self.sessions.remove(slot)),
+            Err(_) => return drop(self.guests.remove(slot)),
         }
         if session.relay.holds_bytes()
             && let Err(error) = await_room(session, slot, self.poll.registry())
         {
-            tracing::warn!(%error, "a session was lost: the kernel does not tell of it");
-            return drop(self.sessions.remove(slot));
+            return self.lose(slot, &error);
         }
         if let Some(overdue) = session.overdue(&self.sweep) {
             self.part(slot, Parting::Overdue(overdue));
@@ -300,7 +280,7 @@ impl<T: Tap> Reactor<T> {
     fn end(&mut self, slot: usize, end: End) {
         match end {
             End::Finished { .. } => {
-                if let Some(session) = self.sessions.try_remove(slot) {
+                if let Some(Guest::Session(session)) = self.guests.try_remove(slot) {
                     session.suspect_upstream(&end, &self.place.shared);
                 }
             }
@@ -309,73 +289,207 @@ impl<T: Tap> Reactor<T> {
     }
 
     fn part(&mut self, slot: usize, parting: Parting) {
-        let Some(mut session) = self.sessions.try_remove(slot) else {
-            return;
+        let mut session = match self.guests.try_remove(slot) {
+            Some(Guest::Session(session)) => session,
+            Some(Guest::Newcomer(newcomer)) => return self.send_on(slot, newcomer.into()),
+            Some(Guest::Between) | None => return,
         };
-        let registry = self.poll.registry();
-        for leg in [&mut session.relay.client, &mut session.relay.upstream] {
-            if let Some(direct) = leg.direct_mut() {
-                // An error says that it was not there: it will not be told of either way.
-                let _ = direct.deregister(registry);
+        forget(&mut session.relay.client, self.poll.registry());
+        forget(&mut session.relay.upstream, self.poll.registry());
+        self.give_back(Left::Session(session, parting));
+    }
+
+    /// Lets in some of those who wait at the listeners.
+    fn let_some_in(&mut self) {
+        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
+            match self.entrance.as_mut().map(Entrance::meet) {
+                Some(Met::Own(newcomer)) => self.receive(newcomer),
+                Some(Met::Others) => {}
+                Some(Met::Nobody) | None => return,
             }
         }
-        // An error says that the worker has ended: the session is closed with what comes back.
-        let _ = self.outbox.send(Left { session, parting });
+    }
+
+    /// A client that was accepted, here or by another reactor.
+    fn receive(&mut self, mut newcomer: Box<Newcomer>) {
+        if self.is_draining || !newcomer.is_plain() {
+            return self.give_back(Left::Arrival(newcomer.into()));
+        }
+        self.has_logins.store(true, Relaxed);
+        let slot = self.guests.vacant_key();
+        let client = &mut newcomer.client;
+        // What it has said already the kernel tells.
+        let registered = client
+            .leave_runtime()
+            .and_then(|()| register(client, token(slot, Side::Client), self.poll.registry()));
+        self.guests.insert(Guest::Newcomer(newcomer));
+        if let Err(error) = registered {
+            self.lose(slot, &error);
+        }
+    }
+
+    fn listen_to_some(&mut self) {
+        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
+            match self.speaking.pop_front() {
+                Some(slot) => self.listen(slot),
+                None => return,
+            }
+        }
+    }
+
+    /// Hears what the newcomer in `slot` says, and sees what becomes of it.
+    fn listen(&mut self, slot: usize) {
+        let Some(guest @ Guest::Newcomer(_)) = self.guests.get_mut(slot) else {
+            return;
+        };
+        let Guest::Newcomer(newcomer) = std::mem::replace(guest, Guest::Between) else {
+            return;
+        };
+        let (taps, shared) = (&*self.taps, &self.place.shared);
+        match catch_unwind(AssertUnwindSafe(|| newcomer.advance(taps, shared))) {
+            Ok(Advance::Waiting(newcomer)) => self.settle(slot, Guest::Newcomer(newcomer)),
+            Ok(Advance::Session(mut session)) => {
+                let token = token(slot, Side::Upstream);
+                match register(&mut session.relay.upstream, token, self.poll.registry()) {
+                    Ok(()) => {
+                        self.settle(slot, Guest::Session(session));
+                        self.step(slot);
+                    }
+                    Err(error) => self.lose(slot, &error),
+                }
+            }
+            Ok(Advance::Arrival(arrival)) => self.send_on(slot, arrival),
+            // It said so on stderr; its socket closes.
+            Err(_) => drop(self.guests.remove(slot)),
+        }
+    }
+
+    fn settle(&mut self, slot: usize, guest: Guest<T>) {
+        if let Some(place) = self.guests.get_mut(slot) {
+            *place = guest;
+        }
+    }
+
+    /// Gives a newcomer, whose slot was `slot`, to the worker.
+    fn send_on(&mut self, slot: usize, mut arrival: Box<Arrival>) {
+        drop(self.guests.try_remove(slot));
+        forget(&mut arrival.newcomer.client, self.poll.registry());
+        self.give_back(Left::Arrival(arrival));
+    }
+
+    fn give_back(&self, left: Left<T::Tap>) {
+        // An error says that the worker has ended: the sockets are closed with what comes back.
+        let _ = self.outbox.send(left);
+    }
+
+    fn lose(&mut self, slot: usize, error: &io::Error) {
+        tracing::warn!(%error, "a client was lost: the kernel does not tell of it");
+        drop(self.guests.try_remove(slot));
     }
 
     fn take_orders(&mut self) -> Orders {
         loop {
             match self.inbox.try_recv() {
+                Ok(Order::Open) => {
+                    if let Some(entrance) = &self.entrance {
+                        entrance.open(self.poll.registry());
+                    }
+                }
                 Ok(Order::Carry(session)) => self.carry(session),
-                Ok(Order::Sweep(sweep)) => {
-                    self.sweep = sweep;
-                    self.for_all(|reactor, slot| {
-                        let session = reactor.sessions.get(slot);
-                        let overdue = session.and_then(|session| session.swept(&sweep));
-                        if let Some(overdue) = overdue {
-                            reactor.part(slot, Parting::Overdue(overdue));
-                        }
-                    });
-                }
-                Ok(Order::Drain) => {
-                    self.for_all(|reactor, slot| reactor.part(slot, Parting::Drain));
-                    return Orders::End;
-                }
-                Err(TryRecvError::Empty) => return Orders::Done,
+                Ok(Order::Sweep(sweep)) => self.sweep(sweep),
+                Ok(Order::Drain) => self.drain(),
+                Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Orders::End,
+            }
+        }
+        loop {
+            match self.arriving.try_recv() {
+                Ok(newcomer) => self.receive(newcomer),
+                Err(TryRecvError::Disconnected) if self.is_draining => return Orders::End,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Orders::Done,
             }
         }
     }
 
-    fn for_all(&mut self, call: impl Fn(&mut Self, usize)) {
-        let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            call(self, slot);
+    /// Has everybody leave, those that wait at the listeners included.
+    fn drain(&mut self) {
+        self.is_draining = true;
+        if let Some(entrance) = self.entrance.take() {
+            for newcomer in entrance.close(self.poll.registry()) {
+                self.receive(newcomer);
+            }
+        }
+        for slot in self.slots() {
+            self.part(slot, Parting::Drain);
         }
     }
 
-    fn carry(&mut self, session: Box<Session<T>>) {
-        let slot = self.sessions.insert(session);
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        if let Err(error) = register(session, slot, self.poll.registry()) {
-            tracing::warn!(%error, "a session was lost: the kernel does not tell of it");
-            return drop(self.sessions.remove(slot));
+    /// Has those leave whose time is up.
+    fn sweep(&mut self, sweep: Sweep) {
+        self.sweep = sweep;
+        let mut has_logins = false;
+        for slot in self.slots() {
+            match self.guests.get(slot) {
+                Some(Guest::Session(session)) => match session.swept(&sweep) {
+                    Some(overdue) => self.part(slot, Parting::Overdue(overdue)),
+                    None => has_logins |= session.follows_login(),
+                },
+                // It is closed without a word: see `accept_greeting`.
+                Some(Guest::Newcomer(newcomer)) if newcomer.is_overdue(&sweep) => {
+                    let figures = &self.place.shared.route(newcomer.route).figures;
+                    figures.count_error(ConnectionError::LoginTimeout);
+                    drop(self.guests.remove(slot));
+                }
+                Some(Guest::Newcomer(_) | Guest::Between) => has_logins = true,
+                None => {}
+            }
         }
-        // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
-        self.step(slot);
+        self.has_logins.store(has_logins, Relaxed);
+    }
+
+    fn slots(&self) -> Vec<usize> {
+        self.guests.iter().map(|(slot, _)| slot).collect()
+    }
+
+    fn carry(&mut self, mut session: Box<Session<T::Tap>>) {
+        if session.follows_login() {
+            self.has_logins.store(true, Relaxed);
+        }
+        let slot = self.guests.vacant_key();
+        let relay = &mut session.relay;
+        let registry = self.poll.registry();
+        let registered = register(&mut relay.client, token(slot, Side::Client), registry)
+            .and_then(|()| register(&mut relay.upstream, token(slot, Side::Upstream), registry));
+        self.guests.insert(Guest::Session(session));
+        match registered {
+            // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
+            Ok(()) => self.step(slot),
+            Err(error) => self.lose(slot, &error),
+        }
     }
 }
 
-fn register<T: Tap>(session: &mut Session<T>, slot: usize, registry: &Registry) -> io::Result<()> {
-    if let Some(client) = session.relay.client.direct_mut() {
-        client.register(registry, token(slot, Side::Client))?;
+/// Notes at a leg what the kernel told of it.
+#[inline]
+fn note(leg: &mut Socket, event: &Event) {
+    if let Some(direct) = leg.direct_mut() {
+        direct.note(event);
     }
-    if let Some(upstream) = session.relay.upstream.direct_mut() {
-        upstream.register(registry, token(slot, Side::Upstream))?;
+}
+
+fn register(leg: &mut Socket, token: Token, registry: &Registry) -> io::Result<()> {
+    match leg.direct_mut() {
+        Some(direct) => direct.register(registry, token),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Has the kernel tell no more of a leg.
+fn forget(leg: &mut Socket, registry: &Registry) {
+    if let Some(direct) = leg.direct_mut() {
+        // An error says that it was not there: it will not be told of either way.
+        let _ = direct.deregister(registry);
+    }
 }
 
 /// Has the kernel tell when sinks that refused bytes have room.

@@ -162,6 +162,13 @@ impl<C: Leg, U: Leg> Relay<C, U> {
         }
     }
 
+    /// Bytes that the client sent before there was a relay: they go first, with the next step.
+    pub fn sent_ahead(&mut self, bytes: Vec<u8>, at: Moment) {
+        self.to_upstream.spill = bytes;
+        self.to_upstream.spilled_at = at;
+        self.last_read_at = at;
+    }
+
     /// Moves what can be moved now; not to be called again once it has ended.
     pub fn step(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap, meter: &impl Meter) -> Step {
         let up_rests = self.to_upstream.is_plain() && self.client.is_drained();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Shared, Tunables};
+use crate::registry::ConnectionError;
 
 /// All seats that are taken.
 #[derive(Debug, Default)]
@@ -23,6 +24,28 @@ pub(super) struct Seats {
 pub(super) enum Full {
     InAll(usize),
     ForAddress(usize),
+}
+
+impl Full {
+    /// What is counted.
+    pub(super) fn reason(self) -> ConnectionError {
+        match self {
+            Full::InAll(_) => ConnectionError::ConnectionLimit,
+            Full::ForAddress(_) => ConnectionError::AddressLimit,
+        }
+    }
+
+    /// What the client at `address` is told.
+    pub(super) fn words(self, address: IpAddr) -> String {
+        match self {
+            Full::InAll(limit) => {
+                format!("too many connections: the limit of {limit} is reached")
+            }
+            Full::ForAddress(limit) => {
+                format!("too many connections: {address} has reached the limit of {limit}")
+            }
+        }
+    }
 }
 
 impl Seats {

@@ -4,23 +4,27 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::cancel::KnownKey;
+use super::greeting::Startup;
+use super::listener::Presence;
 use super::login::{LoginEnd, Watch};
+use super::newcomer::Newcomer;
 use super::relay::{End, Meter, Relay, Side, Step};
 use super::seats::Seat;
 use super::socket::Socket;
 use super::sweep::{Overdue, Sweep};
 use super::upstream::Road;
-use super::worker::Presence;
-use super::{Shared, UpstreamGauge};
-use crate::event::{Direction, Moment, Rest, SessionId, Tap};
-use crate::registry::{self, ConnectionError, Registered};
+use super::{Shared, TlsMode, UpstreamGauge};
+use crate::event::{
+    ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
+};
+use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
 
 /// Two connected sockets and everything that is known about them.
 #[derive(Debug)]
@@ -39,13 +43,34 @@ pub(super) struct Facts {
     pub(super) id: SessionId,
     pub(super) route: usize,
     pub(super) accepted_at: Moment,
-    pub(super) login_deadline: Instant,
     pub(super) login_limit: Duration,
     pub(super) road: Road,
     pub(super) key: Option<Arc<KnownKey>>,
     pub(super) _registered: Registered,
     pub(super) _gauge: UpstreamGauge,
     pub(super) _seat: Seat,
+}
+
+impl Facts {
+    /// How long its login may still take.
+    pub(super) fn login_left(&self, place: &Place) -> Duration {
+        let taken = Duration::from_nanos(place.shared.clock.now().since(self.accepted_at));
+        self.login_limit.saturating_sub(taken)
+    }
+}
+
+/// A connection to the upstream, with the StartupMessage sent.
+#[derive(Debug)]
+pub(super) struct UpstreamLeg {
+    pub(super) socket: Socket,
+    pub(super) road: Road,
+    pub(super) gauge: UpstreamGauge,
+}
+
+/// An address in numbers without its port.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// What [`Session::relay_until`] waits for, besides the session's end.
@@ -60,6 +85,113 @@ pub(super) enum Until {
 }
 
 impl<T: Tap> Session<T> {
+    /// The session of a client and its upstream; `startup` where it is known what was sent there.
+    pub(super) fn open(
+        newcomer: Newcomer,
+        startup: Option<Startup>,
+        upstream: UpstreamLeg,
+        seat: Seat,
+        taps: &impl Taps<Tap = T>,
+        shared: &Arc<Shared>,
+    ) -> Box<Session<T>> {
+        let Newcomer {
+            client,
+            peer,
+            route,
+            accepted_at,
+            tunables,
+            target,
+            presence,
+            ..
+        } = newcomer;
+        let UpstreamLeg {
+            socket,
+            road,
+            gauge,
+        } = upstream;
+        let figures = Arc::clone(&shared.route(route).figures);
+        let ip = peer.ip().to_canonical();
+        let follows_login = startup.is_some();
+        let (message, behind) = startup
+            .map(|startup| (startup.message, startup.behind))
+            .unwrap_or_default();
+        let (user, database): (Arc<str>, Arc<str>) = (message.user.into(), message.database.into());
+        let application: Arc<str> = message.application.into();
+        let address: Arc<str> = SocketAddr::new(ip, peer.port()).to_string().into();
+        let status = Arc::new(ConnectionStatus::default());
+        let id = shared.registry.next_session_id();
+        let registered = shared.registry.add_connection(Connection {
+            id,
+            listener: Arc::clone(&figures.name),
+            client: Arc::clone(&address),
+            upstream: Arc::clone(&road.name),
+            user: Arc::clone(&user),
+            database: Arc::clone(&database),
+            application: Arc::clone(&application),
+            accepted_at,
+            status: Arc::clone(&status),
+            tls: client.is_tls(),
+        });
+        let unobserved = match target.tls {
+            TlsMode::PassThrough => Some(Unobserved::PassThrough),
+            _ if figures.observe.load(Relaxed) => None,
+            _ => Some(Unobserved::ObserveOff),
+        };
+        let opened_at = shared.clock.now();
+        status.since.store(opened_at.0, Relaxed);
+        let tap = match unobserved {
+            Some(reason) => {
+                figures.count_unobserved(reason);
+                status.observed.store(0, Relaxed);
+                let state = ConnectionState::Unobserved as u8;
+                status.state.store(state, Relaxed);
+                None
+            }
+            None => {
+                status.observed.store(1, Relaxed);
+                Some(taps.open(SessionStart {
+                    id,
+                    listener: Arc::clone(&figures.name),
+                    client: host_of(&address).into(),
+                    user,
+                    database,
+                    application,
+                    accepted_at,
+                    opened_at,
+                    status,
+                    observe: Arc::clone(&figures.observe),
+                }))
+            }
+        };
+        let mut watch = match follows_login {
+            true => Watch::login(tap, shared),
+            false => Watch::nothing(shared),
+        };
+        let mut relay = Relay::new(client, socket);
+        if !behind.is_empty() {
+            watch.refused(Direction::ClientToUpstream, opened_at);
+            relay.sent_ahead(behind, opened_at);
+        }
+        let facts = Facts {
+            id,
+            route,
+            accepted_at,
+            login_limit: tunables.timeouts.login,
+            road,
+            key: None,
+            _registered: registered,
+            _gauge: gauge,
+            _seat: seat,
+        };
+        Box::new(Session {
+            relay,
+            watch,
+            figures,
+            facts,
+            presence,
+        })
+    }
+
     /// Moves what can be moved now.
     #[inline]
     pub(super) fn step(&mut self, cx: &mut Context<'_>, place: &Place) -> Step {
@@ -261,5 +393,20 @@ impl Meter for SessionMeter<'_> {
         self.figures
             .shard(self.place.shard)
             .add_latency(direction, at.since(read_at), weight);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_the_address_without_its_port() {
+        for (address, host) in [
+            ("127.0.0.1:5432", "127.0.0.1"),
+            ("[2001:db8::1]:5432", "2001:db8::1"),
+        ] {
+            assert_eq!(host_of(address), host);
+        }
     }
 }

@@ -90,10 +90,10 @@ impl Socket {
         })
     }
 
-    /// A Unix leg: it needs no options, the kernel knows when its peer dies.
-    pub(super) fn from_unix(stream: UnixStream) -> Socket {
+    /// A Unix leg, not blocking: it needs no options, the kernel knows when its peer dies.
+    pub(super) fn from_unix(stream: std::os::unix::net::UnixStream) -> Socket {
         Socket {
-            stream: Stream::Unix(stream),
+            stream: Stream::Fresh(Direct::unix(stream)),
             unread: false,
         }
     }
@@ -172,6 +172,14 @@ impl Socket {
         self.unread = false;
         self.stream = Stream::Direct(direct);
         Ok(())
+    }
+
+    /// Makes it one again that is in no runtime yet, after its reactor was told to forget it.
+    pub(super) fn refresh(&mut self) {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
+            Stream::Direct(direct) => Stream::Fresh(direct.renewed()),
+            other => other,
+        };
     }
 
     /// Brings it into the present runtime.

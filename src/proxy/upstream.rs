@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::direct::{self, Connecting};
@@ -53,6 +53,19 @@ pub(super) enum Endpoint {
     Unix(Arc<PathBuf>),
 }
 
+impl Endpoint {
+    /// Where an upstream is, if no name has to be resolved for it.
+    pub(super) fn in_numbers(upstream: &UpstreamAddress) -> Option<Endpoint> {
+        match upstream {
+            UpstreamAddress::Unix(path) => Some(Endpoint::Unix(Arc::new(path.clone()))),
+            UpstreamAddress::Tcp { host, port } => {
+                let address: IpAddr = host.parse().ok()?;
+                Some(Endpoint::Tcp(SocketAddr::new(address, *port)))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,16 +79,26 @@ impl fmt::Display for Endpoint {
 #[derive(Debug, Clone)]
 pub(super) struct Road {
     pub(super) endpoint: Endpoint,
+    /// The same in words.
+    pub(super) name: Arc<str>,
     /// Set where the leg speaks TLS.
     tls: Option<Arc<Connector>>,
 }
 
 impl Road {
+    pub(super) fn plain(endpoint: Endpoint) -> Road {
+        Road {
+            name: endpoint.to_string().into(),
+            endpoint,
+            tls: None,
+        }
+    }
+
     /// The same way again: where there was TLS, there is no way without it, and the other way round.
     fn of(endpoint: Endpoint, leg: &Socket, tls: Option<&Arc<Connector>>) -> Road {
         Road {
-            endpoint,
             tls: tls.filter(|_| leg.is_tls()).cloned(),
+            ..Road::plain(endpoint)
         }
     }
 }
@@ -143,6 +166,49 @@ impl TlsError {
     }
 }
 
+/// An upstream that was asked for a connection, without waiting for it.
+pub(super) enum Reached {
+    Connected(Socket, Road),
+    /// It has not answered: [`finish`] waits for it.
+    Begun(std::net::TcpStream, Road),
+}
+
+/// Asks a plain upstream for a connection; `None` where it is not plain or not near, or there was an error, which is the
+/// same for whoever asks again.
+pub(super) fn reach(target: &Target, tunables: &Tunables) -> Option<Reached> {
+    let road = target.plain().filter(|_| tunables.add_latency.is_zero())?;
+    let socket = match &road.endpoint {
+        Endpoint::Tcp(address) => match direct::connect(*address) {
+            Ok(Connecting::Done(stream)) => Socket::from_tcp(stream, tunables.tcp_user_timeout),
+            Ok(Connecting::Begun(stream)) => return Some(Reached::Begun(stream, road.clone())),
+            Err(error) => Err(error),
+        },
+        Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
+    };
+    let socket = socket.ok()?;
+    Some(Reached::Connected(socket, road.clone()))
+}
+
+/// Waits for a connection that was begun on a plain `road`, for `limit` at most.
+pub(super) async fn finish(
+    begun: std::net::TcpStream,
+    road: Road,
+    tunables: &Tunables,
+    limit: Duration,
+) -> Result<(Socket, Road), ConnectError> {
+    let Ok(stream) = timeout(limit, connected(begun)).await else {
+        let address = road.name.to_string();
+        return Err(ConnectError::TimedOut { address, limit });
+    };
+    match stream.and_then(|stream| Socket::from_tcp(stream, tunables.tcp_user_timeout)) {
+        Ok(socket) => Ok((socket, road)),
+        Err(source) => Err(ConnectError::Connect {
+            endpoint: road.endpoint,
+            source,
+        }),
+    }
+}
+
 /// Connects to a listener's upstream: to the first of its addresses that accepts, all within `limit`.
 ///
 /// An address that does not answer gets an equal share of the time that is left, so that a dead one in front does
@@ -175,7 +241,7 @@ async fn connect_first(
     for endpoint in endpoints {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         left = left.saturating_sub(1).max(1);
-        error = match timeout(share, connect_to(&endpoint, tls, tunables)).await {
+        error = match timeout(share, connect_to(&endpoint, target, tunables)).await {
             Ok(Ok(leg)) => {
                 let road = Road::of(endpoint, &leg, tls);
                 return Ok((leg, road));
@@ -207,11 +273,11 @@ pub(super) async fn connect_again(
 /// Connects to one address, without a time limit; in TLS as far as its sslmode demands it and the server has it.
 async fn connect_to(
     endpoint: &Endpoint,
-    tls: Option<&Arc<Connector>>,
+    target: &Target,
     tunables: &Tunables,
 ) -> Result<Socket, ConnectError> {
     let socket = open(endpoint, tunables).await?;
-    let (Some(connector), Endpoint::Tcp(_)) = (tls, endpoint) else {
+    let (Some(connector), Endpoint::Tcp(_)) = (&target.upstream_tls, endpoint) else {
         return Ok(socket);
     };
     let plaintext = match connector.sslmode() {
@@ -219,7 +285,12 @@ async fn connect_to(
         _ => Plaintext::Refused,
     };
     match secure(socket, connector, plaintext).await {
-        Ok(leg) => Ok(leg),
+        Ok(leg) => {
+            if !leg.is_tls() {
+                target.note_declined_tls();
+            }
+            Ok(leg)
+        }
         // As libpq does: on a new connection, because nothing sensible can follow on this one.
         Err(TlsError::Closed(error) | TlsError::Handshake(error))
             if plaintext == Plaintext::Accepted =>
@@ -240,10 +311,15 @@ enum Plaintext {
 
 /// Waits only where the kernel has not done it by the time it was asked, as it has on loopback.
 async fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let stream = match direct::connect(address)? {
-        Connecting::Done(stream) => return Ok(stream),
-        Connecting::Begun(stream) => TcpStream::from_std(stream)?,
-    };
+    match direct::connect(address)? {
+        Connecting::Done(stream) => Ok(stream),
+        Connecting::Begun(stream) => connected(stream).await,
+    }
+}
+
+/// Waits for what was begun.
+async fn connected(begun: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
+    let stream = TcpStream::from_std(begun)?;
     stream.writable().await?;
     match stream.take_error()? {
         Some(error) => Err(error),
@@ -258,7 +334,7 @@ async fn open(endpoint: &Endpoint, tunables: &Tunables) -> Result<Socket, Connec
             Ok(stream) => Socket::from_tcp(stream, user_timeout),
             Err(error) => Err(error),
         },
-        Endpoint::Unix(path) => UnixStream::connect(&**path).await.map(Socket::from_unix),
+        Endpoint::Unix(path) => direct::connect_unix(path).map(Socket::from_unix),
     };
     let opened = match opened {
         Ok(socket) if !tunables.add_latency.is_zero() => {
@@ -302,15 +378,14 @@ async fn secure(
 }
 
 async fn resolve(upstream: &UpstreamAddress) -> Result<Vec<Endpoint>, ConnectError> {
-    let (host, port) = match upstream {
-        UpstreamAddress::Unix(path) => return Ok(vec![Endpoint::Unix(Arc::new(path.clone()))]),
-        UpstreamAddress::Tcp { host, port } => (host, *port),
-    };
     // Numbers need no thread of the resolver.
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![Endpoint::Tcp(SocketAddr::new(address, port))]);
+    if let Some(endpoint) = Endpoint::in_numbers(upstream) {
+        return Ok(vec![endpoint]);
     }
-    let addresses = tokio::net::lookup_host((host.as_str(), port))
+    let UpstreamAddress::Tcp { host, port } = upstream else {
+        return Ok(Vec::new());
+    };
+    let addresses = tokio::net::lookup_host((host.as_str(), *port))
         .await
         .map_err(|source| ConnectError::Resolve {
             host: host.clone(),
@@ -325,20 +400,21 @@ pub(super) fn note(
     result: &Result<(Socket, Road), ConnectError>,
     at: Moment,
 ) {
-    let was_up = figures.upstream().up;
     match result {
-        Ok((_, Road { endpoint, .. })) => {
-            if was_up == Some(false) {
-                tracing::info!(listener = %figures.name, %endpoint, "upstream is reachable again");
-            }
-            figures.set_upstream_result(Ok(()), at);
-        }
+        Ok((_, road)) => note_reached(figures, &road.endpoint, at),
         Err(error) => {
+            let was_up = figures.set_upstream_result(Err(error.to_string()), at);
             if was_up != Some(false) {
                 tracing::warn!(listener = %figures.name, %error, "upstream is not reachable");
             }
-            figures.set_upstream_result(Err(error.to_string()), at);
         }
+    }
+}
+
+/// The same of an attempt that succeeded.
+pub(super) fn note_reached(figures: &registry::Listener, endpoint: &Endpoint, at: Moment) {
+    if figures.set_upstream_result(Ok(()), at) == Some(false) {
+        tracing::info!(listener = %figures.name, %endpoint, "upstream is reachable again");
     }
 }
 
@@ -347,19 +423,20 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::proxy::TlsMode;
-    use crate::proxy::tls::Binding;
+    use crate::proxy::{ListenerSettings, TlsMode};
 
     fn target() -> Target {
-        Target {
+        Target::of(&ListenerSettings {
+            name: "default".into(),
+            listen: "127.0.0.1:0".to_owned(),
             upstream: UpstreamAddress::Tcp {
                 host: "several.example".to_owned(),
                 port: 5432,
             },
             upstream_tls: None,
             tls: TlsMode::Off,
-            binding: Binding::default(),
-        }
+            observe: true,
+        })
     }
 
     /// Tries the addresses in turn and says which accepted.

@@ -1,11 +1,8 @@
-//! One thread with its own runtime, and the connections that belong to it for their life.
+//! One thread with its own runtime, for what its connections have to wait for, and the reactor that relays them.
 
-use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,39 +11,50 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::reactor::{Gate, Handle, Left};
+use super::listener::Entrance;
+use super::orders::{Door, Gate, Handle, Left};
 use super::session::{Place, Session};
 use super::sweep::{self, Sweep};
-use super::{Running, Shared, Stage, connection, drain, reactor};
-use crate::event::{Moment, Taps};
-use crate::registry;
+use super::{Running, Shared, Stage, connection, drain, probe, reactor};
+use crate::event::Taps;
 
-/// What a worker's connections share. Never leaves its thread.
+/// What a worker's connections share in its runtime. Never leaves its thread.
 #[derive(Debug)]
 pub(super) struct Worker<T: Taps> {
     pub(super) place: Place,
-    pub(super) taps: T,
+    pub(super) taps: Arc<T>,
     /// Set once the proxy drains.
-    pub(super) draining: Cell<Option<drain::Plan>>,
-    /// Where sessions go once they have two sockets.
+    draining: watch::Sender<Option<drain::Plan>>,
+    /// Where sessions are relayed.
     reactor: Handle<T::Tap>,
-    /// When the last login that was carried may take no longer.
-    logins_until: Cell<Option<Instant>>,
 }
 
 impl<T: Taps> Worker<T> {
     fn begin_drain(&self) -> drain::Plan {
         let plan = drain::Plan::begin(&self.place.shared);
-        self.draining.set(Some(plan));
+        self.draining.send_replace(Some(plan));
         self.reactor.drain();
         plan
     }
 
+    /// How the proxy drains, once it does.
+    pub(super) fn plan(&self) -> Option<drain::Plan> {
+        *self.draining.borrow()
+    }
+
+    /// Ready once the proxy has drained for so long that nobody's login is waited for any more.
+    pub(super) async fn last_logins(&self) {
+        let mut draining = self.draining.subscribe();
+        // An error cannot be: the sender is our own.
+        if let Ok(plan) = draining.wait_for(Option::is_some).await
+            && let Some(plan) = *plan
+        {
+            sleep_until(plan.last_logins()).await;
+        }
+    }
+
     /// Gives a session to the reactor.
     pub(super) fn carry(&self, session: Box<Session<T::Tap>>) {
-        if session.follows_login() {
-            self.logins_until.set(Some(session.facts.login_deadline));
-        }
         self.reactor.carry(session);
     }
 
@@ -54,12 +62,8 @@ impl<T: Taps> Worker<T> {
     fn sweep(&self, last: &mut Sweep) -> Instant {
         let shared = &self.place.shared;
         let sweep = Sweep::now(shared);
-        let logins_until = self.logins_until.get();
-        if logins_until.is_some_and(|until| until <= Instant::now()) {
-            self.logins_until.set(None);
-        }
         // Once more when the last limit was taken away.
-        if sweep.is_on() || last.is_on() || logins_until.is_some() {
+        if sweep.is_on() || last.is_on() || self.reactor.has_logins() {
             self.reactor.sweep(sweep);
         }
         *last = sweep;
@@ -67,74 +71,16 @@ impl<T: Taps> Worker<T> {
     }
 }
 
-/// A client socket on its way from the acceptor to its worker.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) route: usize,
-    pub(super) at: Moment,
-    pub(super) presence: Presence,
+/// A worker that runs: how the reactor that accepts hands clients to it, where others wait for its own reactor, and
+/// their two threads.
+pub(super) type Started<T> = (Door<T>, Gate, [JoinHandle<()>; 2]);
+
+/// What only the worker does whose reactor accepts.
+pub(super) struct Reception<T: Taps> {
+    pub(super) entrance: Entrance<T::Tap>,
+    /// Of the probes of all listeners.
+    pub(super) probe_interval: Option<Duration>,
 }
-
-/// Counts a client socket wherever it is counted, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Presence {
-    shared: Arc<Shared>,
-    figures: Arc<registry::Listener>,
-    at_worker: Arc<AtomicUsize>,
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.shared.client_sockets.fetch_sub(1, Relaxed);
-        self.figures.client_connections.fetch_sub(1, Relaxed);
-        self.at_worker.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Where the acceptor hands over the sockets of one worker.
-///
-/// The queue has no bound of its own: what is in it is counted in `client_sockets`, which has one.
-#[derive(Debug)]
-pub(super) struct Door {
-    queue: mpsc::UnboundedSender<Accepted>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Door {
-    pub(super) fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
-    }
-
-    pub(super) fn hand_over(
-        &self,
-        (stream, peer): (TcpStream, SocketAddr),
-        shared: &Arc<Shared>,
-        route: usize,
-    ) {
-        let figures = &shared.route(route).figures;
-        shared.client_sockets.fetch_add(1, Relaxed);
-        figures.client_connections.fetch_add(1, Relaxed);
-        figures.connections_total.fetch_add(1, Relaxed);
-        self.connections.fetch_add(1, Relaxed);
-        // An error says that the worker has ended: the socket is closed with what comes back.
-        let _ = self.queue.send(Accepted {
-            stream,
-            peer,
-            route,
-            at: shared.clock.now(),
-            presence: Presence {
-                shared: Arc::clone(shared),
-                figures: Arc::clone(figures),
-                at_worker: Arc::clone(&self.connections),
-            },
-        });
-    }
-}
-
-/// A worker that runs: where it takes sockets, where others wait for its reactor, and the two threads.
-pub(super) type Started = (Door, Gate, [JoinHandle<()>; 2]);
 
 /// Starts the worker `index` and its reactor, on threads of their own.
 pub(super) fn start<T>(
@@ -142,21 +88,28 @@ pub(super) fn start<T>(
     shared: &Arc<Shared>,
     taps: T,
     stage: watch::Receiver<Stage>,
+    reception: Option<Reception<T>>,
     running: impl Fn() -> Running,
-) -> io::Result<Started>
+) -> io::Result<Started<T::Tap>>
 where
-    T: Taps + Send + 'static,
+    T: Taps + Send + Sync + 'static,
     T::Tap: Send,
 {
-    let (queue, inbox) = mpsc::unbounded_channel();
-    let door = Door {
-        queue,
-        connections: Arc::default(),
+    let taps = Arc::new(taps);
+    let (entrance, probe_interval) = match reception {
+        Some(reception) => (Some(reception.entrance), reception.probe_interval),
+        None => (None, None),
     };
     // Each of the two threads counts in a shard of its own.
-    let (reactor, left, relaying) =
-        reactor::start(index, Arc::clone(shared), 2 * index, running())?;
-    let gate = reactor.gate();
+    let reactor = reactor::start(
+        index,
+        Arc::clone(shared),
+        2 * index,
+        Arc::clone(&taps),
+        entrance,
+        running(),
+    )?;
+    let gate = reactor.handle.gate();
     let place = Place::new(Arc::clone(shared), 2 * index + 1);
     let thread = run_on_thread(
         format!("pgprism-worker-{index}"),
@@ -165,14 +118,13 @@ where
             let worker = Rc::new(Worker {
                 place,
                 taps,
-                draining: Cell::new(None),
-                reactor,
-                logins_until: Cell::new(None),
+                draining: watch::Sender::new(None),
+                reactor: reactor.handle,
             });
-            run(&worker, inbox, left, stage).await;
+            run(&worker, reactor.left, stage, probe_interval).await;
         },
     )?;
-    Ok((door, gate, [thread, relaying]))
+    Ok((reactor.door, gate, [thread, reactor.thread]))
 }
 
 /// Shards of a listener's figures that so many workers need.
@@ -180,41 +132,41 @@ pub(super) fn shards_of(workers: usize) -> usize {
     2 * workers
 }
 
-/// Serves what comes through the door until the acceptor is gone and the last connection has ended.
+/// Serves whoever leaves the reactor until that is gone and the last connection has ended.
 async fn run<T>(
     worker: &Rc<Worker<T>>,
-    mut inbox: mpsc::UnboundedReceiver<Accepted>,
     mut left: mpsc::UnboundedReceiver<Left<T::Tap>>,
     mut stage: watch::Receiver<Stage>,
+    probe_interval: Option<Duration>,
 ) where
     T: Taps + 'static,
     T::Tap: Send,
 {
-    let mut connections = JoinSet::new();
-    let mut is_open = true;
+    let mut tasks = JoinSet::new();
+    if let Some(interval) = probe_interval {
+        for route in 0..worker.place.shared.routes.len() {
+            let shared = Arc::clone(&worker.place.shared);
+            tasks.spawn_local(probe::run(route, shared, interval, stage.clone()));
+        }
+    }
     let mut is_relaying = true;
     let mut last_call = None;
     let mut last_sweep = Sweep::default();
     let mut next_sweep = worker.sweep(&mut last_sweep);
-    // Once the proxy drains, all sessions have left the reactor, and none goes there any more.
-    while is_open || is_relaying || !connections.is_empty() {
+    // Once the proxy drains, all have left the reactor, and none goes there any more.
+    while is_relaying || !tasks.is_empty() {
         tokio::select! {
-            accepted = inbox.recv(), if is_open => match accepted {
-                Some(accepted) => {
-                    connections.spawn_local(connection::serve(accepted, Rc::clone(worker)));
-                }
-                None => is_open = false,
-            },
-            session = left.recv(), if is_relaying => match session {
-                Some(session) => {
-                    connections.spawn_local(connection::take_back(session, Rc::clone(worker)));
+            somebody = left.recv(), if is_relaying => match somebody {
+                Some(left) => {
+                    tasks.spawn_local(connection::take(left, Rc::clone(worker)));
                 }
                 None => is_relaying = false,
             },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             changed = stage.changed() => {
                 match (changed, *stage.borrow_and_update()) {
-                    (Ok(()), Stage::Prepared | Stage::Running) => {}
+                    (Ok(()), Stage::Prepared) => {}
+                    (Ok(()), Stage::Running) => worker.reactor.open(),
                     (Ok(()), Stage::Draining) => last_call = Some(worker.begin_drain().last_call()),
                     (Ok(()), Stage::Ending) | (Err(_), _) => break,
                 }
@@ -224,7 +176,7 @@ async fn run<T>(
             () = until(last_call), if last_call.is_some() => break,
         }
     }
-    connections.shutdown().await;
+    tasks.shutdown().await;
 }
 
 async fn until(instant: Option<Instant>) {
@@ -234,7 +186,7 @@ async fn until(instant: Option<Instant>) {
 }
 
 /// Runs a future that never leaves its thread on a thread of its own; returns once its runtime is built.
-pub(super) fn run_on_thread<F: Future<Output = ()> + 'static>(
+fn run_on_thread<F: Future<Output = ()> + 'static>(
     name: String,
     running: Running,
     make: impl FnOnce() -> F + Send + 'static,
