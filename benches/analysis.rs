@@ -18,10 +18,6 @@ use pgprism::observer::{Observer, Shared};
 use pgprism::session;
 use support::message;
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Between two queries: 10,000 a second.
 const QUERY_NS: u64 = 100_000;
 const TICK_NS: u64 = 50_000_000;

@@ -21,6 +21,7 @@ use pgprism::event::{
 use pgprism::export::http::{Bounds, Server, Settings};
 use pgprism::registry::{Connection, Registered, Registry};
 use pgprism::sql::{Fingerprint, Verb};
+use pgprism::unit::UnitRecord;
 use pgprism::wire::{SqlState, TransactionStatus};
 use serde_json::{Value, json};
 
@@ -760,8 +761,9 @@ fn units_are_asked_for_by_their_test() {
 fn units_are_requests_with_their_statements() {
     let admin = Admin::start(Wanted::default());
     let snapshot = snapshots::snapshot();
+    let units: Vec<_> = snapshot.units.iter().collect();
     let started = |index: usize| {
-        let at = admin.clock.wall(snapshot.units[index].started_at);
+        let at = admin.clock.wall(units[index].started_at);
         humantime::format_rfc3339_nanos(at).to_string()
     };
     let (first, second) = (started(0), started(1));
@@ -1178,9 +1180,13 @@ fn reset_needs_its_header_and_spares_the_metrics() {
     assert_eq!(summary["degraded"][1], "event_dropped: ring_full");
     let mut incomplete = snapshots::snapshot();
     incomplete.units_cut = 2;
-    for unit in &mut incomplete.units {
-        Arc::make_mut(unit).started_at = admin.clock.now();
-    }
+    let units = incomplete.units.iter().map(|unit| {
+        Arc::new(UnitRecord {
+            started_at: admin.clock.now(),
+            ..UnitRecord::clone(unit)
+        })
+    });
+    incomplete.units = units.collect();
     admin.publish(incomplete);
     let summary = admin.get("/api/v1/summary").json();
     assert_eq!(

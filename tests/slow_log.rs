@@ -16,6 +16,7 @@ use pgprism::event::{
 use pgprism::export::slow_log::lines::LOG_LINE_PREFIX;
 use pgprism::export::slow_log::{Destination, Format, Settings, SlowLog};
 use pgprism::sql::{Fingerprint, Verb};
+use pgprism::unit::UnitRecord;
 use pgprism::wire::TransactionStatus;
 
 /// Texts as the fingerprint writes them.
@@ -140,9 +141,13 @@ fn write_log(path: &Path, format: Format) {
     // A finding of a session whose queries stand before and after it.
     let mut snapshot = snapshots::snapshot();
     let facts = slow_query(QUERIES - 1).facts;
-    for unit in &mut snapshot.units {
-        Arc::make_mut(unit).facts = Arc::clone(&facts);
-    }
+    let units = snapshot.units.iter().map(|unit| {
+        Arc::new(UnitRecord {
+            facts: Arc::clone(&facts),
+            ..UnitRecord::clone(unit)
+        })
+    });
+    snapshot.units = units.collect();
     feed.publish_snapshot(snapshot);
     log.tick(clock.now());
     for number in QUERIES..QUERIES + AFTER_FINDING {

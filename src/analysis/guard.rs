@@ -47,9 +47,9 @@ impl Guarded {
             if count == max {
                 return None;
             }
-            let observed = next()?;
-            count += 1;
-            Some(observed)
+            let observed = next();
+            count += usize::from(observed.is_some());
+            observed
         };
         if self.rests() {
             let dropped = std::iter::from_fn(next).count();

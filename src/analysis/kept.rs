@@ -1,8 +1,9 @@
 //! Units that ended, as far as there is room for them: the latest, and those that are the example of a finding.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::records::{Part, Queue, Records};
 use crate::unit::{TimelineEntry, UnitId, UnitRecord};
 
 /// What a record takes besides its timeline, about.
@@ -13,10 +14,11 @@ const EXAMPLES_PART: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Newest last.
-    latest: VecDeque<Arc<UnitRecord>>,
+    latest: Queue,
     /// Examples that are older than these.
     examples: BTreeMap<UnitId, Arc<UnitRecord>>,
+    /// The same, as they were listed last; `None` once they have changed.
+    listed: Option<Part>,
     /// Which units are examples.
     wanted: HashSet<UnitId>,
     units_max: usize,
@@ -28,8 +30,9 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(units_max: usize, bytes_max: usize) -> Kept {
         Kept {
-            latest: VecDeque::new(),
+            latest: Queue::default(),
             examples: BTreeMap::new(),
+            listed: None,
             wanted: HashSet::new(),
             units_max: units_max.max(1),
             bytes: 0,
@@ -61,17 +64,23 @@ impl Kept {
             freed += if is_wanted { 0 } else { bytes(unit) };
             is_wanted
         });
+        if freed > 0 {
+            self.listed = None;
+        }
         self.examples_bytes -= freed;
         self.bytes -= freed;
     }
 
     /// All of them, oldest first.
-    pub(super) fn list(&self) -> Vec<Arc<UnitRecord>> {
-        self.examples
-            .values()
-            .chain(&self.latest)
-            .cloned()
-            .collect()
+    pub(super) fn list(&mut self) -> Records {
+        let mut records = Records::default();
+        let examples = self.examples.values();
+        let listed = self
+            .listed
+            .get_or_insert_with(|| examples.cloned().collect());
+        records.push(Arc::clone(listed));
+        self.latest.list(&mut records);
+        records
     }
 
     fn examples_max(&self) -> usize {
@@ -84,6 +93,7 @@ impl Kept {
         let has_room = self.examples.len() < self.examples_max()
             && self.examples_bytes + bytes <= self.bytes_max / EXAMPLES_PART;
         if has_room && self.wanted.contains(&unit.id) {
+            self.listed = None;
             self.examples_bytes += bytes;
             self.examples.insert(unit.id, unit);
         } else {
@@ -150,36 +160,60 @@ mod tests {
     fn the_oldest_give_way_in_number_and_in_bytes() {
         let mut kept = Kept::new(3, 100 * size_of::<TimelineEntry>() + 4 * RECORD_BYTES);
         (1..=4).for_each(|id| kept.push(unit(id, 10)));
-        let ids = |kept: &Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
-        assert_eq!(ids(&kept), [2, 3, 4]);
+        let ids =
+            |kept: &mut Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
+        assert_eq!(ids(&mut kept), [2, 3, 4]);
         kept.push(unit(5, 95));
-        assert_eq!(ids(&kept), [4, 5]);
+        assert_eq!(ids(&mut kept), [4, 5]);
         kept.push(unit(6, 1_000));
-        assert_eq!(ids(&kept), [6], "the last one stays, whatever its size");
+        assert_eq!(ids(&mut kept), [6], "the last one stays, whatever its size");
         kept.push(unit(7, 10));
-        assert_eq!(ids(&kept), [7]);
+        assert_eq!(ids(&mut kept), [7]);
     }
 
     #[test]
     fn examples_stay_as_long_as_they_are_examples() {
         let examples = |ids: &[u64]| ids.iter().copied().map(UnitId).collect::<Vec<_>>();
-        let ids = |kept: &Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
+        let ids =
+            |kept: &mut Kept| -> Vec<u64> { kept.list().iter().map(|unit| unit.id.0).collect() };
         let mut kept = Kept::new(8, usize::MAX);
         kept.set_examples(examples(&[2, 4, 5]).into_iter());
         (1..=20).for_each(|id| kept.push(unit(id, 10)));
         assert_eq!(
-            ids(&kept),
+            ids(&mut kept),
             [2, 4, 15, 16, 17, 18, 19, 20],
             "a quarter of the room is for examples, those of the first findings"
         );
         kept.set_examples(examples(&[4, 20]).into_iter());
         (21..=30).for_each(|id| kept.push(unit(id, 10)));
-        assert_eq!(ids(&kept), [4, 20, 25, 26, 27, 28, 29, 30]);
+        assert_eq!(ids(&mut kept), [4, 20, 25, 26, 27, 28, 29, 30]);
         kept.set_examples(std::iter::empty());
         kept.push(unit(31, 10));
-        assert_eq!(ids(&kept), [25, 26, 27, 28, 29, 30, 31]);
+        assert_eq!(ids(&mut kept), [25, 26, 27, 28, 29, 30, 31]);
         let all: usize = kept.list().iter().map(|unit| bytes(unit)).sum();
         assert_eq!((kept.bytes, kept.examples_bytes), (all, 0));
+    }
+
+    #[test]
+    fn the_list_is_that_of_the_units_however_many_come_and_go() {
+        let mut kept = Kept::new(200, usize::MAX);
+        for last in 1..=700 {
+            kept.set_examples([UnitId(3), UnitId(last / 100 * 100)].into_iter());
+            kept.push(unit(last, 1));
+            let listed = kept.list();
+            let ids: Vec<u64> = listed.iter().map(|unit| unit.id.0).collect();
+            assert_eq!(listed.len(), ids.len());
+            assert_eq!(ids.len(), 200.min(last as usize));
+            assert!(ids.is_sorted() && ids.last() == Some(&last), "{ids:?}");
+            // All but the examples are the latest.
+            let examples = kept.examples.len();
+            let latest = ids.split_at(examples).1;
+            assert!(latest.windows(2).all(|two| two[0] + 1 == two[1]), "{ids:?}");
+            assert_eq!(
+                ids.split_at(examples).0,
+                kept.examples.keys().map(|id| id.0).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod growing;
 mod guard;
 mod kept;
 mod ledger;
+mod records;
 mod routes;
 mod snapshot;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::unit::{self, TestId, Unit, Units};
 pub use feed::{Feed, FeedPart, Watcher};
 pub use guard::Guarded;
 pub use ledger::{Entry, Ledger, Pages, ShapeEntry, Shapes, Work};
+pub use records::Records;
 pub use snapshot::{
     FindingTotals, FoundAndAdvised, IgnoreRuleUse, RouteFigures, Snapshot, UNIT_QUERIES_BOUNDS,
 };
@@ -171,21 +173,27 @@ impl Analysis {
     /// Takes what happened next on some session: at once where the facts of its shape are known, and nothing waits.
     pub fn observe(&mut self, observed: Observed) {
         self.take_ignore_rules();
-        self.observe_next(observed);
+        self.observe_next(&mut Some(observed));
     }
 
     /// The same for all events that come, at the time of a tick.
     pub fn observe_all(&mut self, now: Moment, mut next: impl FnMut() -> Option<Observed>) {
         self.now = now;
         self.take_ignore_rules();
-        while let Some(observed) = next() {
-            self.observe_next(observed);
+        loop {
+            let mut observed = next();
+            if observed.is_none() {
+                return;
+            }
+            self.observe_next(&mut observed);
         }
     }
 
+    /// Takes it where it stands, for it is large, or has it wait.
     #[inline]
-    fn observe_next(&mut self, mut observed: Observed) {
-        if let Observed::Query(event) = &mut observed {
+    fn observe_next(&mut self, next: &mut Option<Observed>) {
+        let Some(observed) = next else { return };
+        if let Observed::Query(event) = observed {
             if self.feed.is_watched() {
                 // The values are for the detectors alone.
                 let flow = event.flow.take();
@@ -195,9 +203,9 @@ impl Analysis {
                 self.fresh.pass();
             }
         }
-        if self.waiting.lets_pass(&observed) {
-            self.take(&observed);
-        } else {
+        if self.waiting.lets_pass(observed) {
+            self.take(observed);
+        } else if let Some(observed) = next.take() {
             self.waiting.push(observed, self.now);
         }
     }
@@ -351,10 +359,12 @@ impl Analysis {
             return;
         }
         self.published = state;
-        let examples = results.found.list.iter();
-        results
-            .kept
-            .set_examples(examples.filter_map(|found| found.finding.example_unit));
+        if found != Change::None {
+            let examples = results.found.list.iter();
+            results
+                .kept
+                .set_examples(examples.filter_map(|found| found.finding.example_unit));
+        }
         let snapshot = Snapshot {
             findings: results.found.list.clone(),
             units: results.kept.list(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Records;
 use crate::advise::Advice;
 use crate::detect::{Finding, FindingId, Kind, Status};
 use crate::unit::{UnitId, UnitRecord};
@@ -15,7 +16,7 @@ pub struct Snapshot {
     /// All findings kept, most costly first.
     pub findings: Vec<Arc<FoundAndAdvised>>,
     /// Units that ended, newest last: examples of findings, and the latest.
-    pub units: Vec<Arc<UnitRecord>>,
+    pub units: Records,
     /// Units that have not ended.
     pub units_open: u64,
     /// What they are by now, oldest first; at most as many as ended ones are kept.

@@ -286,14 +286,29 @@ impl Source {
             }
             from = from.max(rows.first);
         }
-        let width = self.width().max(1);
+        let rows = usize::try_from(to.min(self.end()).checked_sub(from)?).ok()?;
         let skipped = usize::try_from(from - self.first_row).ok()?;
-        let mut place = skipped.checked_mul(width)?.checked_add(key)?;
-        (from..to.min(self.end())).find(|_| {
-            let found = self.keys.get(place) == Some(&Some(value));
-            place += width;
-            found
-        })
+        let place = skipped.checked_mul(self.width())?.checked_add(key)?;
+        let found = self.row_behind(place, rows, value)?;
+        from.checked_add(found as u64)
+    }
+
+    /// Which of `rows` rows has the value, counted from the one whose hash stands at `place`.
+    fn row_behind(&self, place: usize, rows: usize, value: ValueHash) -> Option<usize> {
+        let width = self.width().max(1);
+        let first = |keys: &[Option<ValueHash>], rows: usize| {
+            let mut column = keys.iter().step_by(width).take(rows);
+            column.position(|key| *key == Some(value))
+        };
+        let (front, back) = self.keys.as_slices();
+        let in_front = front.get(place..).unwrap_or_default();
+        if let Some(row) = first(in_front, rows) {
+            return Some(row);
+        }
+        let passed = in_front.len().div_ceil(width);
+        let place = (place + passed * width).checked_sub(front.len())?;
+        let row = first(back.get(place..)?, rows.checked_sub(passed)?)?;
+        Some(passed + row)
     }
 
     /// Rows between two numbers whose value is there, and whose value is NULL.
@@ -320,6 +335,11 @@ mod tests {
     use crate::sql::value::ValueKey;
 
     fn result(key: ValueKey, values: &[Option<u8>]) -> RowKeys {
+        wide_result(key, 1, values)
+    }
+
+    /// A result of so many key columns.
+    fn wide_result(key: ValueKey, width: usize, values: &[Option<u8>]) -> RowKeys {
         let hash = |value: &Option<u8>| value.map(|value| key.int(i64::from(value)));
         let column = RowColumn {
             name: "id".into(),
@@ -327,19 +347,45 @@ mod tests {
             attribute: 1,
             type_oid: 23,
         };
+        let rows = values.len() / width;
         RowKeys {
             columns: Arc::new(RowColumns {
-                all: Box::new([column]),
-                keys: Box::new([0]),
+                all: vec![column; width].into(),
+                keys: (0..width as u16).collect(),
             }),
-            keys: values.iter().map(hash).collect(),
-            rows: u32::try_from(values.len()).expect("few"),
-            rows_total: values.len() as u64,
+            keys: values.iter().take(rows * width).map(hash).collect(),
+            rows: u32::try_from(rows).expect("few"),
+            rows_total: rows as u64,
             held: Held::default(),
         }
     }
 
     proptest! {
+        /// What is found is the first row that has the value, wherever the rows lie in memory.
+        #[test]
+        fn the_first_row_is_found(
+            results in prop::collection::vec(prop::collection::vec(prop::option::of(0u8..12), 1..24), 1..24),
+            width in 1usize..4,
+            kept in 1usize..5,
+            value in 0u8..14,
+            from in 0u64..100,
+            to in 0u64..120,
+        ) {
+            let key = ValueKey::random();
+            let value = key.int(i64::from(value));
+            let mut source = Source::new(Fingerprint(1), None, &wide_result(key, width, &[]));
+            for (index, rows) in results.iter().enumerate() {
+                source.add(&wide_result(key, width, rows), Moment(index as u64), 0, None);
+                if index >= kept {
+                    source.forget_oldest();
+                }
+            }
+            for column in 0..width {
+                let expected = (from..to.min(source.end())).find(|row| source.value(column, *row) == Some(value));
+                prop_assert_eq!(source.find(column, value, from, to), expected);
+            }
+        }
+
         /// With an index the same rows are found as without.
         #[test]
         fn an_index_changes_no_answer(

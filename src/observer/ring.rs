@@ -92,8 +92,9 @@ impl Ring {
             let place = self.read.load(Ordering::Relaxed);
             // Asked first: once the writer has gone on, what is not in the part will never be.
             let written = self.written.load(Ordering::Acquire);
-            if let Some(event) = self.part(place).and_then(ArrayQueue::pop) {
-                return Some(event);
+            let event = self.part(place).and_then(ArrayQueue::pop);
+            if event.is_some() {
+                return event;
             }
             if place == written {
                 return None;

@@ -224,10 +224,12 @@ pub(crate) fn snapshot() -> Snapshot {
     };
     Snapshot {
         findings: vec![found(forward()), found(writes), found(repeated)],
-        units: vec![
+        units: [
             Arc::new(unit(7, 100, 60, Some("orders/"))),
             Arc::new(incomplete),
-        ],
+        ]
+        .into_iter()
+        .collect(),
         units_open: 1,
         open: vec![Arc::new(UnitRecord {
             state: UnitState::Open,

@@ -397,6 +397,13 @@ impl Writer {
     }
 }
 
+/// The bell keeps the thread's orders open: without this it would wait for more of them.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::End);
+    }
+}
+
 /// Does what it is told, and writes, until it is told to end.
 fn run(log: &mut SlowLog, inbox: &mpsc::Receiver<Order>, tick: Duration, bell: &Bell) {
     let mut sleeps = false;
