@@ -10,8 +10,8 @@ use super::asked::{Asked, Origin, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
-    Beside, Flow, Moment, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent, SessionFacts,
-    TransactionOutcome,
+    Beside, Flow, Moment, Observed, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent,
+    SessionFacts, TransactionOutcome,
 };
 use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
@@ -100,13 +100,13 @@ struct Ended {
 
 impl Ended {
     /// What is told of it; its values are taken.
-    #[inline]
-    fn event(&mut self, facts: &Arc<SessionFacts>) -> QueryEvent {
+    #[inline(always)]
+    fn told(&mut self, facts: &Arc<SessionFacts>) -> Observed {
         let Ended {
             origin, progress, ..
         } = self;
         let wording = origin.wording();
-        QueryEvent {
+        Observed::Query(QueryEvent {
             facts: Arc::clone(facts),
             sequence: self.sequence,
             fingerprint: wording.statement.fingerprint,
@@ -125,7 +125,7 @@ impl Ended {
             tags: wording.tags.clone(),
             cursor: progress.cursor,
             flow: self.flow.take(),
-        }
+        })
     }
 
     #[inline]
@@ -350,8 +350,7 @@ impl Ledger {
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
         if let Some(ended) = &mut self.pending {
-            let event = ended.event(facts);
-            sink.query(event, ended.beside());
+            sink.query(ended.told(facts), ended.beside());
             self.pending = None;
         }
     }

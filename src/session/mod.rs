@@ -52,7 +52,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, QueryEvent, Rest, RowsEvent,
+    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, Observed, Rest, RowsEvent,
     SessionEvent, SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
@@ -123,8 +123,8 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended.
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>);
+    /// A query ended. It comes as what the analysis gets, an [`Observed::Query`]: it is large, and moved once.
+    fn query(&mut self, query: Observed, beside: Beside<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.
@@ -274,6 +274,7 @@ impl Session {
     }
 
     /// The next bytes of one direction, accepted by its peer at `at`. After an error the session must not be used.
+    #[inline(always)]
     pub fn relayed(
         &mut self,
         direction: Direction,
