@@ -129,7 +129,8 @@ enum CopyIn {
     Feeding,
 }
 
-/// A longer queue is given back to the allocator: one that is kept is long enough for a pipeline of some fifty queries.
+/// A longer queue is given back to the allocator: one that is kept is long enough for a pipeline of some fifty queries,
+/// message by message.
 const SPARE_ENTRIES_MAX: usize = 256;
 
 /// The memory of the queue of a session that rests, lent to the worker's next one that asks: most rest most of the
