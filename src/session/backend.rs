@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalog::{Portal, Runs, running_portal};
+use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::cycle::Owed;
 use super::ledger::Part;
