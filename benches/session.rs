@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pgprism::event::{
-    Beside, ClosedEvent, Direction, FlowBudget, Held, Moment, Parsed, QueryEvent, RowsEvent,
+    Beside, ClosedEvent, Direction, FlowBudget, Held, Moment, Observed, Parsed, RowsEvent,
     SessionEvent, SessionFacts, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
@@ -27,8 +27,8 @@ impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         Some(Arc::clone(&self.shape))
     }
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
-        black_box((event, beside));
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
+        black_box((query.take(), beside));
     }
     fn rows(&mut self, rows: RowsEvent) {
         black_box(rows);

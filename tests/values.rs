@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use pgprism::event::{
     Beside, ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment,
-    QueryEvent, RowKeys, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    Observed, RowKeys, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Scratch, Session, Settings, Sink};
 use pgprism::sql::value::{ValueHash, ValueKey};
@@ -51,7 +51,10 @@ impl Sink for Heard {
             parsed: pgprism::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
+        let Some(Observed::Query(event)) = query.take() else {
+            unreachable!("a session tells of a query");
+        };
         self.exchanges.push(Exchange::of(event, beside));
     }
     fn rows(&mut self, rows: RowsEvent) {

@@ -150,19 +150,24 @@ impl Sink for WorkerSink<'_> {
     }
 
     #[inline]
-    fn query(&mut self, mut event: QueryEvent, beside: Beside<'_>) {
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
+        let Some(Observed::Query(event)) = query else {
+            return;
+        };
         let outlet = &mut *self.outlet;
         count(&outlet.status.queries);
-        self.worker.record(&event, beside);
+        self.worker.record(event, beside);
         if outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
         }
         outlet.offered = event.sequence + 1;
         let threshold_ns = outlet.shared.slow_threshold_ns.load(Ordering::Relaxed);
         if event.phases.duration_ns() >= threshold_ns {
-            outlet.log(&mut event, beside);
+            outlet.log(event, beside);
         }
-        self.offer(Observed::Query(event));
+        if let Some(query) = query.take() {
+            self.offer(query);
+        }
     }
 
     fn rows(&mut self, rows: RowsEvent) {

@@ -66,7 +66,7 @@ impl<T: Tap> Watch<T> {
 }
 
 impl<T: Tap> Tap for Watch<T> {
-    #[inline]
+    #[inline(always)]
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
         if let Some(login) = &mut self.login
             && direction == Direction::UpstreamToClient

@@ -425,6 +425,7 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
 }
 
 /// Writes until all is written or the sink refuses, and returns how much it took. A failure breaks the direction.
+#[inline(always)]
 fn write(cx: &mut Context<'_>, sink: &mut impl Leg, bytes: &[u8], flow: &mut Flow) -> usize {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {

@@ -308,15 +308,13 @@ fn would_block() -> io::Result<()> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+/// What a socket does that is not its reactor's: kept apart from what is done for each query.
+impl Socket {
+    fn read_slowly(
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Stream::Direct(direct) = &mut self.stream {
-            return direct.poll_read(buffer);
-        }
         if let Stream::Fresh(direct) = &mut self.stream {
             match direct.poll_read(buffer) {
                 Poll::Pending => self.enter_runtime()?,
@@ -346,14 +344,8 @@ impl AsyncRead for Socket {
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
         }
     }
-}
 
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn write_slowly(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Stream::Fresh(direct) = &mut self.stream {
             match direct.poll_write(bytes) {
                 Poll::Pending => self.enter_runtime()?,
@@ -366,6 +358,34 @@ impl AsyncWrite for Socket {
             Stream::Tls(secured) => Pin::new(&mut **secured).poll_write(cx, bytes),
             Stream::Fresh(direct) | Stream::Direct(direct) => direct.poll_write(bytes),
             Stream::Nowhere => Poll::Ready(Err(nowhere())),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Direct(direct) => direct.poll_read(buffer),
+            _ => self.read_slowly(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Direct(direct) => direct.poll_write(bytes),
+            _ => self.write_slowly(cx, bytes),
         }
     }
 

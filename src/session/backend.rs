@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::catalog::{Portal, Runs, running_portal};
+use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
-use super::cycle::{Cycle, Owed};
+use super::cycle::Owed;
 use super::ledger::Part;
 use super::parameters::Prepared;
-use super::pipeline::{Awaited, Closing, Group, What};
+use super::pipeline::{Answered, Awaited, Closing, Group, What};
 use super::{Conversation, Lost, Phase, Scratch, Sink, dialect};
 use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
 use crate::wire::TransactionStatus;
@@ -42,7 +42,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
     fn together<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
         match input.first()? {
             &tag::PARSE_COMPLETE | &tag::BIND_COMPLETE | &tag::ROW_DESCRIPTION | &tag::NO_DATA => {
-                self.cycle(input)
+                self.usual(input)
             }
             _ => None,
         }
@@ -292,33 +292,30 @@ impl<S: Sink> Backend<'_, S> {
 
     /// RowDescription or NoData: to a Describe, or on the way to a statement's rows. Returns what it tells about.
     fn answers_describe(&mut self, tag: u8) -> Describing {
-        if let Some(cycle) = self.conversation.pipeline.advance_over(Owed::Describe) {
-            let prepared = cycle.asked.prepared().cloned();
-            return prepared.map_or(Describing::Nothing, Describing::Prepared);
-        }
-        let described = self.conversation.pipeline.pass(|what| match what {
-            What::Describe(prepared) => Some(prepared.take()),
-            _ => None,
-        });
-        match described {
-            Some(Some(prepared)) => return Describing::Prepared(prepared),
-            Some(None) => return Describing::Nothing,
-            None => {}
-        }
-        match self.conversation.pipeline.front() {
-            Some(What::Statement(asked)) if asked.has_rows() => Describing::Rows,
+        let Conversation {
+            pipeline, results, ..
+        } = &mut *self.conversation;
+        let described = match pipeline.front() {
+            Some(What::Statement(asked)) if asked.has_rows() => return Describing::Rows,
             Some(What::Statement(_)) => {
-                self.conversation.results.ignore();
-                Describing::Nothing
+                results.ignore();
+                return Describing::Nothing;
             }
-            Some(
-                What::Execute { .. }
-                | What::Cycle(Cycle {
-                    owed: Owed::Execute,
-                    ..
-                }),
-            ) => Describing::Nothing,
-            _ => {
+            Some(What::Execute { .. }) => return Describing::Nothing,
+            Some(What::Cycle(cycle)) if cycle.owed == Owed::Execute => return Describing::Nothing,
+            Some(What::Cycle(cycle)) if cycle.owed == Owed::Describe => {
+                let prepared = cycle.asked.prepared().cloned();
+                pipeline.advance();
+                Some(prepared)
+            }
+            _ => pipeline.pass(|what| match what {
+                What::Describe(prepared) => Some(prepared.take()),
+                _ => None,
+            }),
+        };
+        match described {
+            Some(prepared) => prepared.map_or(Describing::Nothing, Describing::Prepared),
+            None => {
                 self.out_of_step(tag);
                 Describing::Nothing
             }
@@ -384,8 +381,8 @@ impl<S: Sink> Backend<'_, S> {
 
     /// The first row of a result that had no description of its own: its prepared statement may have.
     fn first_row(&mut self) {
-        let is_told = |cycle: &mut Cycle| cycle.described.is_some();
-        if !self.conversation.pipeline.cycle().is_some_and(is_told) {
+        let cycle = self.conversation.pipeline.cycle();
+        if cycle.is_none_or(|cycle| cycle.described.is_none()) {
             self.conversation.tell_rows();
         }
         let Conversation {
@@ -464,16 +461,14 @@ impl<S: Sink> Backend<'_, S> {
 
     /// CommandComplete, or the EmptyQueryResponse that stands for one.
     fn command_complete(&mut self, command: CommandTag<'_>) {
-        let is_statement = |what: &What| match what {
-            What::Execute { .. } | What::Statement(_) => true,
-            What::Cycle(cycle) => cycle.owed == Owed::Execute,
-            _ => false,
-        };
-        let Some(Awaited {
-            what,
+        let Some(Answered {
+            asked,
+            portal,
+            protocol,
+            described,
             requested,
             request_bytes,
-        }) = self.take(is_statement)
+        }) = self.conversation.pipeline.pop_statement()
         else {
             // The server may find more statements in a Query than the lexer: the surplus is not ours to name.
             self.conversation.results.forget();
@@ -481,23 +476,6 @@ impl<S: Sink> Backend<'_, S> {
                 Some(What::Ready(Group::Query)) => {}
                 _ => self.out_of_step(tag::COMMAND_COMPLETE),
             };
-        };
-        let (portal, asked, protocol) = match what {
-            What::Execute {
-                portal,
-                asked,
-                runs,
-            } => (
-                (runs == Runs::InParts).then_some(portal),
-                asked,
-                Protocol::Extended,
-            ),
-            What::Cycle(cycle) => {
-                self.conversation.keep_rows(&cycle.asked, cycle.described);
-                (None, cycle.asked, Protocol::Extended)
-            }
-            What::Statement(asked) => (None, asked, Protocol::Simple),
-            _ => return,
         };
         let Conversation {
             catalog,
@@ -514,8 +492,12 @@ impl<S: Sink> Backend<'_, S> {
         {
             progress = so_far.and(&progress);
         }
+        let untold = described.and_then(|rows| Some((Arc::clone(asked.prepared()?), rows)));
         self.conversation
-            .conclude(asked, progress, command, self.sink);
+            .conclude(asked, &progress, command, self.sink);
+        if let Some((prepared, rows)) = untold {
+            self.conversation.keep_rows(prepared, rows);
+        }
     }
 
     fn error_response(&mut self, ErrorFields { severity, sqlstate }: ErrorFields) {

@@ -16,7 +16,7 @@ use super::backend::Backend;
 use super::catalog::{Lifetime, Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
 use super::frontend::Frontend;
-use super::parameters::read_bind;
+use super::parameters::{Prepared, read_bind};
 use super::pipeline::{Awaited, What};
 use super::stopwatch::Mark;
 use super::text::wire_name;
@@ -228,16 +228,21 @@ impl<S: Sink> Frontend<'_, S> {
 }
 
 impl<S: Sink> Backend<'_, S> {
-    /// Takes what a cycle at the front is owed up to its rows from the start of `input`; returns what follows.
+    /// Takes what is owed up to the rows of a cycle, or of a statement of a Query, from the start of `input`; returns
+    /// what follows.
     #[inline]
-    pub(super) fn cycle<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
+    pub(super) fn usual<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
         if self.conversation.phase == Phase::Login {
             return None;
         }
         let Conversation {
             pipeline, ledger, ..
         } = &mut *self.conversation;
-        let cycle = pipeline.cycle()?;
+        let cycle = match &mut pipeline.waiting()?.what {
+            What::Cycle(cycle) => cycle,
+            What::Statement(asked) if asked.has_rows() => return self.statement_description(input),
+            _ => return None,
+        };
         let (steps, behind) = match cycle.owed {
             Owed::Parse => (2, input.strip_prefix(b"1\0\0\0\x042\0\0\0\x04")?),
             Owed::Bind => (1, input.strip_prefix(b"2\0\0\0\x04")?),
@@ -251,6 +256,25 @@ impl<S: Sink> Backend<'_, S> {
         }
         ledger.reply(self.at, steps * HEADER_BYTES as u64);
         self.report_portal(replaced_portal);
+        Some(behind)
+    }
+
+    /// RowDescription on the way to the rows of a Query, whole.
+    #[inline]
+    fn statement_description<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
+        let (body, behind) = message(backend::ROW_DESCRIPTION, input)?;
+        let Conversation {
+            ledger,
+            results,
+            settings,
+            ..
+        } = &mut *self.conversation;
+        ledger.reply(self.at, (input.len() - behind.len()) as u64);
+        if body.len() <= usize::from(DESCRIPTION_BYTES_MAX)
+            && let Some(described) = self.scratch.descriptions.read(body)
+        {
+            results.open(described, settings);
+        }
         Some(behind)
     }
 
@@ -293,14 +317,11 @@ impl Conversation {
     /// A cycle is over: what its rows are is for its statement to know, once it is run again. Nearly always it is
     /// replaced instead, and telling it takes a lock.
     #[inline]
-    pub(super) fn keep_rows(&mut self, asked: &Asked, described: Option<Described>) {
-        if let (Some(described), Some(prepared)) = (described, asked.prepared()) {
-            let before = self.untold.replace((Arc::clone(prepared), described));
-            if let Some((prepared, described)) = before
-                && Arc::strong_count(&prepared) > 1
-            {
-                prepared.rows.get_or_init(|| described);
-            }
+    pub(super) fn keep_rows(&mut self, prepared: Arc<Prepared>, described: Described) {
+        if let Some((before, described)) = self.untold.replace((prepared, described))
+            && Arc::strong_count(&before) > 1
+        {
+            before.rows.get_or_init(|| described);
         }
     }
 

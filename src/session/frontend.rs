@@ -10,7 +10,7 @@ use super::text::{Carrier, Scratch, Source, TextInFlight, read_whole, wire_name}
 use super::{Conversation, Lost, Sink};
 use crate::event::{Direction, Flow, Moment};
 use crate::sql::value::ValueKey;
-use crate::wire::frame::{Header, Receiver, Rest, Want};
+use crate::wire::frame::{self, Header, Receiver, Rest, Want};
 use crate::wire::message::{self, Target};
 use crate::wire::tags::frontend as tag;
 
@@ -77,6 +77,7 @@ impl<S: Sink> Receiver for Frontend<'_, S> {
     fn together<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
         match input.first()? {
             &tag::PARSE | &tag::BIND => self.cycle(input),
+            &tag::QUERY => self.whole_query(input),
             _ => None,
         }
     }
@@ -209,6 +210,22 @@ impl<S: Sink> Frontend<'_, S> {
             carrier,
             dialect: self.conversation.dialect,
         }
+    }
+
+    /// A Query that is whole in the read buffer, and its text with it.
+    #[inline]
+    fn whole_query<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        if self.conversation.pipeline.is_skipping() {
+            return None;
+        }
+        let (body, behind) = frame::message(tag::QUERY, input)?;
+        self.request_begins();
+        let header = Header {
+            tag: tag::QUERY,
+            body_bytes: u32::try_from(body.len()).ok()?,
+        };
+        self.whole_text(Carrier::Query, header, body);
+        Some(behind)
     }
 
     /// The usual case: the text is in the read buffer, whole.

@@ -7,6 +7,9 @@
 //!              what it is)                                  its QueryEvent to the Sink)
 //! ```
 //!
+//! What nearly all queries are is taken at once (`cycle.rs`), and a Parse that came before is known by its bytes
+//! (`parses.rs`).
+//!
 //! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
 //! a reply ends the entry at its front, an error drops entries up to the next Sync, a ReadyForQuery drops what is
 //! left of its group.
@@ -52,7 +55,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, QueryEvent, Rest, RowsEvent,
+    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, Observed, Rest, RowsEvent,
     SessionEvent, SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
@@ -123,8 +126,9 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended.
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>);
+    /// A query ended. It is an [`Observed::Query`], what the analysis gets, to be taken from where it was made: it is
+    /// large.
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.
@@ -274,6 +278,7 @@ impl Session {
     }
 
     /// The next bytes of one direction, accepted by its peer at `at`. After an error the session must not be used.
+    #[inline(always)]
     pub fn relayed(
         &mut self,
         direction: Direction,

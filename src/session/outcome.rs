@@ -29,7 +29,7 @@ impl Conversation {
     pub(super) fn conclude(
         &mut self,
         mut asked: Asked,
-        progress: Progress,
+        progress: &Progress,
         command: CommandTag<'_>,
         sink: &mut impl Sink,
     ) {
@@ -49,9 +49,7 @@ impl Conversation {
         {
             flow.result = results.take(sink);
             self.change_catalog(&asked, command, sink);
-            return self
-                .ledger
-                .report(&self.facts, asked, &progress, None, sink);
+            return self.ledger.report(&self.facts, asked, progress, None, sink);
         }
         let result = results.take(sink);
         match (verb, subject) {
@@ -80,13 +78,13 @@ impl Conversation {
                         let part = Part {
                             asked: &open.asked,
                             cursor,
-                            first: open.progress.as_deref().unwrap_or(&progress),
+                            first: open.progress.as_deref().unwrap_or(progress),
                             completed_at: progress.completed_at,
                         };
                         ledger.rows(facts, part, result, sink);
                     }
                     open.advance(if verb == Verb::Fetch {
-                        progress
+                        *progress
                     } else {
                         progress.without_rows()
                     });
@@ -113,15 +111,14 @@ impl Conversation {
                 let part = Part {
                     asked: &asked,
                     cursor,
-                    first: &progress,
+                    first: progress,
                     completed_at: progress.completed_at,
                 };
                 ledger.rows(facts, part, result, sink);
             }
         }
         self.change_catalog(&asked, command, sink);
-        self.ledger
-            .report(&self.facts, asked, &progress, None, sink);
+        self.ledger.report(&self.facts, asked, progress, None, sink);
     }
 
     /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.

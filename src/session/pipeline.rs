@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::asked::{Asked, Origin};
 use super::catalog::{Portal, Runs};
+use super::columns::Described;
 use super::cycle::{Cycle, Owed};
 use super::parameters::Prepared;
 use super::stopwatch::Mark;
+use crate::event::Protocol;
 use crate::sql::NameHash;
 
 /// What kind of reply is owed.
@@ -96,6 +98,19 @@ pub(super) struct Awaited {
     pub request_bytes: u64,
 }
 
+/// A statement that was at the front and is complete.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub asked: Asked,
+    /// The portal that it ran, where that is run in parts.
+    pub portal: Option<NameHash>,
+    pub protocol: Protocol,
+    /// What its rows are, where its cycle was told.
+    pub described: Option<Described>,
+    pub requested: Mark,
+    pub request_bytes: u64,
+}
+
 /// Whether messages that now arrive will be discarded by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Skip {
@@ -114,7 +129,8 @@ enum CopyIn {
     Feeding,
 }
 
-/// A longer queue is given back to the allocator: one that is kept is long enough for a pipeline of some fifty queries.
+/// A longer queue is given back to the allocator: one that is kept is long enough for a pipeline of some fifty queries,
+/// message by message.
 const SPARE_ENTRIES_MAX: usize = 256;
 
 /// The memory of the queue of a session that rests, lent to the worker's next one that asks: most rest most of the
@@ -330,10 +346,16 @@ impl Pipeline {
         self.queue.front().map(|awaited| &awaited.what)
     }
 
+    /// What is owed next, perhaps only a mark of a COPY.
+    #[inline]
+    pub(super) fn waiting(&mut self) -> Option<&mut Awaited> {
+        self.queue.front_mut()
+    }
+
     /// The cycle at the front.
     #[inline]
     pub(super) fn cycle(&mut self) -> Option<&mut Cycle> {
-        match &mut self.queue.front_mut()?.what {
+        match &mut self.waiting()?.what {
             What::Cycle(cycle) => Some(cycle),
             _ => None,
         }
@@ -387,6 +409,48 @@ impl Pipeline {
         let taken = answered(&mut self.queue.front_mut()?.what)?;
         self.queue.pop_front();
         Some(taken)
+    }
+
+    /// Takes the statement at the front, if one is there: it is complete. Its parts are moved once, each query has them.
+    #[inline(always)]
+    pub(super) fn pop_statement(&mut self) -> Option<Answered> {
+        let is_statement = match self.front()? {
+            What::Execute { .. } | What::Statement(_) => true,
+            What::Cycle(cycle) => cycle.owed == Owed::Execute,
+            _ => false,
+        };
+        if !is_statement {
+            return None;
+        }
+        let Awaited {
+            what,
+            requested,
+            request_bytes,
+        } = self.queue.pop_front()?;
+        let (asked, portal, protocol, described) = match what {
+            What::Statement(asked) => (asked, None, Protocol::Simple, None),
+            What::Cycle(cycle) => (cycle.asked, None, Protocol::Extended, cycle.described),
+            What::Execute {
+                portal,
+                asked,
+                runs,
+            } => {
+                let portal = (runs == Runs::InParts).then_some(portal);
+                (asked, portal, Protocol::Extended, None)
+            }
+            _ => return None,
+        };
+        self.statements -= 1;
+        self.copy_in = CopyIn::No;
+        self.heap_bytes -= asked.held_bytes();
+        Some(Answered {
+            asked,
+            portal,
+            protocol,
+            described,
+            requested,
+            request_bytes,
+        })
     }
 
     /// Takes the front entry: it was answered.

@@ -174,17 +174,16 @@ impl Results {
     }
 
     /// The statement is over: what came of its rows; `None` without a description, or without room in the account.
+    #[inline]
     pub(super) fn take(&mut self, sink: &mut impl Sink) -> Option<RowKeys> {
-        let State::Open(open) = std::mem::take(&mut self.state) else {
+        let State::Open(mut open) = std::mem::take(&mut self.state) else {
             return None;
         };
-        let mut result = open.result;
         // What has no memory of its own is bounded by the places that events wait in.
-        if result.keys.spilled() {
-            result.keys.shrink_to_fit();
-            result.held = sink.hold(result.keys.len() * size_of::<Option<ValueHash>>())?;
+        if open.result.keys.spilled() {
+            hold(&mut open.result, sink)?;
         }
-        Some(result)
+        Some(open.result)
     }
 
     /// Bytes it holds, itself left out.
@@ -200,6 +199,14 @@ impl Results {
             State::Closed | State::Ignored => 0,
         }
     }
+}
+
+/// Charges a result to the account of those on their way; `None` where there is no room.
+#[cold]
+fn hold(result: &mut RowKeys, sink: &mut impl Sink) -> Option<()> {
+    result.keys.shrink_to_fit();
+    result.held = sink.hold(result.keys.len() * size_of::<Option<ValueHash>>())?;
+    Some(())
 }
 
 impl Open {

@@ -104,6 +104,7 @@ fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, Fra
 
 /// Whether it is a letter or a digit: looked up, since it is asked of each message.
 #[inline]
+#[allow(clippy::indexing_slicing, reason = "a table of all bytes")]
 fn may_be_tag(tag: u8) -> bool {
     const TAGS: [bool; 256] = {
         let mut tags = [false; 256];

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pgprism::event::{
-    Beside, ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
-    QueryEvent, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    Beside, ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, Observed,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
@@ -37,7 +37,10 @@ impl Sink for Heard {
         None
     }
 
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
+        let Some(Observed::Query(event)) = query.take() else {
+            unreachable!("a session tells of a query");
+        };
         let exchange = Exchange::of(event, beside);
         assert!(exchange.requested_at <= exchange.completed_at);
         assert!(exchange.phases.duration_ns() <= exchange.completed_at.0);

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Literals, Lost, Scratch, Session, Settings, Sink};
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held,
-    Moment, QueryEvent, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    Moment, Observed, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use crate::sql::{Fingerprint, Verb, Written};
 
@@ -52,7 +52,10 @@ impl Sink for Recorder {
             parsed: crate::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, event: QueryEvent, beside: Beside<'_>) {
+    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
+        let Some(Observed::Query(event)) = query.take() else {
+            unreachable!("a session tells of a query");
+        };
         self.order.push('q');
         self.exchanges.push(Exchange::of(event, beside));
     }
