@@ -1,7 +1,7 @@
 //! pgprism is a transparent PostgreSQL wire-protocol profiling proxy for Django teams.
 //!
 //! ```text
-//!  client ═══► listener ─► connection ─► relay ════════════════════════════════════► upstream
+//!  client ═══► listener ─► newcomer ───► relay ════════════════════════════════════► upstream
 //!  (Django)                               ║  one step moves both directions; it writes first and looks afterwards
 //!                                         ╚═ Tap (bytes, time) ═► observer: wire ─► session ─► sql
 //!                                                                     │                 │

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
+
 use self::histogram::bucket_of;
 pub use self::histogram::{BOUNDS_NS, Histogram, HistogramSnapshot};
 use crate::event::{ConnectionState, ConnectionStatus, Direction, Moment, SessionId};
@@ -18,7 +20,7 @@ use crate::event::{ConnectionState, ConnectionStatus, Direction, Moment, Session
 #[derive(Debug, Default)]
 pub struct Registry {
     listeners: RwLock<Vec<Arc<Listener>>>,
-    connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
+    connections: Mutex<HashMap<SessionId, Arc<Connection>, RandomState>>,
     session_id_last: AtomicU64,
     /// What [`Registry::add_latency_ns`] answers.
     add_latency_ns: AtomicU64,

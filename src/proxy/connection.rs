@@ -109,6 +109,7 @@ async fn begin<T: Taps>(arrival: Box<Arrival>, worker: &Worker<T>) -> Option<Box
     let target = Arc::clone(&newcomer.target);
     let tunables = Arc::clone(&newcomer.tunables);
     let login_deadline = newcomer.login_deadline(shared);
+    let ip = newcomer.ip();
     newcomer.client.refresh();
     let client = newcomer.client;
 
@@ -145,22 +146,17 @@ async fn begin<T: Taps>(arrival: Box<Arrival>, worker: &Worker<T>) -> Option<Box
             let begun = (connecting.begun, connecting.road);
             (connecting.seat, connecting.gauge, Some(begun))
         }
-        None => {
-            let ip = newcomer.peer.ip().to_canonical();
-            let seat = match Seat::take(shared, &tunables, ip) {
-                Ok(seat) => seat,
-                Err(full) => {
-                    route.figures.count_error(full.reason());
-                    if startup.is_some() {
-                        let response = error_response(TOO_MANY_CONNECTIONS, &full.words(ip));
-                        say_goodbye(client, &response).await;
-                    }
-                    return None;
+        None => match Seat::take(shared, &tunables, ip) {
+            Ok(seat) => (seat, UpstreamGauge::raise(Arc::clone(&route.figures)), None),
+            Err(full) => {
+                route.figures.count_error(full.reason());
+                if startup.is_some() {
+                    let response = error_response(TOO_MANY_CONNECTIONS, &full.words(ip));
+                    say_goodbye(client, &response).await;
                 }
-            };
-            let gauge = UpstreamGauge::raise(Arc::clone(&route.figures));
-            (seat, gauge, None)
-        }
+                return None;
+            }
+        },
     };
 
     let left = login_deadline.saturating_duration_since(Instant::now());

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -17,7 +17,7 @@ use super::newcomer::Newcomer;
 use super::orders::Door;
 use super::socket::{Socket, set_options};
 use super::{ListenerSettings, ListeningSocket, Settings, Shared, sockets_above};
-use crate::event::Tap;
+use crate::event::{Moment, Tap};
 use crate::registry::{self, ConnectionError};
 
 /// How long to wait when there is no room, or when `accept` failed: long enough not to spin.
@@ -106,7 +106,7 @@ struct Listener {
 enum Admission {
     Open,
     /// There was no room, or `accept` failed.
-    PausedUntil(Instant),
+    PausedUntil(Moment),
 }
 
 /// Who was met at the entrance.
@@ -186,14 +186,16 @@ impl<T: Tap> Entrance<T> {
         }
         Some(match self.admission {
             Admission::Open => Duration::ZERO,
-            Admission::PausedUntil(until) => until.saturating_duration_since(Instant::now()),
+            Admission::PausedUntil(until) => {
+                Duration::from_nanos(until.since(self.shared.clock.now()))
+            }
         })
     }
 
     /// Accepts one client.
     pub(super) fn meet(&mut self) -> Met {
         if let Admission::PausedUntil(until) = self.admission {
-            if Instant::now() < until {
+            if self.shared.clock.now() < until {
                 return Met::Nobody;
             }
             self.admission = Admission::Open;
@@ -227,7 +229,7 @@ impl<T: Tap> Entrance<T> {
     ///
     /// Whoever the kernel has let in already would see a reset. Where other sockets share the port, new clients may
     /// come as fast as we accept: those that a full queue holds are all that can have been there at the beginning.
-    pub(super) fn close(mut self, registry: &Registry) -> Vec<Box<Newcomer>> {
+    pub(super) fn close(mut self, registry: &Registry) -> Vec<Newcomer> {
         let mut own = Vec::new();
         let has_successor = self.shared.has_successor.load(Relaxed);
         for route in 0..self.listeners.len() {
@@ -241,7 +243,7 @@ impl<T: Tap> Entrance<T> {
             for _ in 0..=BACKLOG {
                 match self.accept(route) {
                     Ok(accepted) => match self.hand_over(route, accepted) {
-                        Met::Own(newcomer) => own.push(newcomer),
+                        Met::Own(newcomer) => own.push(*newcomer),
                         Met::Others | Met::Nobody => {}
                     },
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -291,7 +293,8 @@ impl<T: Tap> Entrance<T> {
     }
 
     fn pause(&mut self, pause: Duration) {
-        self.admission = Admission::PausedUntil(Instant::now() + pause);
+        let until = self.shared.clock.now().0 + pause.as_nanos() as u64;
+        self.admission = Admission::PausedUntil(Moment(until));
     }
 
     /// Gives a client to the worker with the fewest connections.

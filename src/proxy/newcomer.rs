@@ -99,9 +99,9 @@ impl Newcomer {
         matches!(self.target.tls, TlsMode::Off)
     }
 
-    pub(super) fn with(self: Box<Newcomer>, progress: Progress) -> Box<Arrival> {
+    fn with(self, progress: Progress) -> Box<Arrival> {
         Box::new(Arrival {
-            newcomer: *self,
+            newcomer: self,
             progress,
         })
     }

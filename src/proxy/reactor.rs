@@ -416,7 +416,7 @@ impl<T: Taps> Reactor<T> {
         self.is_draining = true;
         if let Some(entrance) = self.entrance.take() {
             for newcomer in entrance.close(self.poll.registry()) {
-                self.receive(newcomer);
+                self.receive(Box::new(newcomer));
             }
         }
         for slot in self.slots() {

@@ -8,15 +8,20 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::{Shared, Tunables};
 use crate::registry::ConnectionError;
+
+/// How many seats each address has.
+type Addresses = HashMap<IpAddr, usize, RandomState>;
 
 /// All seats that are taken.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     taken: AtomicUsize,
     /// Addresses with a seat: no more than there are seats. Counted without a limit too, which a reload may set.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<Addresses>,
 }
 
 /// Why there is no seat; carries the limit.
@@ -49,7 +54,7 @@ impl Full {
 }
 
 impl Seats {
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
         // A panic elsewhere leaves the map whole: each change is one insert, one addition or one removal.
         self.by_address
             .lock()
