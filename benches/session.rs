@@ -27,8 +27,8 @@ impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         Some(Arc::clone(&self.shape))
     }
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
-        black_box((query.take(), beside));
+    fn query(&mut self, query: Observed, beside: Beside<'_>) {
+        black_box((query, beside));
     }
     fn rows(&mut self, rows: RowsEvent) {
         black_box(rows);

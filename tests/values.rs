@@ -51,8 +51,8 @@ impl Sink for Heard {
             parsed: pgprism::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
-        let Some(Observed::Query(event)) = query.take() else {
+    fn query(&mut self, query: Observed, beside: Beside<'_>) {
+        let Observed::Query(event) = query else {
             unreachable!("a session tells of a query");
         };
         self.exchanges.push(Exchange::of(event, beside));

@@ -150,8 +150,8 @@ impl Sink for WorkerSink<'_> {
     }
 
     #[inline]
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
-        let Some(Observed::Query(event)) = query else {
+    fn query(&mut self, mut query: Observed, beside: Beside<'_>) {
+        let Observed::Query(event) = &mut query else {
             return;
         };
         let outlet = &mut *self.outlet;
@@ -165,9 +165,7 @@ impl Sink for WorkerSink<'_> {
         if event.phases.duration_ns() >= threshold_ns {
             outlet.log(event, beside);
         }
-        if let Some(query) = query.take() {
-            self.offer(query);
-        }
+        self.offer(query);
     }
 
     fn rows(&mut self, rows: RowsEvent) {

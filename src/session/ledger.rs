@@ -10,8 +10,8 @@ use super::asked::{Asked, Origin, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
-    Beside, Moment, Observed, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent, SessionFacts,
-    TransactionOutcome,
+    Beside, Flow, Moment, Observed, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent,
+    SessionFacts, TransactionOutcome,
 };
 use crate::sql::{NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
@@ -90,19 +90,53 @@ pub(super) struct Part<'a> {
 /// A query that is over, until it is told.
 #[derive(Debug)]
 struct Ended {
-    /// What is told of it, [`Observed::Query`]; made where it stays, for it is large.
-    query: Option<Observed>,
     origin: Origin,
-    request_bytes: u64,
-    response_bytes: u64,
+    flow: Option<Box<Flow>>,
+    progress: Progress,
+    sequence: u64,
+    sqlstate: Option<SqlState>,
+    transaction_after: TransactionStatus,
 }
 
 impl Ended {
+    /// What is told of it; its values are taken.
+    #[inline(always)]
+    fn told(&mut self, facts: &Arc<SessionFacts>) -> Observed {
+        let Ended {
+            origin, progress, ..
+        } = self;
+        let wording = origin.wording();
+        Observed::Query(QueryEvent {
+            facts: Arc::clone(facts),
+            sequence: self.sequence,
+            fingerprint: wording.statement.fingerprint,
+            verb: wording.statement.verb,
+            shape: wording.statement.shape.clone(),
+            protocol: progress.protocol,
+            requested_at: progress.requested_at,
+            completed_at: progress.completed_at,
+            phases: progress.phases,
+            round_trips: progress.round_trips,
+            rows: progress.rows,
+            sqlstate: self.sqlstate,
+            transaction_before: progress.transaction_before,
+            transaction_after: self.transaction_after,
+            pipeline_index: progress.pipeline_index,
+            tags: wording.tags.clone(),
+            cursor: progress.cursor,
+            flow: self.flow.take(),
+        })
+    }
+
     #[inline]
-    fn query(&mut self) -> Option<&mut QueryEvent> {
-        match &mut self.query {
-            Some(Observed::Query(event)) => Some(event),
-            _ => None,
+    fn beside(&self) -> Beside<'_> {
+        let wording = self.origin.wording();
+        Beside {
+            truncated: wording.statement.truncated,
+            request_bytes: self.progress.request_bytes,
+            response_bytes: self.progress.response_bytes,
+            literal_text: wording.literal_text.as_ref(),
+            statement_name: wording.name.as_ref(),
         }
     }
 }
@@ -212,34 +246,13 @@ impl Ledger {
         self.sequence += 1;
         let transaction_after = self.transaction.status;
         // None is there.
-        self.pending.get_or_insert_with(|| {
-            let wording = origin.wording();
-            let event = QueryEvent {
-                facts: Arc::clone(facts),
-                sequence,
-                fingerprint: wording.statement.fingerprint,
-                verb: wording.statement.verb,
-                shape: wording.statement.shape.clone(),
-                protocol: progress.protocol,
-                requested_at: progress.requested_at,
-                completed_at: progress.completed_at,
-                phases: progress.phases,
-                round_trips: progress.round_trips,
-                rows: progress.rows,
-                sqlstate,
-                transaction_before: progress.transaction_before,
-                transaction_after,
-                pipeline_index: progress.pipeline_index,
-                tags: wording.tags.clone(),
-                cursor: progress.cursor,
-                flow,
-            };
-            Ended {
-                query: Some(Observed::Query(event)),
-                origin,
-                request_bytes: progress.request_bytes,
-                response_bytes: progress.response_bytes,
-            }
+        self.pending.get_or_insert_with(|| Ended {
+            origin,
+            flow,
+            progress: *progress,
+            sequence,
+            sqlstate,
+            transaction_after,
         });
     }
 
@@ -257,8 +270,8 @@ impl Ledger {
 
     /// An error at the end of a group: the implicit commit failed, and with it the query that waits.
     pub(super) fn fail_pending(&mut self, sqlstate: SqlState) {
-        if let Some(query) = self.pending.as_mut().and_then(Ended::query) {
-            query.sqlstate.get_or_insert(sqlstate);
+        if let Some(pending) = &mut self.pending {
+            pending.sqlstate.get_or_insert(sqlstate);
         }
         self.transaction.failed();
     }
@@ -273,8 +286,8 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         let outcome = self.transaction.ready(status);
-        if let Some(query) = self.pending.as_mut().and_then(Ended::query) {
-            query.transaction_after = status;
+        if let Some(pending) = &mut self.pending {
+            pending.transaction_after = status;
         }
         self.flush(facts, sink);
         if let Some(outcome) = outcome {
@@ -337,21 +350,7 @@ impl Ledger {
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
         if let Some(ended) = &mut self.pending {
-            // They may have changed since: a SET is told with what it set.
-            if let Some(event) = ended.query()
-                && !Arc::ptr_eq(&event.facts, facts)
-            {
-                event.facts = Arc::clone(facts);
-            }
-            let wording = ended.origin.wording();
-            let beside = Beside {
-                truncated: wording.statement.truncated,
-                request_bytes: ended.request_bytes,
-                response_bytes: ended.response_bytes,
-                literal_text: wording.literal_text.as_ref(),
-                statement_name: wording.name.as_ref(),
-            };
-            sink.query(&mut ended.query, beside);
+            sink.query(ended.told(facts), ended.beside());
             self.pending = None;
         }
     }

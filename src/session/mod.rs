@@ -126,9 +126,8 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended. It is an [`Observed::Query`], what the analysis gets, to be taken from where it was made: it is
-    /// large.
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>);
+    /// A query ended. It comes as what the analysis gets, an [`Observed::Query`]: it is large, and moved once.
+    fn query(&mut self, query: Observed, beside: Beside<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.

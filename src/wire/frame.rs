@@ -15,6 +15,8 @@
 
 use thiserror::Error;
 
+use super::tags;
+
 /// Bytes of a message header: tag and length.
 pub const HEADER_BYTES: usize = 5;
 
@@ -96,26 +98,10 @@ fn whole_header([tag, l0, l1, l2, l3]: [u8; HEADER_BYTES]) -> Result<Header, Fra
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
     // What is below 4 wraps around to more than any length is.
     let body_bytes = length.wrapping_sub(4);
-    if may_be_tag(tag) && body_bytes <= LENGTH_MAX - 4 {
+    if tags::may_be(tag) && body_bytes <= LENGTH_MAX - 4 {
         return Ok(Header { tag, body_bytes });
     }
     Err(impossible(tag, length))
-}
-
-/// Whether it is a letter or a digit: looked up, since it is asked of each message.
-#[inline]
-#[allow(clippy::indexing_slicing, reason = "a table of all bytes")]
-fn may_be_tag(tag: u8) -> bool {
-    const TAGS: [bool; 256] = {
-        let mut tags = [false; 256];
-        let mut tag = 0;
-        while tag < tags.len() {
-            tags[tag] = (tag as u8).is_ascii_alphanumeric();
-            tag += 1;
-        }
-        tags
-    };
-    TAGS[usize::from(tag)]
 }
 
 /// The body of the message of this type at the start of `input`, if it is there, whole; and what follows it.

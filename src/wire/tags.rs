@@ -48,3 +48,19 @@ pub mod backend {
     pub const READY_FOR_QUERY: u8 = b'Z';
     pub const ROW_DESCRIPTION: u8 = b'T';
 }
+
+/// Whether a byte may be the type of a message, a letter or a digit: looked up, since it is asked of each message.
+#[inline]
+#[allow(clippy::indexing_slicing, reason = "a table of all bytes")]
+pub(super) fn may_be(tag: u8) -> bool {
+    const TAGS: [bool; 256] = {
+        let mut tags = [false; 256];
+        let mut tag = 0;
+        while tag < tags.len() {
+            tags[tag] = (tag as u8).is_ascii_alphanumeric();
+            tag += 1;
+        }
+        tags
+    };
+    TAGS[usize::from(tag)]
+}

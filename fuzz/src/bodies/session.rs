@@ -37,8 +37,8 @@ impl Sink for Heard {
         None
     }
 
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
-        let Some(Observed::Query(event)) = query.take() else {
+    fn query(&mut self, query: Observed, beside: Beside<'_>) {
+        let Observed::Query(event) = query else {
             unreachable!("a session tells of a query");
         };
         let exchange = Exchange::of(event, beside);

@@ -52,8 +52,8 @@ impl Sink for Recorder {
             parsed: crate::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, query: &mut Option<Observed>, beside: Beside<'_>) {
-        let Some(Observed::Query(event)) = query.take() else {
+    fn query(&mut self, query: Observed, beside: Beside<'_>) {
+        let Observed::Query(event) = query else {
             unreachable!("a session tells of a query");
         };
         self.order.push('q');
