@@ -291,6 +291,29 @@ fn a_drain_waits_a_few_seconds_for_logins_and_no_longer() {
     assert_eq!(running.figures().errors(ConnectionError::LoginTimeout), 0);
 }
 
+#[test]
+fn a_client_that_keeps_its_socket_when_its_server_has_left_does_not_hold_the_drain() {
+    let refusal = message(
+        b'E',
+        b"SFATAL\0C57P03\0Mthe database system is starting up\0\0",
+    );
+    let words = refusal.clone();
+    let server = Server::start(move |mut stream| {
+        read_packet(&mut stream);
+        stream.write_all(&words).unwrap();
+    });
+    let mut settings = settings(tcp(server.address));
+    settings.tunables.timeouts.drain_timeout = Duration::from_secs(600);
+    let running = start(settings);
+    let mut client = running.dial();
+    client.write_all(&startup("ada")).unwrap();
+    assert_eq!(read_rest(&mut client), refusal);
+    running.proxy.begin_drain();
+    // The client's socket is open all the while.
+    running.wait_ended();
+    drop(client);
+}
+
 // ---- who comes in ----
 
 #[test]

@@ -64,7 +64,8 @@ pub(super) enum Drained {
     Close,
 }
 
-/// Relays until the session may be ended: an idle one after the grace, any other at the deadline, its query cancelled.
+/// Relays until the session may be ended: an idle one after the grace, as is one whose server has left it, any other at
+/// the deadline, its query cancelled.
 ///
 /// Idle is counted from the drain's begin or from the session's last byte, whichever is later, so that a web request
 /// is not ended between two of its queries.
@@ -72,9 +73,14 @@ pub(super) async fn wait<T: Tap>(session: &mut Session<T>, plan: Plan, place: &P
     loop {
         let idle_since = session.relay.last_read_at().max(plan.began_at);
         let idle = Duration::from_nanos(place.shared.clock.now().since(idle_since));
-        let is_idle = session.rest() == Rest::Idle;
-        if is_idle && idle >= plan.idle_grace {
-            return Drained::Tell;
+        if idle >= plan.idle_grace {
+            // Its server has said its last word: there is nothing to wait for but a client that keeps its socket.
+            if session.relay.client_is_finished() {
+                return Drained::Close;
+            }
+            if session.rest() == Rest::Idle {
+                return Drained::Tell;
+            }
         }
         let left = plan.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -45,11 +45,11 @@ impl<T: Taps> Worker<T> {
     /// Ready once the proxy has drained for so long that nobody's login is waited for any more.
     pub(super) async fn last_logins(&self) {
         let mut draining = self.draining.subscribe();
-        // An error cannot be: the sender is our own.
-        if let Ok(plan) = draining.wait_for(Option::is_some).await
-            && let Some(plan) = *plan
-        {
-            sleep_until(plan.last_logins()).await;
+        let plan = draining.wait_for(Option::is_some).await;
+        match plan.ok().and_then(|plan| *plan) {
+            Some(plan) => sleep_until(plan.last_logins()).await,
+            // The sender is our own: it has not gone.
+            None => std::future::pending().await,
         }
     }
 
