@@ -11,7 +11,6 @@ from shop_site.labels import PAIRS
 from support.postgres import Address
 from support.proxy import Pgprism
 from support.shop import fill, play
-from support.waiting import wait_until
 
 THREADS = 16
 REQUESTS = 30
@@ -43,21 +42,13 @@ def _missed(findings: list[dict[str, Any]]) -> list[str]:
     return [pair.name for pair in PAIRS if not any(pair.is_told_by(one) for one in findings)]
 
 
-def _all_units_ended(proxy: Pgprism) -> None:
-    """Every unit of work was judged: its connection is gone, or was quiet long enough."""
-    proxy.wait_no_sessions()
-    wait_until(
-        lambda: all(unit["state"] == "ended" for unit in proxy.items("units")), "every unit ended", every_s=0.1
-    )
-
-
 def _play(proxy: Pgprism, shop: Address, age_s: int) -> list[dict[str, Any]]:
     asked = play(
         "load", shop.at(proxy.endpoint), "--threads", str(THREADS), "--requests", str(REQUESTS), deadline_s=240,
         CONN_MAX_AGE=str(age_s),
     )
     assert sum(asked.values()) >= THREADS * REQUESTS
-    _all_units_ended(proxy)
+    proxy.wait_judged()
     findings = proxy.items("findings")
     print(f"\nCONN_MAX_AGE={age_s}: {sum(asked.values())} requests, {len(proxy.items('units'))} units kept, "
           f"{len(findings)} findings")

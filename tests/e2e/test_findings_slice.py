@@ -14,7 +14,6 @@ from typing import Any
 from support.django import SLICE, Driver, run_slice
 from support.processes import scratch_folder
 from support.proxy import Pgprism
-from support.waiting import wait_until
 
 Times = dict[str, list[float]]
 
@@ -51,8 +50,7 @@ def test_the_slice_is_judged(servers, start_pgprism: Callable[..., Pgprism]) -> 
     times_file = scratch_folder("times") / "times.json"
     outcomes = run_slice(server.address.at(proxy.endpoint), Driver.PSYCOPG3, SLICE, times=times_file)
     assert Counter(outcomes.values())["passed"] > 10 * len(SLICE)
-    proxy.wait_no_sessions()
-    wait_until(lambda: all(unit["state"] == "ended" for unit in proxy.items("units")), "every unit ended", every_s=0.1)
+    proxy.wait_judged()
     times: Times = json.loads(times_file.read_text())
     findings = [one | {"tests": _spread(proxy, one, times)} for one in proxy.items("findings")]
     print(f"{len(times)} tests, {proxy.metrics().total('pgprism_queries_total'):.0f} queries, {len(findings)} findings: "

@@ -17,7 +17,6 @@ from support import tools
 from support.postgres import Address
 from support.proxy import Pgprism, command
 from support.shop import fill, play
-from support.waiting import wait_until
 
 BYTES_MAX = 400 * 1024
 SHAPES_IN_HTML = 50
@@ -35,8 +34,7 @@ def proxy(start_pgprism, shop: Address) -> Pgprism:
     """A proxy that has seen the shop's pages, the bad ones too, and has judged all of it."""
     proxy = start_pgprism(shop.endpoint)
     play("load", shop.at(proxy.endpoint), "--threads", "4", "--requests", "40", deadline_s=240)
-    proxy.wait_no_sessions()
-    wait_until(lambda: all(unit["state"] == "ended" for unit in proxy.items("units")), "every unit ended", every_s=0.1)
+    proxy.wait_judged()
     return proxy
 
 

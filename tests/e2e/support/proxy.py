@@ -212,6 +212,17 @@ class Pgprism:
     def wait_no_sessions(self, deadline_s: float = 10.0) -> None:
         wait_until(lambda: self.open_sessions() == 0, "no client is connected", deadline_s=deadline_s)
 
+    def wait_judged(self, deadline_s: float = 10.0) -> None:
+        """Until every unit of work has ended, and all that was found in them is told: nothing changes any more."""
+        self.wait_no_sessions(deadline_s)
+        self.post("settle")
+
+        def ended() -> bool:
+            return all(unit["state"] == "ended" for unit in self.items("units"))
+
+        wait_until(ended, "every unit ended", deadline_s=deadline_s, every_s=0.1)
+        self.post("settle")
+
     def quiet(self, deadline_s: float = 10.0) -> Scrape:
         """The metrics once all that was observed is counted.
 
