@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use pgprism::aggregate::{self, Store};
 use pgprism::analysis::{Analysis, Settings};
 use pgprism::event::{Direction, Moment, Observed, Tap, Taps};
-use pgprism::observer::{Observer, Shared};
+use pgprism::observer::{Observer, Reader, Shared};
 use pgprism::session;
 use support::message;
 
@@ -197,8 +198,7 @@ fn prepare(load: Load, queries: u64) -> (Vec<Observed>, u64, Analysis) {
         queries: 0,
     };
     stage.play(load, queries);
-    let ring = stage.observer.ring();
-    let events: Vec<Observed> = std::iter::from_fn(|| ring.pop()).collect();
+    let events = Reader::new(stage.observer.ring()).take_all();
     let mut analysis =
         Analysis::new(Arc::clone(&store), Arc::default(), Settings::default()).expect("a thread");
     let is_unknown = |shape: &Arc<pgprism::event::Shape>| shape.facts.get().is_none();
@@ -220,13 +220,15 @@ fn happened(event: &Observed) -> u64 {
 /// As the analysis' thread does it.
 #[inline(never)]
 fn analyse(analysis: &mut Analysis, events: Vec<Observed>) {
-    let mut events = events.into_iter().peekable();
+    let mut events: VecDeque<_> = events.into_iter().map(Some).collect();
     let mut tick = TICK_NS;
-    while events.peek().is_some() {
+    while !events.is_empty() {
         tick += TICK_NS;
-        analysis.observe_all(Moment(tick), || {
-            events.next_if(|event| happened(event) <= tick)
-        });
+        let is_due =
+            |event: &Option<Observed>| event.as_ref().is_some_and(|event| happened(event) <= tick);
+        let due = events.partition_point(is_due);
+        analysis.observe_all(Moment(tick), events.iter_mut().take(due));
+        events.drain(..due);
         analysis.tick(Moment(tick));
     }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use pgprism::aggregate::{Settings as Limits, Store};
 use pgprism::event::{Direction, Moment, Observed, Tap, Taps};
-use pgprism::observer::{Observer, Shared};
+use pgprism::observer::{Observer, Reader, Shared};
 use pgprism::session::Settings;
 use support::message;
 
@@ -113,7 +113,7 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let store = Store::new(&Limits::default());
     let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
     let observer = Observer::new(shared, &store, 16_384);
-    let ring = observer.ring();
+    let mut events = Reader::new(observer.ring());
     let mut tap = observer.open(support::start(1, 0));
     let login = support::login();
     tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
@@ -151,14 +151,16 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
         if query % TICK == 0 {
             let tick = Instant::now();
             store.collect(Moment(at));
-            while let Some(event) = ring.pop() {
-                seen += u64::from(matches!(event, Observed::Query(_)));
-            }
+            let is_query = |event: &&mut Option<_>| matches!(event, Some(Observed::Query(_)));
+            while events.bite(TICK as usize, |events| {
+                seen += events.filter(is_query).count();
+            }) > 0
+            {}
             taken += tick.elapsed().as_nanos() as u64;
         }
     }
     let elapsed = start.elapsed().as_nanos() as u64 - taken;
-    assert_eq!(seen, queries / TICK * TICK, "every query is told");
+    assert_eq!(seen as u64, queries / TICK * TICK, "every query is told");
     match timed {
         Timed::Whole => elapsed as f64 / queries as f64,
         Timed::End => ends as f64 / queries as f64 - clock_ns(),

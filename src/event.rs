@@ -269,6 +269,10 @@ impl Phases {
 
 /// What the analysis gets through its ring, in the order in which it happened on each session.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are queries, and a ring of boxes would be memory that one thread takes and another gives back"
+)]
 pub enum Observed {
     /// A query finished.
     Query(QueryEvent),

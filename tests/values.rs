@@ -149,7 +149,7 @@ fn the_same_values_flow_through_every_driver() {
         assert_eq!(selects.len(), 8, "{driver}");
         let flows: Vec<_> = selects
             .iter()
-            .map(|exchange| exchange.flow.as_deref().unwrap())
+            .map(|exchange| exchange.flow.as_ref().unwrap())
             .collect();
 
         // The parent, then its children: each asks for a value of the parent's second row.

@@ -17,7 +17,7 @@ use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
 
 /// Entries of a delta; one more and it is merged at once.
-const ENTRIES_MAX: usize = 1024;
+const ENTRIES_MAX: usize = 4 * 1024;
 
 /// Durations staged in a delta: 160,000 queries a second at ticks of 50 ms.
 const DURATIONS_MAX: usize = 8 * 1024;

@@ -34,32 +34,19 @@ impl Guarded {
         }
     }
 
-    /// [`Analysis::observe_all`], up to `max` events; how many were taken. A panic costs the one that was in hand, and
-    /// the others wait for the next time. While the analysis rests, events are dropped and counted.
-    pub fn observe_all(
+    /// [`Analysis::observe_all`]. A panic costs the event that was in hand, and the others wait for the next time. While
+    /// the analysis rests, events are dropped and counted.
+    pub fn observe_all<'a>(
         &mut self,
         now: Moment,
-        max: usize,
-        mut next: impl FnMut() -> Option<Observed>,
-    ) -> usize {
-        let mut count = 0;
-        let next = || {
-            if count == max {
-                return None;
-            }
-            let observed = next();
-            count += usize::from(observed.is_some());
-            observed
-        };
-        if self.rests() {
-            let dropped = std::iter::from_fn(next).count();
-            for _ in 0..dropped {
-                self.store.health().event_dropped("analysis_rests");
-            }
-        } else {
-            self.guarded(now, |analysis| analysis.observe_all(now, next));
+        events: impl Iterator<Item = &'a mut Option<Observed>>,
+    ) {
+        if !self.rests() {
+            return self.guarded(now, |analysis| analysis.observe_all(now, events));
         }
-        count
+        for _ in events {
+            self.store.health().event_dropped("analysis_rests");
+        }
     }
 
     /// [`Analysis::tick`], unless it rests.

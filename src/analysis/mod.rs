@@ -176,16 +176,16 @@ impl Analysis {
         self.observe_next(&mut Some(observed));
     }
 
-    /// The same for all events that come, at the time of a tick.
-    pub fn observe_all(&mut self, now: Moment, mut next: impl FnMut() -> Option<Observed>) {
+    /// The same for all events that come, at the time of a tick: where they lie, unless one has to wait.
+    pub fn observe_all<'a>(
+        &mut self,
+        now: Moment,
+        events: impl Iterator<Item = &'a mut Option<Observed>>,
+    ) {
         self.now = now;
         self.take_ignore_rules();
-        loop {
-            let mut observed = next();
-            if observed.is_none() {
-                return;
-            }
-            self.observe_next(&mut observed);
+        for event in events {
+            self.observe_next(event);
         }
     }
 

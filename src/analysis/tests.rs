@@ -191,11 +191,11 @@ impl Run {
                 database_ns: MS,
                 ..Phases::default()
             },
-            flow: Some(Box::new(crate::event::Flow {
+            flow: Some(crate::event::Flow {
                 constants: Default::default(),
                 values,
                 result: None,
-            })),
+            }),
             ..event(self.sequence)
         };
         self.sequence += 1;
@@ -492,8 +492,8 @@ fn an_analysis_that_always_stumbles_rests() {
     let mut guarded = Guarded::new(run.analysis);
     let mut now = run.now;
     let observe = |guarded: &mut Guarded, now| {
-        let mut events = vec![Observed::Query(event(0)); 1];
-        guarded.observe_all(Moment(now), 64, || events.pop());
+        let mut events = [Some(Observed::Query(event(0)))];
+        guarded.observe_all(Moment(now), events.iter_mut());
     };
     for _ in 0..20 {
         observe(&mut guarded, now);

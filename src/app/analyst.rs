@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::pace::{Load, Pace};
@@ -19,16 +18,16 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::event::Moment;
 use crate::fault::{self, Fault, Faults};
-use crate::observer::Ring;
+use crate::observer::{Reader, Ring};
 use crate::unit::TestId;
 
 /// How much less urgent than traffic this thread is, in nice levels: figures come before findings. At 10 levels a machine
 /// without a free core left it so little that rings overflowed at 17,000 queries a second.
 const NICE: i32 = 4;
 
-/// Events that are taken at a go, some dozens of microseconds: a query that waits for the core waits no longer. The
+/// Events that are taken at a go, some 50 to 100 microseconds: a query that waits for the core waits no longer. The
 /// kernel may let it wait for the rest of this thread's slice, which can be longer than the query.
-const BITE: usize = 32;
+const BITE: usize = 128;
 
 /// A ring that is fuller than one part of so many is emptied without letting others go first: on a machine without a
 /// free core that may take long, and what finds no place is lost.
@@ -113,7 +112,7 @@ enum Told {
 
 /// What a thread takes over from the one before it.
 struct Seat {
-    rings: Vec<Arc<Ring>>,
+    readers: Vec<Reader>,
     clock: Clock,
     pace: Pace,
     analysis: Guarded,
@@ -144,7 +143,7 @@ impl Analyst {
             });
         }
         let seat = Arc::new(Mutex::new(Seat {
-            rings,
+            readers: rings.into_iter().map(Reader::new).collect(),
             clock,
             pace: Pace::new(tick, TICKS_MAX, LONGEST),
             analysis,
@@ -278,7 +277,7 @@ impl Seat {
         if !self.wishes.is_empty() {
             return self.orders.recv_timeout(LOOK_AGAIN);
         }
-        let bells = || self.rings.iter().map(|ring| ring.bell());
+        let bells = || self.readers.iter().map(|reader| reader.ring().bell());
         // Between two ticks much may come.
         if self.pace.is_slow() {
             bells().for_each(Bell::listen);
@@ -290,8 +289,11 @@ impl Seat {
 
     /// How much there was for a round that took so many events.
     fn load(&self, taken: usize) -> Load {
-        let part = self.rings.iter().map(|ring| ring.part_events()).min();
-        let part = part.unwrap_or_default();
+        let parts = self
+            .readers
+            .iter()
+            .map(|reader| reader.ring().part_events());
+        let part = parts.min().unwrap_or_default();
         if taken > part / MUCH || self.analysis.is_behind() || self.feed.is_watched() {
             Load::Much
         } else if taken > part / LITTLE {
@@ -303,30 +305,31 @@ impl Seat {
 
     fn round(&mut self) {
         let now = self.clock.now();
-        let rings: SmallVec<[Arc<Ring>; 8]> = self.rings.iter().cloned().collect();
         // At most what fits into the rings: workers that fill them as fast as they are emptied do not hold up the tick.
-        let left: usize = rings.iter().map(|ring| ring.capacity()).sum();
+        let rings = self.readers.iter().map(Reader::ring);
+        let left: usize = rings.map(Ring::capacity).sum();
         let mut taken = 0;
         loop {
             let before = taken;
-            for ring in &rings {
+            for reader in &mut self.readers {
                 let most = left.saturating_sub(taken).min(BITE);
-                self.timed(|analysis| taken += analysis.observe_all(now, most, || ring.pop()));
+                taken += reader.bite(most, |events| {
+                    timed(&self.clock, &self.faults, || {
+                        self.analysis.observe_all(now, events);
+                    });
+                });
             }
             if taken == before {
                 break;
             }
-            if rings
-                .iter()
-                .all(|ring| ring.len() <= ring.capacity() / IN_HASTE_FROM)
-            {
+            if self.readers.iter().all(has_time) {
                 // Whoever waits for this core goes first: traffic, mostly.
                 std::thread::yield_now();
             }
         }
         // A round that took all it may has perhaps left something in a ring.
         let mark = (taken < left).then(|| self.analysis.mark());
-        self.timed(|analysis| analysis.tick(now));
+        timed(&self.clock, &self.faults, || self.analysis.tick(now));
         self.grant_wishes(mark, now);
         self.pace.slept(self.load(taken));
         if taken > 0 && self.faults.has(Fault::AnalysisDead) {
@@ -352,22 +355,27 @@ impl Seat {
             }
         }
     }
+}
 
-    /// Calls the analysis; with [`Fault::AnalysisSlow`] it takes so many times as long, at work all the time.
-    fn timed(&mut self, call: impl FnOnce(&mut Guarded)) {
-        let Some(times) = self.faults.slowness() else {
-            return call(&mut self.analysis);
-        };
-        let began_at = self.clock.now();
-        call(&mut self.analysis);
-        let took_ns = self.clock.now().since(began_at);
-        let until = Moment(
-            began_at
-                .0
-                .saturating_add(took_ns.saturating_mul(u64::from(times))),
-        );
-        while self.clock.now() < until {
-            std::hint::spin_loop();
-        }
+/// Whether others may go first: what comes meanwhile has room.
+fn has_time(reader: &Reader) -> bool {
+    reader.waiting() <= reader.ring().capacity() / IN_HASTE_FROM
+}
+
+/// Calls the analysis; with [`Fault::AnalysisSlow`] it takes so many times as long, at work all the time.
+fn timed(clock: &Clock, faults: &Faults, call: impl FnOnce()) {
+    let Some(times) = faults.slowness() else {
+        return call();
+    };
+    let began_at = clock.now();
+    call();
+    let took_ns = clock.now().since(began_at);
+    let until = Moment(
+        began_at
+            .0
+            .saturating_add(took_ns.saturating_mul(u64::from(times))),
+    );
+    while clock.now() < until {
+        std::hint::spin_loop();
     }
 }

@@ -1,5 +1,6 @@
 //! All statements of one shape in one unit: what repeats, and along which columns its values run.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::knowledge::Named;
@@ -126,8 +127,8 @@ pub(super) struct Group {
     pub repeated: u64,
     /// The most members that had the same values.
     pub repeated_most: u64,
-    /// The different values of each slot, by their bits.
-    slot_values: Vec<Hashes<ValueHash>>,
+    /// The different values of each slot.
+    slot_values: Vec<Different>,
     /// Bytes that it holds, estimated.
     held_bytes: usize,
     pub columns: Option<Arc<RowColumns>>,
@@ -135,14 +136,41 @@ pub(super) struct Group {
     pub callsite: Option<Arc<str>>,
 }
 
+/// The different values that a slot had.
+#[derive(Debug, Clone, Default)]
+struct Different {
+    /// By their bits.
+    seen: Hashes<()>,
+    /// Those of them that may agree with others by chance.
+    indistinct: usize,
+}
+
+/// What one of them takes: see [`REPEATS_BYTES`].
+const DIFFERENT_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, ())>>();
+
+impl Different {
+    /// Takes a value; bytes that it holds more than before.
+    #[inline]
+    fn add(&mut self, value: ValueHash) -> usize {
+        match self.seen.insert(value.bits()) {
+            Known::Before => 0,
+            Known::Now => {
+                self.indistinct += usize::from(!value.is_distinctive());
+                DIFFERENT_BYTES
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Repeats {
-    count: u64,
-    writes: u64,
+    count: u32,
+    /// Writes to the shape's tables so far.
+    writes: u32,
 }
 
 /// What one of them takes: a map keeps a quarter of its places free, and doubles.
-const REPEATS_BYTES: usize = 2 * size_of::<Option<(u64, Repeats)>>();
+const REPEATS_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Repeats)>>();
 
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +193,7 @@ impl Group {
             fingerprint: event.fingerprint,
             shape: event.shape.clone(),
             verb: event.verb,
-            slot_values: vec![Hashes::default(); slots.len()],
+            slot_values: vec![Different::default(); slots.len()],
             held_bytes: 0,
             slots,
             count: 0,
@@ -208,7 +236,7 @@ impl Group {
             self.held_bytes = size_of::<Group>() + self.slots.len() * size_of::<Slot>();
         }
         self.count(event, member);
-        if let Some(flow) = event.flow.as_deref() {
+        if let Some(flow) = event.flow.as_ref() {
             self.note_flow(flow, event.requested_at, member);
         }
         self.held_bytes - before
@@ -255,18 +283,16 @@ impl Group {
         // Those of the first member are in the history: most shapes come once a unit.
         if let Some(first) = self.history.iter().next() {
             for (place, slot) in self.slots.iter().enumerate() {
-                let Some(seen) = self.slot_values.get_mut(place) else {
+                let Some(different) = self.slot_values.get_mut(place) else {
                     break;
                 };
-                if seen.len() >= VALUES_MAX {
+                if different.seen.len() >= VALUES_MAX {
                     continue;
                 }
                 let before = first.values.get(place).copied().flatten();
-                let before = before.filter(|_| seen.is_empty());
+                let before = before.filter(|_| different.seen.is_empty());
                 for value in before.into_iter().chain(value(&flow.constants, slot)) {
-                    if seen.entry(value.bits(), value).1 == Known::Now {
-                        self.held_bytes += 2 * size_of::<Option<(u64, ValueHash)>>();
-                    }
+                    self.held_bytes += different.add(value);
                 }
             }
         }
@@ -282,6 +308,7 @@ impl Group {
     }
 
     fn note_values(&mut self, values: u64, writes: u64) {
+        let writes = u32::try_from(writes).unwrap_or(u32::MAX);
         if self.values.is_empty() {
             let Some((first, repeats)) = self.first_values.take() else {
                 self.first_values = Some((values, Repeats { count: 1, writes }));
@@ -301,12 +328,12 @@ impl Group {
         }
         if known == Known::Before && repeats.writes == writes {
             self.repeated += 1;
-            repeats.count += 1;
+            repeats.count = repeats.count.saturating_add(1);
         } else {
             // A write to its tables lies between: it asks what became of it.
             *repeats = Repeats { count: 1, writes };
         }
-        self.repeated_most = self.repeated_most.max(repeats.count);
+        self.repeated_most = self.repeated_most.max(u64::from(repeats.count));
     }
 
     /// Moves the tracks on by the newest member; says which track found its value in which row.
@@ -315,7 +342,7 @@ impl Group {
         sources: &[Source],
         event: &QueryEvent,
     ) -> Option<(usize, u64)> {
-        let flow = event.flow.as_deref()?;
+        let flow = event.flow.as_ref()?;
         let mut found = None;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let Some(slot) = self.slots.get(track.slot) else {
@@ -377,7 +404,7 @@ impl Group {
     pub(super) fn distinct(&self, slot: usize) -> u64 {
         self.slot_values
             .get(slot)
-            .map_or(0, |values| values.len() as u64)
+            .map_or(0, |different| different.seen.len() as u64)
     }
 
     /// Whether its members ask for different things.
@@ -387,9 +414,9 @@ impl Group {
 
     /// Whether a slot's values hardly agree with a column's by chance.
     pub(super) fn is_distinctive(&self, slot: usize) -> bool {
-        self.slot_values.get(slot).is_some_and(|values| {
-            !values.is_empty() && values.iter().all(|(_, value)| value.is_distinctive())
-        })
+        self.slot_values
+            .get(slot)
+            .is_some_and(|different| !different.seen.is_empty() && different.indistinct == 0)
     }
 
     /// Whether the iterations that `count` counts are no exception.

@@ -139,7 +139,7 @@ impl Knowledge {
         if known.is_none() {
             self.learn_names(facts);
         }
-        let described = event.flow.as_deref().and_then(|flow| flow.result.as_ref());
+        let described = event.flow.as_ref().and_then(|flow| flow.result.as_ref());
         if let Some(result) = described {
             self.learn_columns(&event.facts.database, facts, &result.columns);
         }

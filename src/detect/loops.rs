@@ -1,6 +1,6 @@
 //! The detectors' memory of one unit: where values came from, what repeats, and which follows which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -50,7 +50,8 @@ pub struct Loops {
     pub(super) sources: Vec<Source>,
     pub(super) source_by_shape: HashMap<Fingerprint, usize, RandomState>,
     hashes: usize,
-    batches: usize,
+    /// The source of each result that is kept, in the order in which they came.
+    batches: VecDeque<u32>,
     /// What it holds, as its detector was told last.
     pub(super) charged_bytes: usize,
     held_bytes: usize,
@@ -152,7 +153,7 @@ impl Loops {
         }
         match (
             event.cursor,
-            event.flow.as_deref().and_then(|flow| flow.result.as_ref()),
+            event.flow.as_ref().and_then(|flow| flow.result.as_ref()),
         ) {
             (Some(_), _) => self.close_cursor(event.fingerprint),
             (None, Some(result)) => {
@@ -445,18 +446,23 @@ impl Loops {
         place: Place,
         bounds: Bounds,
     ) {
-        let Some(source) = index.and_then(|index| self.sources.get_mut(index)) else {
+        let Some(index) = index else { return };
+        let Some(source) = self.sources.get_mut(index) else {
             return;
         };
         if bounds.room == Room::Full {
             self.cut = true;
             return;
         }
-        let growth = source.add(result, at, place.index, place.transaction);
+        let Some(growth) = source.add(result, at, place.index, place.transaction) else {
+            return;
+        };
         self.hashes += growth.hashes;
-        self.batches += growth.batches;
         self.held_bytes += growth.bytes;
-        while self.hashes > bounds.hashes_max || self.batches > BATCHES_MAX {
+        let room = self.batches.capacity();
+        self.batches.push_back(index as u32);
+        self.held_bytes += (self.batches.capacity() - room) * size_of::<u32>();
+        while self.hashes > bounds.hashes_max || self.batches.len() > BATCHES_MAX {
             if !self.forget_oldest() {
                 return;
             }
@@ -465,22 +471,18 @@ impl Loops {
 
     /// Gives up the oldest result; the newest stays, whatever it takes.
     fn forget_oldest(&mut self) -> bool {
-        if self.batches <= 1 {
+        if self.batches.len() <= 1 {
             return false;
         }
-        let oldest = self
-            .sources
-            .iter_mut()
-            .filter_map(|source| Some((source.oldest()?, source)))
-            .min_by_key(|(at, _)| *at);
-        match oldest.and_then(|(_, source)| source.forget_oldest()) {
-            Some(freed) => {
-                self.hashes -= freed;
-                self.batches -= 1;
-                true
-            }
-            None => false,
-        }
+        let Some(source) = self
+            .batches
+            .pop_front()
+            .and_then(|source| self.sources.get_mut(source as usize))
+        else {
+            return false;
+        };
+        self.hashes -= source.forget_oldest().unwrap_or_default();
+        true
     }
 
     /// Whether a statement behind a pause goes on with what this unit began: the next value of a loop that runs, or
@@ -492,7 +494,7 @@ impl Loops {
         knowledge: &Knowledge,
         least: u64,
     ) -> bool {
-        let Some(flow) = event.flow.as_deref() else {
+        let Some(flow) = event.flow.as_ref() else {
             return false;
         };
         if flow

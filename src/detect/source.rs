@@ -34,6 +34,8 @@ pub(super) struct Source {
     followed: Vec<usize>,
     /// Those of them that have an index.
     indexes: Vec<Index>,
+    /// Bytes of what grows, as they were told last.
+    bytes: usize,
     /// The cursors that are open, and so enclose what happens now.
     pub open_cursor: Option<NameHash>,
 }
@@ -51,10 +53,9 @@ pub(super) struct Batch {
 }
 
 /// What a source holds more of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Growth {
     pub hashes: usize,
-    pub batches: usize,
     pub bytes: usize,
 }
 
@@ -80,6 +81,7 @@ impl Source {
             batches: VecDeque::new(),
             followed: Vec::new(),
             indexes: Vec::new(),
+            bytes: 0,
             open_cursor: None,
         }
     }
@@ -94,19 +96,19 @@ impl Source {
         0..self.width().min(COLUMNS_MAX)
     }
 
-    /// Takes a result; what it holds more than before.
+    /// Takes a result; what it holds more than before, or `None` where there is nothing to keep.
     pub(super) fn add(
         &mut self,
         keys: &RowKeys,
         at: Moment,
         index: u32,
         transaction: Option<u32>,
-    ) -> Growth {
+    ) -> Option<Growth> {
         let width = self.width();
         if width == 0 || keys.rows == 0 {
-            return Growth::default();
+            return None;
         }
-        let (hashes, bytes) = (self.hashes(), self.room());
+        let hashes = self.hashes();
         let first_row = self.end();
         self.batches.push_back(Batch {
             first_row,
@@ -122,11 +124,12 @@ impl Source {
         }
         self.index_rows(first_row);
         self.begin_indexes();
-        Growth {
+        let bytes = self.bytes;
+        self.bytes = self.room();
+        Some(Growth {
             hashes: self.hashes() - hashes,
-            batches: 1,
-            bytes: self.room().saturating_sub(bytes),
-        }
+            bytes: self.bytes.saturating_sub(bytes),
+        })
     }
 
     /// A loop runs along this column: values will be looked for in it.
@@ -134,6 +137,7 @@ impl Source {
         if !self.followed.contains(&key) {
             self.followed.push(key);
             self.begin_indexes();
+            self.bytes = self.room();
         }
     }
 
@@ -205,11 +209,6 @@ impl Source {
             }
         }
         self.indexes = indexes;
-    }
-
-    #[inline]
-    pub(super) fn oldest(&self) -> Option<Moment> {
-        self.batches.front().map(|batch| batch.at)
     }
 
     #[inline]

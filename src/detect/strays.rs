@@ -140,7 +140,7 @@ impl Loops {
 
 /// Whether none of the columns that a group's values run along goes on with its next member.
 fn is_stray(group: &Group, loops: &Loops, event: &QueryEvent) -> bool {
-    let Some(flow) = event.flow.as_deref() else {
+    let Some(flow) = event.flow.as_ref() else {
         return false;
     };
     // Behind a list that came since, a value that is not the next one may be that list's.

@@ -61,7 +61,7 @@ pub struct Exchange {
     /// The cursor or portal it was, if its rows came in parts.
     pub cursor: Option<NameHash>,
     /// The values that flowed; `None` with value flow off, or where the limits left no room.
-    pub flow: Option<Box<Flow>>,
+    pub flow: Option<Flow>,
 }
 
 /// What an [`Exchange`] has beside its [`QueryEvent`].
@@ -171,5 +171,5 @@ pub struct QueryEvent {
     /// The cursor or portal whose rows were told before, as [`RowsEvent`](super::RowsEvent)s.
     pub cursor: Option<NameHash>,
     /// The values that flowed; `None` with value flow off, or where the limits left no room.
-    pub flow: Option<Box<Flow>>,
+    pub flow: Option<Flow>,
 }

@@ -41,8 +41,8 @@ use crate::event::{
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
 pub use guard::Guarded;
-pub use ring::Ring;
 use ring::Writer;
+pub use ring::{Bite, Reader, Ring};
 use sink::{Outlet, WorkerSink};
 
 /// What all observers of the process share, and what a reload may change.
@@ -195,10 +195,16 @@ pub struct SessionTap {
     wanted: Arc<AtomicBool>,
     /// What this session has added to the account of all sessions' bytes.
     charged_bytes: usize,
+    /// Bytes that passed since it was looked at what the session holds.
+    passed_bytes: usize,
 }
 
 /// Steps of the account of all sessions' bytes.
 const CHARGE_BYTES: usize = 1024;
+
+/// A session that holds little is looked at each time that so many bytes have passed: it holds more by as little as it
+/// was sent. One that holds more than so much is looked at with every read: it may give it back, and then rest.
+const WEIGHED_EACH: usize = 1024;
 
 impl SessionTap {
     fn open(observer: &Observer, start: SessionStart) -> SessionTap {
@@ -215,6 +221,7 @@ impl SessionTap {
             shared,
             wanted: start.observe,
             charged_bytes: 0,
+            passed_bytes: 0,
         };
         if !tap.wanted.load(Ordering::Relaxed) {
             tap.switch_off("observe_off", start.opened_at);
@@ -237,6 +244,19 @@ impl SessionTap {
                 .decode_error(lost.direction(), lost.reason());
         }
         self.switch_off(lost.reason(), at);
+    }
+
+    /// Looks at what the session holds.
+    fn weigh(&mut self, at: Moment) {
+        self.passed_bytes = 0;
+        let Watching::Session(session) = &self.watching else {
+            return;
+        };
+        let held_bytes = session.held_bytes();
+        // In steps: an account that all workers share is not for what a query takes and gives back at once.
+        if held_bytes > self.charged_bytes || held_bytes + 2 * CHARGE_BYTES < self.charged_bytes {
+            self.holds(held_bytes, at);
+        }
     }
 
     /// The session holds more than is accounted for, or much less.
@@ -289,10 +309,9 @@ impl Tap for SessionTap {
             return self.lose(lost, at);
         }
         self.outlet.show(session, at);
-        let held_bytes = session.held_bytes();
-        // In steps: an account that all workers share is not for what a query takes and gives back at once.
-        if held_bytes > self.charged_bytes || held_bytes + 2 * CHARGE_BYTES < self.charged_bytes {
-            self.holds(held_bytes, at);
+        self.passed_bytes = self.passed_bytes.saturating_add(bytes.len());
+        if self.passed_bytes >= WEIGHED_EACH || self.charged_bytes > 4 * CHARGE_BYTES {
+            self.weigh(at);
         }
     }
 

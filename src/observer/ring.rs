@@ -1,12 +1,13 @@
 //! The events of one worker on their way to the analysis: a bounded queue that takes memory only as it fills.
 //!
-//! It is a ring of parts. Nearly always one is enough for what comes between two ticks; the writer goes on to the next
-//! one where it is full, unless the reader is still there, and the reader follows once it has emptied its own.
+//! The writer puts them into a part, and takes another one where it is full. The reader takes a part whole, as full as it
+//! is, and reads the events where they lie: an event is large, and moved once, when it is put there.
+//!
+//! Both hold the lock for no longer than it takes to put an event down or to change one part for another.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-
-use crossbeam_queue::ArrayQueue;
+use std::collections::{VecDeque, vec_deque};
+use std::iter::Take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bell::Bell;
 use crate::event::Observed;
@@ -14,18 +15,27 @@ use crate::event::Observed;
 /// Events in one part.
 const PART_EVENTS_MAX: usize = 512;
 
+/// Events in their order; one that was taken out leaves its place.
+type Part = VecDeque<Option<Observed>>;
+
 /// What the writer and the reader share. Events are read from one thread.
 #[derive(Debug)]
 pub struct Ring {
-    /// Each is made when it is first needed, and stays.
-    parts: Box<[OnceLock<ArrayQueue<Observed>>]>,
+    parts: Mutex<Parts>,
+    parts_max: usize,
     part_events: usize,
-    /// The part that is written to.
-    written: AtomicUsize,
-    /// The part that is read; those between it and the one that is written to are full or were.
-    read: AtomicUsize,
     /// Rung when a part is full: a reader that slept because little came has to look.
     bell: Bell,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// Those before the last one, oldest first.
+    full: VecDeque<Part>,
+    /// The one that is written to.
+    last: Part,
+    /// Empty ones, with their memory.
+    spare: Vec<Part>,
 }
 
 /// There was no room for an event.
@@ -38,17 +48,31 @@ pub(super) struct Writer {
     ring: Arc<Ring>,
 }
 
+/// The one who reads them.
+#[derive(Debug)]
+pub struct Reader {
+    ring: Arc<Ring>,
+    /// What it has in hand.
+    part: Part,
+}
+
+/// Some events, in their order, each of which may be taken out.
+#[derive(Debug)]
+pub struct Bite<'a> {
+    events: Take<vec_deque::IterMut<'a, Option<Observed>>>,
+    seen: usize,
+}
+
 impl Writer {
     /// The writer of a ring for `max` events, or some more.
     pub(super) fn new(max: usize) -> Writer {
         let max = max.max(1);
-        let parts = max.div_ceil(PART_EVENTS_MAX);
+        let parts_max = max.div_ceil(PART_EVENTS_MAX);
         Writer {
             ring: Arc::new(Ring {
-                parts: std::iter::repeat_with(OnceLock::new).take(parts).collect(),
-                part_events: max.div_ceil(parts),
-                written: AtomicUsize::new(0),
-                read: AtomicUsize::new(0),
+                parts: Mutex::default(),
+                parts_max,
+                part_events: max.div_ceil(parts_max),
                 bell: Bell::default(),
             }),
         }
@@ -61,45 +85,50 @@ impl Writer {
     /// Puts an event behind all others; it is gone where there is no room.
     #[inline(always)]
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
-        let place = self.ring.written.load(Ordering::Relaxed);
-        let part = self.ring.made(place).ok_or(RingFull)?;
-        match part.push(event) {
-            Ok(()) => Ok(()),
-            Err(event) => self.push_behind(place, event),
+        let mut parts = self.ring.lock();
+        if parts.last.len() >= self.ring.part_events {
+            return self.ring.push_behind(parts, event);
         }
-    }
-
-    /// The part at `place` is full: goes on to the next one.
-    #[cold]
-    fn push_behind(&mut self, place: usize, event: Observed) -> Result<(), RingFull> {
-        self.ring.bell.ring();
-        let next = self.ring.behind(place);
-        // What the reader has left is empty.
-        if next == self.ring.read.load(Ordering::Acquire) {
-            return Err(RingFull);
-        }
-        self.ring.written.store(next, Ordering::Release);
-        let part = self.ring.made(next).ok_or(RingFull)?;
-        part.push(event).map_err(|_| RingFull)
+        parts.last.push_back(Some(event));
+        Ok(())
     }
 }
 
 impl Ring {
-    /// Takes the event that came first.
-    #[inline]
-    pub fn pop(&self) -> Option<Observed> {
-        loop {
-            let place = self.read.load(Ordering::Relaxed);
-            // Asked first: once the writer has gone on, what is not in the part will never be.
-            let written = self.written.load(Ordering::Acquire);
-            let event = self.part(place).and_then(ArrayQueue::pop);
-            if event.is_some() {
-                return event;
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last part is full: puts the event into another one, if there may be one more.
+    #[cold]
+    fn push_behind(
+        &self,
+        mut parts: MutexGuard<'_, Parts>,
+        event: Observed,
+    ) -> Result<(), RingFull> {
+        let pushed = if parts.full.len() + 1 < self.parts_max {
+            let next = parts.spare.pop().unwrap_or_default();
+            let full = std::mem::replace(&mut parts.last, next);
+            parts.full.push_back(full);
+            parts.last.push_back(Some(event));
+            Ok(())
+        } else {
+            Err(RingFull)
+        };
+        drop(parts);
+        self.bell.ring();
+        pushed
+    }
+
+    /// The events that came first, for an empty part.
+    fn exchange(&self, empty: Part) -> Part {
+        let mut parts = self.lock();
+        match parts.full.pop_front() {
+            Some(first) => {
+                parts.spare.push(empty);
+                first
             }
-            if place == written {
-                return None;
-            }
-            self.read.store(self.behind(place), Ordering::Release);
+            None => std::mem::replace(&mut parts.last, empty),
         }
     }
 
@@ -115,11 +144,8 @@ impl Ring {
 
     /// How many events are in it.
     pub fn len(&self) -> usize {
-        self.parts
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(ArrayQueue::len)
-            .sum()
+        let parts = self.lock();
+        parts.full.iter().map(Part::len).sum::<usize>() + parts.last.len()
     }
 
     /// Whether none is.
@@ -129,25 +155,63 @@ impl Ring {
 
     /// How many may be.
     pub fn capacity(&self) -> usize {
-        self.parts.len() * self.part_events
+        self.parts_max * self.part_events
     }
+}
 
-    fn part(&self, place: usize) -> Option<&ArrayQueue<Observed>> {
-        self.parts.get(place)?.get()
-    }
-
-    /// The same, made if it was not yet.
-    #[inline]
-    fn made(&self, place: usize) -> Option<&ArrayQueue<Observed>> {
-        let part = self.parts.get(place)?;
-        Some(part.get_or_init(|| ArrayQueue::new(self.part_events)))
-    }
-
-    fn behind(&self, place: usize) -> usize {
-        match place + 1 {
-            next if next < self.parts.len() => next,
-            _ => 0,
+impl Reader {
+    /// The reader of a ring, which has no other.
+    pub fn new(ring: Arc<Ring>) -> Reader {
+        Reader {
+            ring,
+            part: Part::new(),
         }
+    }
+
+    /// What it reads.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// How many events wait, those in hand included.
+    pub fn waiting(&self) -> usize {
+        self.part.len() + self.ring.len()
+    }
+
+    /// Gives the events that came first, at most so many, to `take`; those that it has seen are gone then. How many.
+    pub fn bite(&mut self, most: usize, take: impl FnOnce(&mut Bite<'_>)) -> usize {
+        if self.part.is_empty() {
+            self.part = self.ring.exchange(std::mem::take(&mut self.part));
+        }
+        let mut bite = Bite {
+            events: self.part.iter_mut().take(most),
+            seen: 0,
+        };
+        take(&mut bite);
+        let seen = bite.seen;
+        self.part.drain(..seen);
+        seen
+    }
+
+    /// Takes all that wait.
+    pub fn take_all(&mut self) -> Vec<Observed> {
+        let mut all = Vec::new();
+        while self.bite(usize::MAX, |events| {
+            all.extend(events.filter_map(Option::take));
+        }) > 0
+        {}
+        all
+    }
+}
+
+impl<'a> Iterator for Bite<'a> {
+    type Item = &'a mut Option<Observed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.events.next()?;
+        self.seen += 1;
+        Some(event)
     }
 }
 
@@ -186,32 +250,46 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// What comes out is what went in, in its order; a part may be missing of the room, as long as it is read from.
+        /// What comes out is what went in, in its order, however much is taken at a go.
         #[test]
         fn it_is_a_bounded_queue(
             max in prop_oneof![1usize..4, 500usize..3_000],
             steps in prop::collection::vec((0usize..2_000, 0usize..2_000), 1..12),
+            bitten in 1usize..700,
         ) {
             let mut writer = Writer::new(max);
             let ring = writer.ring();
             let mut expected = VecDeque::new();
             let mut next = 0;
+            let mut reader = Reader::new(Arc::clone(&ring));
             prop_assert!((max..max + 8).contains(&ring.capacity()));
             for (pushes, pops) in steps {
                 for _ in 0..pushes {
                     match writer.push(event(next)) {
                         Ok(()) => expected.push_back(next),
                         Err(RingFull) => {
-                            // A part that the reader has emptied is its own until it asks for more.
-                            prop_assert!(expected.len() + ring.part_events >= ring.capacity());
+                            prop_assert_eq!(ring.len(), ring.capacity());
                         }
                     }
                     next += 1;
-                    prop_assert!(expected.len() <= ring.capacity());
+                    prop_assert!(ring.len() <= ring.capacity());
                 }
-                prop_assert_eq!(ring.len(), expected.len());
-                for _ in 0..pops {
-                    prop_assert_eq!(ring.pop().as_ref().map(number), expected.pop_front());
+                prop_assert_eq!(reader.waiting(), expected.len());
+                let mut left = pops;
+                loop {
+                    let mut seen = Vec::new();
+                    let count = reader.bite(left, |bite| seen.extend(bite.by_ref().take(bitten).map(|event| {
+                        number(event.as_ref().expect("nobody took it"))
+                    })));
+                    prop_assert_eq!(count, seen.len());
+                    for number in &seen {
+                        prop_assert_eq!(Some(*number), expected.pop_front());
+                    }
+                    left -= count;
+                    if count == 0 {
+                        prop_assert!(left == 0 || expected.is_empty());
+                        break;
+                    }
                 }
             }
         }
@@ -229,14 +307,17 @@ mod tests {
                 }
             }
         });
+        let mut reader = Reader::new(Arc::clone(&ring));
         let mut next = 0;
         while next < EVENTS {
-            match ring.pop() {
-                Some(event) => {
-                    assert_eq!(number(&event), next);
+            let seen = reader.bite(100, |bite| {
+                for event in bite {
+                    assert_eq!(event.as_ref().map(number), Some(next));
                     next += 1;
                 }
-                None => std::thread::yield_now(),
+            });
+            if seen == 0 {
+                std::thread::yield_now();
             }
         }
         writing.join().unwrap();

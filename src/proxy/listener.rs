@@ -181,7 +181,7 @@ impl<T: Tap> Entrance<T> {
 
     /// How long until [`Entrance::meet`] has something to do that nobody will tell of.
     pub(super) fn patience(&self) -> Option<Duration> {
-        if !self.listeners.iter().any(|listener| listener.has_clients) {
+        if !self.has_clients() {
             return None;
         }
         Some(match self.admission {
@@ -193,7 +193,21 @@ impl<T: Tap> Entrance<T> {
     }
 
     /// Accepts one client.
+    #[inline]
     pub(super) fn meet(&mut self) -> Met {
+        match self.has_clients() {
+            true => self.meet_next(),
+            false => Met::Nobody,
+        }
+    }
+
+    /// Whether somebody may wait at one of the listeners.
+    #[inline]
+    fn has_clients(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.has_clients)
+    }
+
+    fn meet_next(&mut self) -> Met {
         if let Admission::PausedUntil(until) = self.admission {
             if self.shared.clock.now() < until {
                 return Met::Nobody;

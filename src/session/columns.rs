@@ -1,6 +1,6 @@
 //! What the columns of a result are: RowDescriptions, each read once, and which of their columns may be keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -22,8 +22,8 @@ pub(super) const DESCRIPTION_BYTES_MAX: u16 = 48 * 1024;
 /// PostgreSQL's NAMEDATALEN - 1.
 const NAME_BYTES_MAX: usize = 63;
 
-/// Descriptions that one worker remembers: about as many as an application has different queries.
-const DESCRIPTIONS_MAX: usize = 1024;
+/// Descriptions that one worker remembers: as many as it may have different queries.
+const DESCRIPTIONS_MAX: usize = 16 * 1024;
 /// The last one is remembered by its bytes, too, up to so many.
 const LAST_BYTES_MAX: usize = 2 * 1024;
 /// What they may take together, bytes.
@@ -41,8 +41,9 @@ pub(super) struct Described {
 #[derive(Debug, Default)]
 pub(super) struct Descriptions {
     known: HashMap<u128, Known, RandomState>,
+    /// Their hashes, in the order in which they give way: see [`Descriptions::forget_one`].
+    queue: VecDeque<u128>,
     bytes: usize,
-    used: u64,
     /// The one that was read last, and its bytes: loops ask the same again.
     last: Option<Described>,
     last_body: Vec<u8>,
@@ -52,8 +53,18 @@ pub(super) struct Descriptions {
 struct Known {
     described: Described,
     bytes: usize,
-    used: u64,
+    asked_for: AskedFor,
 }
+
+/// Whether a description was asked for since its turn to give way came, or it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AskedFor {
+    Never,
+    Again,
+}
+
+/// What one takes beside its names: its places in the map, of which a half may be free, and in the queue.
+const KNOWN_BYTES: usize = 2 * size_of::<(u128, Known)>() + 2 * size_of::<u128>();
 
 impl Descriptions {
     /// What `body` describes; `None` when it is no RowDescription.
@@ -75,36 +86,41 @@ impl Descriptions {
 
     fn look_up(&mut self, body: &[u8]) -> Option<Described> {
         let hash = xxh3_128(body);
-        self.used += 1;
         if let Some(known) = self.known.get_mut(&hash) {
-            known.used = self.used;
+            known.asked_for = AskedFor::Again;
             return Some(known.described.clone());
         }
         let described = describe(&message::row_description(body)?);
-        let bytes = body.len() + described.columns.all.len() * size_of::<RowColumn>();
+        let columns_bytes = described.columns.all.len() * size_of::<RowColumn>();
+        let bytes = body.len() + columns_bytes + KNOWN_BYTES;
         while !self.known.is_empty()
             && (self.known.len() >= DESCRIPTIONS_MAX || self.bytes + bytes > DESCRIPTIONS_BYTES_MAX)
         {
-            self.forget_oldest();
+            self.forget_one();
         }
         self.bytes += bytes;
         let known = Known {
             described: described.clone(),
             bytes,
-            used: self.used,
+            asked_for: AskedFor::Never,
         };
         self.known.insert(hash, known);
+        self.queue.push_back(hash);
         Some(described)
     }
 
-    fn forget_oldest(&mut self) {
-        let oldest = self
-            .known
-            .iter()
-            .min_by_key(|(_, known)| known.used)
-            .map(|(hash, _)| *hash);
-        if let Some(known) = oldest.and_then(|hash| self.known.remove(&hash)) {
-            self.bytes -= known.bytes;
+    /// The one that came first gives way; one that was asked for again goes to the end of the queue instead, once.
+    fn forget_one(&mut self) {
+        while let Some(hash) = self.queue.pop_front() {
+            if let Some(known) = self.known.get_mut(&hash)
+                && known.asked_for == AskedFor::Again
+            {
+                known.asked_for = AskedFor::Never;
+                self.queue.push_back(hash);
+                continue;
+            }
+            self.bytes -= self.known.remove(&hash).map_or(0, |known| known.bytes);
+            return;
         }
     }
 }
@@ -194,6 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_again_stays() {
+        let mut descriptions = Descriptions::default();
+        let often = body(&[("id", 23)]);
+        let first = descriptions.read(&often).expect("columns");
+        for n in 0..3 * DESCRIPTIONS_MAX {
+            let rare = body(&[(format!("c{n}").as_str(), 23)]);
+            descriptions.read(&rare).expect("columns");
+            if n % 100 == 0 {
+                let again = descriptions.read(&often).expect("columns");
+                assert!(Arc::ptr_eq(&first.columns, &again.columns));
+            }
+        }
+        assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut descriptions = Descriptions::default();
         for n in 0..3000 {
@@ -202,6 +234,7 @@ mod tests {
             descriptions.read(&body(&columns)).expect("columns");
             assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
             assert!(descriptions.bytes <= DESCRIPTIONS_BYTES_MAX);
+            assert_eq!(descriptions.queue.len(), descriptions.known.len());
         }
         let sum: usize = descriptions.known.values().map(|known| known.bytes).sum();
         assert_eq!(descriptions.bytes, sum);

@@ -124,7 +124,7 @@ impl Ended {
             pipeline_index: progress.pipeline_index,
             tags: wording.tags.clone(),
             cursor: progress.cursor,
-            flow: self.flow.take(),
+            flow: self.flow.take().map(|flow| *flow),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::sql::Fingerprint;
 use crate::sql::scan::Scanned;
 
 /// How many are remembered, of one worker; of two that share a place the later one is.
-const PLACES: usize = 512;
+const PLACES: usize = 4 * 1024;
 
 /// Wordings by their fingerprints: of statements in a Query, and of prepared ones without a name.
 #[derive(Debug, Default)]

@@ -1,4 +1,9 @@
 //! A map by numbers that are hashes already, for the many small ones of a unit: they are not hashed once more.
+//!
+//! A unit's are looked at once for each of its statements, and there are many units: what counts is how many bytes they
+//! take, for what is in no cache has to be waited for.
+
+use std::num::NonZeroU64;
 
 /// Puts the bits of every number where the place is taken from: also numbers that differ only in a few.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -6,11 +11,11 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Places of a map that has any.
 const PLACES_MIN: usize = 8;
 
-/// What is known of numbers that are hashes. Nothing is ever taken out.
+/// What is known of numbers that are hashes; 0 is taken for 1. Nothing is ever taken out.
 #[derive(Debug, Clone)]
 pub struct Hashes<V> {
     /// As many as a power of two, a quarter of them free: a number is at its own place, or at the next free one.
-    places: Vec<Option<(u64, V)>>,
+    places: Vec<Option<(NonZeroU64, V)>>,
     len: usize,
 }
 
@@ -40,7 +45,7 @@ impl<V: Copy> Hashes<V> {
     #[inline]
     pub fn contains(&self, hash: u64) -> bool {
         self.places
-            .get(self.place(hash))
+            .get(self.place(number(hash)))
             .is_some_and(Option::is_some)
     }
 
@@ -50,6 +55,7 @@ impl<V: Copy> Hashes<V> {
         if (self.len + 1) * 4 > self.places.len() * 3 {
             self.grow();
         }
+        let hash = number(hash);
         let place = self.place(hash);
         let known = match self.places.get_mut(place) {
             Some(Some(_)) => Known::Before,
@@ -65,17 +71,19 @@ impl<V: Copy> Hashes<V> {
     }
 
     /// All numbers, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, V)> + '_ {
-        self.places.iter().copied().flatten()
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (u64, V)> + '_ {
+        let all = self.places.iter().copied().flatten();
+        all.map(|(hash, value)| (hash.get(), value))
     }
 
     /// Where a number is, or would be; behind the end while there is no place at all.
     #[inline]
-    fn place(&self, hash: u64) -> usize {
+    fn place(&self, hash: NonZeroU64) -> usize {
         let Some(last) = self.places.len().checked_sub(1) else {
             return 0;
         };
-        let mut place = (hash.wrapping_mul(SPREAD) >> 32) as usize & last;
+        let mut place = (hash.get().wrapping_mul(SPREAD) >> 32) as usize & last;
         // One in four is free: it comes to an end.
         while let Some(Some((taken, _))) = self.places.get(place)
             && *taken != hash
@@ -96,6 +104,11 @@ impl<V: Copy> Hashes<V> {
             }
         }
     }
+}
+
+#[inline]
+fn number(hash: u64) -> NonZeroU64 {
+    NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)
 }
 
 impl Hashes<()> {
@@ -127,7 +140,7 @@ mod tests {
         /// It answers as the standard library's map does, whatever the numbers look like.
         #[test]
         fn it_is_a_map(numbers in prop::collection::vec(
-            prop_oneof![0u64..40, (0u64..40).prop_map(|n| n << 32), (0u64..40).prop_map(|n| n << 58), any::<u64>()],
+            prop_oneof![1u64..40, (1u64..40).prop_map(|n| n << 32), (1u64..40).prop_map(|n| n << 58), 1..=u64::MAX],
             0..300,
         )) {
             let mut hashes = Hashes::default();

@@ -14,7 +14,7 @@ use pgprism::event::{
     ConnectionStatus, Direction, Moment, Observed, QueryEvent, Rest, SessionId, SessionStart, Tap,
     Taps,
 };
-use pgprism::observer::{Guarded, Observer, Ring, SessionTap, Shared};
+use pgprism::observer::{Guarded, Observer, Reader, Ring, SessionTap, Shared};
 use pgprism::proxy::relay::{End, Meter, READ_BYTES_MAX, Relay, Side as Peer};
 use pgprism::session;
 
@@ -694,7 +694,9 @@ impl World {
     }
 
     fn reported(&self) -> Vec<QueryEvent> {
-        std::iter::from_fn(|| self.ring.pop())
+        Reader::new(Arc::clone(&self.ring))
+            .take_all()
+            .into_iter()
             .filter_map(|observed| match observed {
                 Observed::Query(event) => Some(event),
                 Observed::Rows(_) | Observed::Closed(_) => None,

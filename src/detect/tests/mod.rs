@@ -163,11 +163,11 @@ impl Story {
                 crate::sql::tags::parse(text.as_bytes()).map(Arc::new)
             }),
             cursor: None,
-            flow: Some(Box::new(Flow {
+            flow: Some(Flow {
                 constants,
                 values,
                 result,
-            })),
+            }),
         };
         self.sequence += 1;
         // Looping code takes half a millisecond between two statements.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Guarded, Observer, Shared, sit_down};
+use super::{Guarded, Observer, Reader, Shared, sit_down};
 use crate::aggregate::{self, Store};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
@@ -88,7 +88,8 @@ fn a_query_reaches_everything_that_wants_it() {
     room.store.collect(Moment(6_000_000));
     let summary = room.store.summary();
     assert_eq!(summary.queries, 1);
-    let Some(Observed::Query(event)) = room.observer.ring().pop() else {
+    let told = Reader::new(room.observer.ring()).take_all();
+    let [Observed::Query(event)] = &told[..] else {
         panic!("the query was offered");
     };
     assert_eq!((event.rows, event.phases.database_ns), (1, 5_000_000));
@@ -218,14 +219,15 @@ fn results_on_their_way_have_one_account_and_give_back_what_they_took() {
         tap.relayed(CLIENT, QUERY, Moment(at));
         tap.relayed(UPSTREAM, &rows(20), Moment(at));
     }
-    let ring = room.observer.ring();
     let mut results = 0;
-    let mut events = Vec::new();
-    while let Some(Observed::Query(event)) = ring.pop() {
+    let events = Reader::new(room.observer.ring()).take_all();
+    for event in &events {
+        let Observed::Query(event) = event else {
+            panic!("{event:?}");
+        };
         let flow = event.flow.as_ref().expect("its constants at least");
         assert_eq!(flow.constants.len(), 1);
         results += usize::from(flow.result.is_some());
-        events.push(event);
     }
     assert_eq!((events.len(), results), (4, 2));
     let dropped = room.store.health().events_dropped();
@@ -248,8 +250,9 @@ fn a_result_without_memory_of_its_own_needs_no_room_in_the_account() {
         tap.relayed(CLIENT, QUERY, Moment(at));
         tap.relayed(UPSTREAM, &rows(count), Moment(at));
     }
-    let ring = room.observer.ring();
-    let kept: Vec<_> = std::iter::from_fn(|| ring.pop())
+    let kept: Vec<_> = Reader::new(room.observer.ring())
+        .take_all()
+        .into_iter()
         .map(|event| match event {
             Observed::Query(event) => event.flow.is_some_and(|flow| flow.result.is_some()),
             _ => false,
@@ -273,8 +276,7 @@ fn the_end_of_a_session_comes_last_and_says_how_many_queries_there_were() {
             tap.relayed(UPSTREAM, b"\0garbage", Moment(4));
         }
         tap.closed(Moment(5));
-        let ring = room.observer.ring();
-        let told: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+        let told = Reader::new(room.observer.ring()).take_all();
         assert!(matches!(
             &told[..],
             [Observed::Query(first), Observed::Query(second), Observed::Closed(closed)]
@@ -295,14 +297,15 @@ fn events_are_dropped_on_purpose_as_often_as_was_asked_for() {
         .store(1000, Ordering::Relaxed);
     let mut tap = room.observer.open(start(1));
     tap.relayed(UPSTREAM, LOGIN, Moment(1));
-    let ring = room.observer.ring();
+    let mut events = Reader::new(room.observer.ring());
     let mut sequences = Vec::new();
     for at in 0..2000 {
         tap.relayed(CLIENT, QUERY, Moment(at + 2));
         tap.relayed(UPSTREAM, ANSWER, Moment(at + 2));
-        if let Some(Observed::Query(event)) = ring.pop() {
-            sequences.push(event.sequence);
-        }
+        sequences.extend(events.take_all().iter().map(|event| match event {
+            Observed::Query(event) => event.sequence,
+            Observed::Rows(_) | Observed::Closed(_) => panic!("{event:?}"),
+        }));
     }
     let dropped = room.store.health().events_dropped();
     assert_eq!((dropped.len(), dropped[0].reason), (1, "on_purpose"));

@@ -138,11 +138,11 @@ impl Line {
                 .and_then(|text| tags::parse(text.as_bytes()))
                 .map(Arc::new),
             cursor: None,
-            flow: Some(Box::new(Flow {
+            flow: Some(Flow {
                 constants: Default::default(),
                 values: xxhash_rust::xxh3::xxh3_64(sql.as_bytes()),
                 result: None,
-            })),
+            }),
         };
         self.sequence += 1;
         event

@@ -36,7 +36,7 @@ fn logged_in(settings: Settings) -> Script {
 fn flow(script: &Script, index: usize) -> &Flow {
     script.sink.exchanges[index]
         .flow
-        .as_deref()
+        .as_ref()
         .expect("the query's values")
 }
 
