@@ -202,9 +202,12 @@ pub struct SessionTap {
 /// Steps of the account of all sessions' bytes.
 const CHARGE_BYTES: usize = 1024;
 
-/// A session that holds little is looked at each time that so many bytes have passed: it holds more by as little as it
-/// was sent. One that holds more than so much is looked at with every read: it may give it back, and then rest.
+/// A session that holds little is looked at each time that so many bytes have passed: it cannot hold much more than it
+/// was sent meanwhile.
 const WEIGHED_EACH: usize = 1024;
+
+/// One that holds more than so much is looked at with every read: it may give it back, and then rest.
+const HOLDS_LITTLE: usize = 4 * CHARGE_BYTES;
 
 impl SessionTap {
     fn open(observer: &Observer, start: SessionStart) -> SessionTap {
@@ -310,7 +313,7 @@ impl Tap for SessionTap {
         }
         self.outlet.show(session, at);
         self.passed_bytes = self.passed_bytes.saturating_add(bytes.len());
-        if self.passed_bytes >= WEIGHED_EACH || self.charged_bytes > 4 * CHARGE_BYTES {
+        if self.passed_bytes >= WEIGHED_EACH || self.charged_bytes > HOLDS_LITTLE {
             self.weigh(at);
         }
     }
