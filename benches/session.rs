@@ -10,10 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use pgprism::event::{
-    Beside, ClosedEvent, Direction, FlowBudget, Held, Moment, Observed, Parsed, RowsEvent,
-    SessionEvent, SessionFacts, Shape,
+    ClosedEvent, Direction, FlowBudget, Held, Moment, Parsed, RowsEvent, SessionEvent,
+    SessionFacts, Shape,
 };
-use pgprism::session::{Scratch, Session, Settings, Sink};
+use pgprism::session::{Finished, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
 use support::message;
 
@@ -27,8 +27,8 @@ impl Sink for Nowhere {
     fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<Arc<Shape>> {
         Some(Arc::clone(&self.shape))
     }
-    fn query(&mut self, query: Observed, beside: Beside<'_>) {
-        black_box((query, beside));
+    fn query(&mut self, mut query: Finished<'_>) {
+        black_box((query.event(), query.take_flow(), query.beside()));
     }
     fn rows(&mut self, rows: RowsEvent) {
         black_box(rows);

@@ -442,8 +442,8 @@ impl Eq for Held {}
 pub struct RowColumns {
     /// All of them, in order; at most 1,664 (PostgreSQL's own limit).
     pub all: Box<[RowColumn]>,
-    /// Which of them are key-like, as indexes into `all`.
-    pub keys: Box<[u16]>,
+    /// Which of them are key-like, as indexes into `all`; most results have few, which stand where their counts do.
+    pub keys: SmallVec<[u16; 8]>,
 }
 
 /// One column of a RowDescription.

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use pgprism::event::{
-    Beside, ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment,
-    Observed, RowKeys, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment, RowKeys,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
-use pgprism::session::{Scratch, Session, Settings, Sink};
+use pgprism::session::{Finished, Scratch, Session, Settings, Sink};
 use pgprism::sql::value::{ValueHash, ValueKey};
 use pgprism::sql::{Fingerprint, Verb, Written, normalize};
 
@@ -51,11 +51,8 @@ impl Sink for Heard {
             parsed: pgprism::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, query: Observed, beside: Beside<'_>) {
-        let Observed::Query(event) = query else {
-            unreachable!("a session tells of a query");
-        };
-        self.exchanges.push(Exchange::of(event, beside));
+    fn query(&mut self, query: Finished<'_>) {
+        self.exchanges.push(query.exchange());
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.rows.push(rows);

@@ -14,7 +14,7 @@ use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
 use crate::sql::{Fingerprint, Verb, VerbClass};
-use crate::unit::Apart;
+use crate::unit::{Apart, Hashes};
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;
@@ -46,9 +46,11 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub struct Loops {
     pub(super) groups: Vec<Group>,
-    by_fingerprint: HashMap<Fingerprint, usize, RandomState>,
+    /// The group with which each shape goes on, by fingerprint.
+    by_fingerprint: Hashes<u32>,
     pub(super) sources: Vec<Source>,
-    pub(super) source_by_shape: HashMap<Fingerprint, usize, RandomState>,
+    /// The results of each shape, by fingerprint.
+    source_by_shape: Hashes<u32>,
     hashes: usize,
     /// The source of each result that is kept, in the order in which they came.
     batches: VecDeque<u32>,
@@ -114,7 +116,8 @@ impl Loops {
     }
 
     pub(super) fn group(&self, fingerprint: Fingerprint) -> Option<&Group> {
-        self.groups.get(*self.by_fingerprint.get(&fingerprint)?)
+        let index = self.by_fingerprint.get(fingerprint.0)?;
+        self.groups.get(index as usize)
     }
 
     /// Takes a statement that is no housekeeping. Tells `link` which statement had its value from which earlier one:
@@ -269,7 +272,7 @@ impl Loops {
     fn index_of(&self, fingerprint: Fingerprint) -> Option<usize> {
         match self.last_group {
             Some(last) if self.groups.get(last)?.fingerprint == fingerprint => Some(last),
-            _ => self.by_fingerprint.get(&fingerprint).copied(),
+            _ => Some(self.by_fingerprint.get(fingerprint.0)? as usize),
         }
     }
 
@@ -295,10 +298,10 @@ impl Loops {
                 if self.groups.is_empty() {
                     self.groups.reserve_exact(1);
                 }
+                let index = self.groups.len();
                 self.groups.push(Group::new(event));
-                self.by_fingerprint
-                    .insert(event.fingerprint, self.groups.len() - 1);
-                self.groups.len() - 1
+                self.by_fingerprint.set(event.fingerprint.0, index as u32);
+                index
             }
         };
         self.last_group = Some(index);
@@ -377,7 +380,7 @@ impl Loops {
             return;
         };
         self.held_bytes += group.held_bytes();
-        self.by_fingerprint.insert(group.fingerprint, index);
+        self.by_fingerprint.set(group.fingerprint.0, index as u32);
         self.last_group = Some(index);
     }
 
@@ -396,10 +399,15 @@ impl Loops {
     }
 
     fn close_cursor(&mut self, fingerprint: Fingerprint) {
-        let index = self.source_by_shape.get(&fingerprint).copied();
+        let index = self.source_of(fingerprint);
         if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
             source.open_cursor = None;
         }
+    }
+
+    /// Which of the sources has the results of a shape.
+    pub(super) fn source_of(&self, fingerprint: Fingerprint) -> Option<usize> {
+        Some(self.source_by_shape.get(fingerprint.0)? as usize)
     }
 
     fn add_result(&mut self, event: &QueryEvent, result: &RowKeys, place: Place, bounds: Bounds) {
@@ -418,7 +426,7 @@ impl Loops {
             let source = self.sources.get(*last);
             source.is_some_and(|source| source.fingerprint == fingerprint)
         });
-        if let Some(index) = last.or_else(|| self.source_by_shape.get(&fingerprint).copied()) {
+        if let Some(index) = last.or_else(|| self.source_of(fingerprint)) {
             self.last_source = Some(index);
             let source = self.sources.get(index)?;
             let same =
@@ -431,11 +439,11 @@ impl Loops {
         if self.sources.is_empty() {
             self.sources.reserve_exact(1);
         }
+        let index = self.sources.len();
         self.sources
             .push(Source::new(fingerprint, shape.cloned(), result));
-        self.source_by_shape
-            .insert(fingerprint, self.sources.len() - 1);
-        Some(self.sources.len() - 1)
+        self.source_by_shape.set(fingerprint.0, index as u32);
+        Some(index)
     }
 
     fn store(

@@ -168,7 +168,7 @@ impl Loops {
         knowledge: &Knowledge,
         database: &Arc<str>,
     ) -> Option<(usize, usize)> {
-        let index = *self.source_by_shape.get(&group.fingerprint)?;
+        let index = self.source_of(group.fingerprint)?;
         let source = self.sources.get(index)?;
         // Its look-up key comes back with every row, and names no other one.
         let is_key = |slot: &Slot| slot.column == *column;

@@ -12,18 +12,21 @@ use crate::wire::SqlState;
 ///
 /// Its text leaves the process through [`Shape::shown`]: what the lexer took for names is only known to be names once
 /// a server has parsed it. `WHERE name = 'O' Neil'` has a name in it that is a value.
+///
+/// In this order: each query counts itself as one more that has it, and looks whether it was parsed.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Shape {
-    /// Its identity.
-    pub fingerprint: Fingerprint,
+    /// Whether a server has parsed a statement of this shape.
+    pub parsed: Parsed,
     /// Its main keyword.
     pub verb: Verb,
+    /// Its identity.
+    pub fingerprint: Fingerprint,
     /// Normalised text: no literal survives in it, if it is SQL. At most 64 KiB.
     pub text: Arc<str>,
     /// What it touches; filled later by the analysis, with `None` when the text does not parse.
     pub facts: OnceLock<Option<Facts>>,
-    /// Whether a server has parsed a statement of this shape.
-    pub parsed: Parsed,
 }
 
 /// Whether a server has parsed a statement; once it has, it always can.

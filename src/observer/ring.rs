@@ -48,6 +48,12 @@ pub(super) struct Writer {
     ring: Arc<Ring>,
 }
 
+/// A free place in a [`Ring`]; nobody else gets at it meanwhile.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    parts: MutexGuard<'a, Parts>,
+}
+
 /// The one who reads them.
 #[derive(Debug)]
 pub struct Reader {
@@ -83,14 +89,29 @@ impl Writer {
     }
 
     /// Puts an event behind all others; it is gone where there is no room.
-    #[inline(always)]
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
-        let mut parts = self.ring.lock();
-        if parts.last.len() >= self.ring.part_events {
-            return self.ring.push_behind(parts, event);
-        }
-        parts.last.push_back(Some(event));
+        self.room()?.put(event);
         Ok(())
+    }
+
+    /// Room for one event behind all others.
+    #[inline(always)]
+    pub(super) fn room(&mut self) -> Result<Room<'_>, RingFull> {
+        let parts = self.ring.lock();
+        if parts.last.len() < self.ring.part_events {
+            Ok(Room { parts })
+        } else {
+            self.ring.room_behind(parts)
+        }
+    }
+}
+
+impl Room<'_> {
+    /// Puts an event there.
+    #[inline(always)]
+    pub(super) fn put(&mut self, event: Observed) -> Option<&mut Observed> {
+        self.parts.last.push_back(Some(event));
+        self.parts.last.back_mut()?.as_mut()
     }
 }
 
@@ -99,25 +120,17 @@ impl Ring {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last part is full: puts the event into another one, if there may be one more.
+    /// The last part is full: room in another one, if there may be one more.
     #[cold]
-    fn push_behind(
-        &self,
-        mut parts: MutexGuard<'_, Parts>,
-        event: Observed,
-    ) -> Result<(), RingFull> {
-        let pushed = if parts.full.len() + 1 < self.parts_max {
-            let next = parts.spare.pop().unwrap_or_default();
-            let full = std::mem::replace(&mut parts.last, next);
-            parts.full.push_back(full);
-            parts.last.push_back(Some(event));
-            Ok(())
-        } else {
-            Err(RingFull)
-        };
-        drop(parts);
+    fn room_behind<'a>(&self, mut parts: MutexGuard<'a, Parts>) -> Result<Room<'a>, RingFull> {
         self.bell.ring();
-        pushed
+        if parts.full.len() + 1 >= self.parts_max {
+            return Err(RingFull);
+        }
+        let next = parts.spare.pop().unwrap_or_default();
+        let full = std::mem::replace(&mut parts.last, next);
+        parts.full.push_back(full);
+        Ok(Room { parts })
     }
 
     /// The events that came first, for an empty part.

@@ -11,7 +11,7 @@ use crate::event::{
     Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
 };
 use crate::fault;
-use crate::session::{Session, Sink};
+use crate::session::{Finished, Session, Sink};
 use crate::sql::{Fingerprint, Verb, Written};
 
 /// One session's way out.
@@ -86,18 +86,36 @@ impl Outlet {
         self.shown_facts = Some(Arc::clone(facts));
     }
 
-    /// Has a query that took long written down, without its values.
+    /// Whether an event is to be dropped on purpose: it is counted then.
+    #[inline]
+    fn drops_on_purpose(&self) -> bool {
+        let drops = self.shared.drops_on_purpose();
+        if drops {
+            self.dropped("on_purpose");
+        }
+        drops
+    }
+
+    /// Counts a query whose values are not in the event yet, and has it written down if it took long.
+    #[inline]
+    fn counts(&mut self, worker: &Worker, event: &QueryEvent, beside: Beside<'_>) {
+        worker.record(event, beside);
+        let threshold_ns = self.shared.slow_threshold_ns.load(Ordering::Relaxed);
+        if event.phases.duration_ns() >= threshold_ns {
+            self.log(event, beside);
+        }
+    }
+
+    /// Has a query that took long written down.
     #[cold]
-    fn log(&mut self, event: &mut QueryEvent, beside: Beside<'_>) {
+    fn log(&mut self, event: &QueryEvent, beside: Beside<'_>) {
         let line = self.log_lines + 1;
         self.log_lines += 2;
-        let flow = event.flow.take();
         let slow = Box::new(SlowQuery {
             facts: Arc::clone(&event.facts),
             line,
             exchange: Exchange::of(event.clone(), beside),
         });
-        event.flow = flow;
         if self.shared.slow.push(slow).is_err() {
             self.store.health().slow_log_dropped("queue_full");
         }
@@ -106,12 +124,8 @@ impl Outlet {
 }
 
 impl WorkerSink<'_> {
-    /// In place: an event is large, and moved no more often than into the ring.
-    #[inline(always)]
     fn offer(&mut self, observed: Observed) {
-        if self.outlet.shared.drops_on_purpose() {
-            self.outlet.dropped("on_purpose");
-        } else if let Err(RingFull) = self.events.push(observed) {
+        if !self.outlet.drops_on_purpose() && self.events.push(observed).is_err() {
             self.outlet.dropped("ring_full");
         }
     }
@@ -150,22 +164,34 @@ impl Sink for WorkerSink<'_> {
     }
 
     #[inline]
-    fn query(&mut self, mut query: Observed, beside: Beside<'_>) {
-        let Observed::Query(event) = &mut query else {
-            return;
+    fn query(&mut self, mut query: Finished<'_>) {
+        count(&self.outlet.status.queries);
+        self.outlet.offered = query.sequence() + 1;
+        let room = match self.outlet.drops_on_purpose() {
+            true => None,
+            false => self
+                .events
+                .room()
+                .map_err(|RingFull| self.outlet.dropped("ring_full"))
+                .ok(),
         };
-        let outlet = &mut *self.outlet;
-        count(&outlet.status.queries);
-        self.worker.record(event, beside);
-        if outlet.shared.panics.load(Ordering::Relaxed) {
+        match room {
+            // Where it stays: it is large.
+            Some(mut room) => {
+                if let Some(Observed::Query(event)) = room.put(Observed::Query(query.event())) {
+                    self.outlet.counts(self.worker, event, query.beside());
+                    if let Some(flow) = query.take_flow() {
+                        event.flow = Some(*flow);
+                    }
+                }
+            }
+            None => self
+                .outlet
+                .counts(self.worker, &query.event(), query.beside()),
+        }
+        if self.outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
         }
-        outlet.offered = event.sequence + 1;
-        let threshold_ns = outlet.shared.slow_threshold_ns.load(Ordering::Relaxed);
-        if event.phases.duration_ns() >= threshold_ns {
-            outlet.log(event, beside);
-        }
-        self.offer(query);
     }
 
     fn rows(&mut self, rows: RowsEvent) {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::types;
@@ -161,7 +162,7 @@ fn describe(columns: &[ColumnDescription<'_>]) -> Described {
     Described {
         columns: Arc::new(RowColumns {
             all,
-            keys: keys.into(),
+            keys: SmallVec::from_slice(&keys),
         }),
         binary,
     }

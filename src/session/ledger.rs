@@ -10,7 +10,7 @@ use super::asked::{Asked, Origin, Progress};
 use super::catalog::Portal;
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
-    Beside, Flow, Moment, Observed, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent,
+    Beside, Exchange, Flow, Moment, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent,
     SessionFacts, TransactionOutcome,
 };
 use crate::sql::{NameHash, Verb};
@@ -98,17 +98,29 @@ struct Ended {
     transaction_after: TransactionStatus,
 }
 
-impl Ended {
-    /// What is told of it; its values are taken.
+/// A finished query, as a [`Sink`] is told of it: it makes of it what it needs, where it needs it.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    facts: &'a Arc<SessionFacts>,
+    ended: &'a mut Ended,
+}
+
+impl Finished<'_> {
+    /// Its number on its session, from 0.
+    pub fn sequence(&self) -> u64 {
+        self.ended.sequence
+    }
+
+    /// What the analysis gets of it, but for the values: [`Finished::take_flow`] has them.
     #[inline(always)]
-    fn told(&mut self, facts: &Arc<SessionFacts>) -> Observed {
+    pub fn event(&self) -> QueryEvent {
         let Ended {
             origin, progress, ..
-        } = self;
+        } = &*self.ended;
         let wording = origin.wording();
-        Observed::Query(QueryEvent {
-            facts: Arc::clone(facts),
-            sequence: self.sequence,
+        QueryEvent {
+            facts: Arc::clone(self.facts),
+            sequence: self.ended.sequence,
             fingerprint: wording.statement.fingerprint,
             verb: wording.statement.verb,
             shape: wording.statement.shape.clone(),
@@ -118,26 +130,43 @@ impl Ended {
             phases: progress.phases,
             round_trips: progress.round_trips,
             rows: progress.rows,
-            sqlstate: self.sqlstate,
+            sqlstate: self.ended.sqlstate,
             transaction_before: progress.transaction_before,
-            transaction_after: self.transaction_after,
+            transaction_after: self.ended.transaction_after,
             pipeline_index: progress.pipeline_index,
             tags: wording.tags.clone(),
             cursor: progress.cursor,
-            flow: self.flow.take().map(|flow| *flow),
-        })
+            flow: None,
+        }
     }
 
+    /// Its values, which are large: moved once, to where they stay.
+    #[inline(always)]
+    pub fn take_flow(&mut self) -> Option<Box<Flow>> {
+        self.ended.flow.take()
+    }
+
+    /// What the analysis does not get.
     #[inline]
-    fn beside(&self) -> Beside<'_> {
-        let wording = self.origin.wording();
+    pub fn beside(&self) -> Beside<'_> {
+        let wording = self.ended.origin.wording();
         Beside {
             truncated: wording.statement.truncated,
-            request_bytes: self.progress.request_bytes,
-            response_bytes: self.progress.response_bytes,
+            request_bytes: self.ended.progress.request_bytes,
+            response_bytes: self.ended.progress.response_bytes,
             literal_text: wording.literal_text.as_ref(),
             statement_name: wording.name.as_ref(),
         }
+    }
+
+    /// All of it.
+    pub fn exchange(mut self) -> Exchange {
+        let flow = self.take_flow().map(|flow| *flow);
+        let event = QueryEvent {
+            flow,
+            ..self.event()
+        };
+        Exchange::of(event, self.beside())
     }
 }
 
@@ -350,7 +379,7 @@ impl Ledger {
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
         if let Some(ended) = &mut self.pending {
-            sink.query(ended.told(facts), ended.beside());
+            sink.query(Finished { facts, ended });
             self.pending = None;
         }
     }

@@ -36,6 +36,7 @@ mod catalog;
 mod columns;
 mod cycle;
 mod dialect;
+mod found;
 mod frontend;
 mod ledger;
 mod outcome;
@@ -55,14 +56,15 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{
-    Beside, ClosedEvent, ConnectionState, Direction, Held, Moment, Observed, Rest, RowsEvent,
-    SessionEvent, SessionFacts, SessionStart, Shape,
+    ClosedEvent, ConnectionState, Direction, Held, Moment, Rest, RowsEvent, SessionEvent,
+    SessionFacts, SessionStart, Shape,
 };
 use crate::sql::value::ValueKey;
 use crate::sql::{Dialect, Fingerprint, Verb, Written};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{FrameError, Walker};
 
+pub use ledger::Finished;
 pub use text::Scratch;
 
 /// Limits and wishes of a session.
@@ -126,8 +128,8 @@ pub trait Sink {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>>;
-    /// A query ended. It comes as what the analysis gets, an [`Observed::Query`]: it is large, and moved once.
-    fn query(&mut self, query: Observed, beside: Beside<'_>);
+    /// A query ended.
+    fn query(&mut self, query: Finished<'_>);
     /// A cursor or portal that stays open returned rows.
     fn rows(&mut self, rows: RowsEvent);
     /// A session that had logged in is over.

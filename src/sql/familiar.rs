@@ -117,8 +117,12 @@ impl Familiars {
         })
     }
 
-    /// Whether a text of this fingerprint, which had to be read, is worth learning: it was read before.
-    pub(super) fn wants(&mut self, fingerprint: Fingerprint) -> bool {
+    /// Whether a text of this fingerprint, which had to be read, is worth learning: it was read before, and it is one
+    /// of those that are remembered.
+    pub(super) fn wants(&mut self, fingerprint: Fingerprint, text: &[u8]) -> bool {
+        if bucket(text).is_none() {
+            return false;
+        }
         if self.read.is_empty() {
             self.read.resize(FINGERPRINTS, (0, 0));
         }

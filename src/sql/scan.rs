@@ -185,7 +185,7 @@ impl Scanner {
             fingerprint = scanned.fingerprint;
             found(scanned);
         });
-        if self.familiars.wants(fingerprint) {
+        if self.familiars.wants(fingerprint, text) {
             self.learn(text);
         }
     }

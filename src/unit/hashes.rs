@@ -41,6 +41,20 @@ impl<V: Copy> Hashes<V> {
         self.len == 0
     }
 
+    /// What it knows of a number.
+    #[inline]
+    pub fn get(&self, hash: u64) -> Option<V> {
+        let place = self.places.get(self.place(number(hash)))?;
+        place.map(|(_, value)| value)
+    }
+
+    /// Knows this of a number from now on.
+    pub fn set(&mut self, hash: u64, value: V) {
+        if let (Some(known), _) = self.entry(hash, value) {
+            *known = value;
+        }
+    }
+
     /// Whether it knows a number.
     #[inline]
     pub fn contains(&self, hash: u64) -> bool {

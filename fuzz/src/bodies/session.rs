@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pgprism::event::{
-    Beside, ClosedEvent, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment, Observed,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    ClosedEvent, ConnectionStatus, Direction, FlowBudget, Held, Moment, RowsEvent, SessionEvent,
+    SessionFacts, SessionId, SessionStart, Shape,
 };
-use pgprism::session::{Lost, Scratch, Session, Settings, Sink};
+use pgprism::session::{Finished, Lost, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
 
 use super::Cuts;
@@ -37,11 +37,8 @@ impl Sink for Heard {
         None
     }
 
-    fn query(&mut self, query: Observed, beside: Beside<'_>) {
-        let Observed::Query(event) = query else {
-            unreachable!("a session tells of a query");
-        };
-        let exchange = Exchange::of(event, beside);
+    fn query(&mut self, query: Finished<'_>) {
+        let exchange = query.exchange();
         assert!(exchange.requested_at <= exchange.completed_at);
         assert!(exchange.phases.duration_ns() <= exchange.completed_at.0);
         self.exchanges.push(format!("{exchange:?}"));

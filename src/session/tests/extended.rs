@@ -9,7 +9,7 @@ fn one_round_trip_is_one_query() {
     let mut s = Script::new();
     let request = [extended("SELECT $1"), sync()].concat();
     s.client(10, &request)
-        .upstream(25, &extended_answer(3, "SELECT 3"))
+        .upstream(25, &extended_answer(3, "SELECT c"))
         .upstream(26, &ready(b'I'));
     s.expect(&[("SELECT $1", 3, None)])
         .expect_state(ConnectionState::Idle);
@@ -51,8 +51,8 @@ fn a_pipeline_is_timed_per_statement() {
 #[test]
 fn an_error_skips_to_its_sync_and_no_further() {
     let mut s = Script::new();
-    let bad = [extended("SELECT 1/0"), extended("SELECT 2"), sync()].concat();
-    let good = [extended("SELECT 3"), sync()].concat();
+    let bad = [extended("SELECT 1/0"), extended("SELECT b"), sync()].concat();
+    let good = [extended("SELECT c"), sync()].concat();
     s.client(1, &[bad, good].concat());
     s.upstream(
         2,
@@ -66,7 +66,7 @@ fn an_error_skips_to_its_sync_and_no_further() {
         .concat(),
     );
     s.upstream(3, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
-    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT 3", 1, None)])
+    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT c", 1, None)])
         .expect_state(ConnectionState::Idle);
 }
 
@@ -79,11 +79,11 @@ fn what_comes_between_an_error_and_its_sync_is_discarded() {
         &[parse_complete(), bind_complete(), error("ERROR", "22012")].concat(),
     );
     s.expect_state(ConnectionState::Active);
-    s.client(3, &[extended("SELECT 2"), query("SELECT 3")].concat());
+    s.client(3, &[extended("SELECT b"), query("SELECT c")].concat());
     s.client(4, &sync()).upstream(5, &ready(b'I'));
-    s.client(6, &query("SELECT 4"))
+    s.client(6, &query("SELECT d"))
         .upstream(7, &select_answer(1, b'I'));
-    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT 4", 1, None)]);
+    s.expect(&[("SELECT 1/0", 0, Some("22012")), ("SELECT d", 1, None)]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_parse_that_fails_leaves_the_old_statement() {
     s.client(
         3,
         &[
-            parse("p", "SELECT 2"),
+            parse("p", "SELECT b"),
             bind("", "p"),
             execute("", 0),
             sync(),
@@ -107,7 +107,7 @@ fn a_parse_that_fails_leaves_the_old_statement() {
         6,
         &[bind_complete(), row(), complete("SELECT 1"), ready(b'I')].concat(),
     );
-    s.expect(&[("SELECT 2", 0, Some("42P05")), ("SELECT 1", 1, None)]);
+    s.expect(&[("SELECT b", 0, Some("42P05")), ("SELECT 1", 1, None)]);
     assert_eq!(s.sink.exchanges[1].statement_name.as_deref(), Some("p"));
 }
 
@@ -188,8 +188,8 @@ fn a_query_inside_a_pipeline_is_legal() {
         1,
         &[
             extended("SELECT 1"),
-            query("SELECT 2"),
-            extended("SELECT 3"),
+            query("SELECT b"),
+            extended("SELECT c"),
             sync(),
         ]
         .concat(),
@@ -199,8 +199,8 @@ fn a_query_inside_a_pipeline_is_legal() {
     s.upstream(4, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
     s.expect(&[
         ("SELECT 1", 1, None),
-        ("SELECT 2", 1, None),
-        ("SELECT 3", 1, None),
+        ("SELECT b", 1, None),
+        ("SELECT c", 1, None),
     ]);
 }
 
@@ -394,7 +394,7 @@ fn copy_messages_outside_copy_are_dropped_silently() {
         &[
             extended("SELECT 1"),
             copy_done(),
-            extended("SELECT 2"),
+            extended("SELECT b"),
             sync(),
         ]
         .concat(),
@@ -408,7 +408,7 @@ fn copy_messages_outside_copy_are_dropped_silently() {
         ]
         .concat(),
     );
-    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 1, None)]);
+    s.expect(&[("SELECT 1", 1, None), ("SELECT b", 1, None)]);
 }
 
 #[test]
@@ -471,29 +471,29 @@ fn ten_thousand_named_statements_hold_what_256_do() {
 fn a_failed_parse_leaves_alone_what_a_later_run_has_prepared() {
     let mut s = Script::new();
     s.client(1, &[extended("SELEC 1"), sync()].concat())
-        .client(2, &parse("", "SELECT 2"));
+        .client(2, &parse("", "SELECT b"));
     s.upstream(3, &[error("ERROR", "42601"), ready(b'I')].concat());
     s.client(4, &[bind("", ""), execute("", 0), sync()].concat());
     let answer = [parse_complete(), bind_complete(), row()].concat();
     s.upstream(5, &[answer, complete("SELECT 1"), ready(b'I')].concat());
-    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT 2", 1, None)]);
+    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT b", 1, None)]);
 }
 
 #[test]
 fn an_error_belongs_to_the_parse_that_failed_although_its_name_has_another_by_now() {
     let mut s = Script::new();
     s.client(1, &[parse("", "SELEC 1"), sync()].concat())
-        .client(2, &[extended("SELECT 2"), sync()].concat());
+        .client(2, &[extended("SELECT b"), sync()].concat());
     s.upstream(3, &[error("ERROR", "42601"), ready(b'I')].concat())
         .upstream(4, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
-    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT 2", 1, None)]);
+    s.expect(&[("SELEC 1", 0, Some("42601")), ("SELECT b", 1, None)]);
 }
 
 #[test]
 fn the_end_of_a_run_closes_no_portal_of_the_next_one() {
     let mut s = Script::new();
     s.client(1, &[extended("SELECT 1"), sync()].concat())
-        .client(2, &[parse("", "SELECT 2"), bind("", "")].concat());
+        .client(2, &[parse("", "SELECT b"), bind("", "")].concat());
     s.upstream(3, &[extended_answer(1, "SELECT 1"), ready(b'I')].concat());
     s.client(4, &[execute("", 2), execute("", 0), sync()].concat());
     let answer = [parse_complete(), bind_complete(), row().repeat(2)].concat();
@@ -508,14 +508,14 @@ fn the_end_of_a_run_closes_no_portal_of_the_next_one() {
         ]
         .concat(),
     );
-    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)]);
+    s.expect(&[("SELECT 1", 1, None), ("SELECT b", 3, None)]);
 }
 
 #[test]
 fn a_portal_is_one_query_although_requests_behind_it_have_closed_it_already() {
     for behind in [
         [close('P', ""), sync()].concat(),
-        [extended("SELECT 2"), sync()].concat(),
+        [extended("SELECT b"), sync()].concat(),
     ] {
         let mut s = Script::new();
         s.client(0, &query("BEGIN"))
@@ -555,7 +555,7 @@ fn a_portal_that_is_never_run_to_its_end_is_told_when_another_has_its_name() {
     s.client(0, &query("BEGIN"))
         .upstream(0, &[complete("BEGIN"), ready(b'T')].concat());
     let first = [parse("", "SELECT 1"), bind("", ""), execute("", 2)].concat();
-    s.client(1, &[first, extended("SELECT 2"), sync()].concat());
+    s.client(1, &[first, extended("SELECT b"), sync()].concat());
     let parts = [
         parse_complete(),
         bind_complete(),
@@ -570,7 +570,7 @@ fn a_portal_that_is_never_run_to_its_end_is_told_when_another_has_its_name() {
     s.expect(&[
         ("BEGIN", 0, None),
         ("SELECT 1", 2, None),
-        ("SELECT 2", 1, None),
+        ("SELECT b", 1, None),
     ]);
 }
 

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use super::{Literals, Lost, Scratch, Session, Settings, Sink};
+use super::{Finished, Literals, Lost, Scratch, Session, Settings, Sink};
 use crate::event::{
-    Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held,
-    Moment, Observed, RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
 };
 use crate::sql::{Fingerprint, Verb, Written};
 
-/// Keeps everything; a shape's text is the text as it was sent.
+/// Keeps everything; a shape's text is one as it was sent: the first one of its fingerprint, where that is remembered.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub exchanges: Vec<Exchange>,
@@ -31,6 +31,8 @@ pub(super) struct Recorder {
     pub budget: Option<Arc<FlowBudget>>,
     /// Exchanges (`q`) and parts of rows (`r`) in the order in which they came.
     pub order: String,
+    /// How often a statement's shape was asked for.
+    pub shapes: usize,
 }
 
 impl Sink for Recorder {
@@ -40,6 +42,7 @@ impl Sink for Recorder {
         verb: Verb,
         written: Written<'_>,
     ) -> Option<Arc<Shape>> {
+        self.shapes += 1;
         let text = match written.unreadable {
             true => "(unreadable)".to_owned(),
             false => String::from_utf8_lossy(written.text).into_owned(),
@@ -52,12 +55,9 @@ impl Sink for Recorder {
             parsed: crate::event::Parsed::yes(),
         }))
     }
-    fn query(&mut self, query: Observed, beside: Beside<'_>) {
-        let Observed::Query(event) = query else {
-            unreachable!("a session tells of a query");
-        };
+    fn query(&mut self, query: Finished<'_>) {
         self.order.push('q');
-        self.exchanges.push(Exchange::of(event, beside));
+        self.exchanges.push(query.exchange());
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.order.push('r');

@@ -55,12 +55,12 @@ fn the_application_is_charged_inside_a_transaction_or_for_short_gaps() {
     let mut s = Script::new();
     s.client(40, &query("SELECT 1"))
         .upstream(41, &select_answer(1, b'I'));
-    s.client(1041, &query("SELECT 2"))
+    s.client(1041, &query("SELECT b"))
         .upstream(1042, &select_answer(1, b'I'));
     s.client(1043, &query("BEGIN"))
         .upstream(1044, &[complete("BEGIN"), ready(b'T')].concat());
     s.expect_state(ConnectionState::IdleInTransaction);
-    s.client(2044, &query("SELECT 3"))
+    s.client(2044, &query("SELECT c"))
         .upstream(2045, &select_answer(1, b'T'));
     let gaps: Vec<u64> = (0..4).map(|i| s.phases(i)[3]).collect();
     assert_eq!(gaps, [40, 0, 1, 1000]);
@@ -73,7 +73,7 @@ fn the_application_is_charged_inside_a_transaction_or_for_short_gaps() {
 #[test]
 fn several_statements_in_one_query_are_timed_one_after_the_other() {
     let mut s = Script::new();
-    s.client(10, &query("SELECT 1; UPDATE t SET a = 2; SELECT 3"));
+    s.client(10, &query("SELECT 1; UPDATE t SET a = 2; SELECT c"));
     s.upstream(
         20,
         &[row_description(), row(), complete("SELECT 1")].concat(),
@@ -83,7 +83,7 @@ fn several_statements_in_one_query_are_timed_one_after_the_other() {
     s.expect(&[
         ("SELECT 1", 1, None),
         ("UPDATE t SET a = 2", 4, None),
-        ("SELECT 3", 2, None),
+        ("SELECT c", 2, None),
     ]);
     assert_eq!(
         [s.phases(0)[0], s.phases(1)[0], s.phases(2)[0]],
@@ -96,18 +96,18 @@ fn several_statements_in_one_query_are_timed_one_after_the_other() {
 #[test]
 fn an_error_ends_the_rest_of_its_query() {
     let mut s = Script::new();
-    s.client(1, &query("SELECT 1; SELECT 1/0; SELECT 3"));
+    s.client(1, &query("SELECT 1; SELECT 1/0; SELECT c"));
     s.upstream(
         2,
         &[row_description(), row(), complete("SELECT 1")].concat(),
     );
     s.upstream(3, &[error("ERROR", "22012"), ready(b'I')].concat());
-    s.client(4, &query("SELECT 4"))
+    s.client(4, &query("SELECT d"))
         .upstream(5, &select_answer(1, b'I'));
     s.expect(&[
         ("SELECT 1", 1, None),
         ("SELECT 1/0", 0, Some("22012")),
-        ("SELECT 4", 1, None),
+        ("SELECT d", 1, None),
     ]);
 }
 
@@ -299,7 +299,7 @@ fn execute_is_its_prepared_statement_until_it_is_deallocated() {
         .upstream(8, &ok("DEALLOCATE"));
     s.client(9, &query("EXECUTE p(1)"))
         .upstream(10, &[error("ERROR", "26000"), ready(b'I')].concat());
-    s.client(11, &query("PREPARE p AS SELECT 5"))
+    s.client(11, &query("PREPARE p AS SELECT e"))
         .upstream(12, &ok("PREPARE"));
     s.client(13, &query("DISCARD ALL"))
         .upstream(14, &ok("DISCARD ALL"));
@@ -314,7 +314,7 @@ fn execute_is_its_prepared_statement_until_it_is_deallocated() {
             "SELECT $1",
             "DEALLOCATE p",
             "EXECUTE p(1)",
-            "PREPARE p AS SELECT 5",
+            "PREPARE p AS SELECT e",
             "DISCARD ALL",
             "EXECUTE p",
         ]
@@ -543,7 +543,7 @@ fn a_refused_login_is_over() {
 fn requests_sent_before_the_login_is_complete_are_answered_behind_it() {
     let mut s = Script::at_login(super::Settings::default());
     s.client(1, &message(b'p', b"secret\0"));
-    s.client(2, &[query("SELECT 1"), query("SELECT 2")].concat());
+    s.client(2, &[query("SELECT 1"), query("SELECT b")].concat());
     s.upstream(
         50,
         &[authentication_ok(), backend_key_data(1), ready(b'I')].concat(),
@@ -551,7 +551,29 @@ fn requests_sent_before_the_login_is_complete_are_answered_behind_it() {
     s.expect_state(ConnectionState::Active);
     s.upstream(60, &select_answer(1, b'I'));
     s.upstream(65, &select_answer(3, b'I'));
-    s.expect(&[("SELECT 1", 1, None), ("SELECT 2", 3, None)]);
+    s.expect(&[("SELECT 1", 1, None), ("SELECT b", 3, None)]);
     assert_eq!((s.phases(0), s.phases(1)), ([10, 0, 0, 0], [5, 0, 0, 0]));
     s.expect_state(ConnectionState::Idle);
+}
+
+#[test]
+fn what_a_plain_statement_is_is_looked_up_once() {
+    let mut s = Script::new();
+    for at in 0..3 {
+        s.client(10 * at + 1, &query("BEGIN"))
+            .upstream(10 * at + 2, &[complete("BEGIN"), ready(b'T')].concat());
+        s.client(10 * at + 3, &query("SELECT a FROM t WHERE b = 7"))
+            .upstream(10 * at + 4, &select_answer(1, b'T'));
+        s.client(10 * at + 5, &query("ROLLBACK"))
+            .upstream(10 * at + 6, &[complete("ROLLBACK"), ready(b'I')].concat());
+    }
+    assert_eq!(s.sink.exchanges.len(), 9);
+    assert_eq!(s.sink.shapes, 3);
+    let values = |at: usize| s.sink.exchanges[at].flow.as_ref().map(|flow| flow.values);
+    assert_eq!(values(1), values(4));
+    assert!(values(1).is_some());
+    // A comment may say something else each time.
+    s.client(100, &query("SELECT a FROM t WHERE b = 7 /*route='x'*/"))
+        .upstream(101, &select_answer(1, b'I'));
+    assert_eq!(s.sink.shapes, 4);
 }
