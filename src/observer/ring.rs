@@ -5,8 +5,9 @@
 //!
 //! Both hold the lock for no longer than it takes to put an event down or to change one part for another.
 
-use std::collections::{VecDeque, vec_deque};
+use std::collections::VecDeque;
 use std::iter::Take;
+use std::slice::IterMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bell::Bell;
@@ -15,8 +16,54 @@ use crate::event::Observed;
 /// Events in one part.
 const PART_EVENTS_MAX: usize = 512;
 
-/// Events in their order; one that was taken out leaves its place.
-type Part = VecDeque<Option<Observed>>;
+/// Places that a part gets at a time, as it fills.
+const PLACES: usize = 32;
+
+/// Some events in their order, behind those that were read: their places are empty, and so are those that are free.
+#[derive(Debug, Default)]
+struct Part {
+    places: Vec<Option<Observed>>,
+    read: usize,
+    written: usize,
+}
+
+impl Part {
+    /// How many events are in it.
+    fn len(&self) -> usize {
+        self.written - self.read
+    }
+
+    /// The next free place, which is taken from now on.
+    #[inline(always)]
+    fn next(&mut self) -> Option<&mut Option<Observed>> {
+        if self.written == self.places.len() {
+            self.grow();
+        }
+        let place = self.places.get_mut(self.written)?;
+        self.written += 1;
+        Some(place)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.places.resize_with(self.written + PLACES, || None);
+    }
+
+    /// The events, those that came first in front.
+    fn events(&mut self) -> IterMut<'_, Option<Observed>> {
+        let events = self.places.get_mut(self.read..self.written);
+        events.unwrap_or_default().iter_mut()
+    }
+
+    /// So many of them were read, and are gone.
+    fn forget(&mut self, events: usize) {
+        self.events().take(events).for_each(|event| *event = None);
+        self.read += events;
+        if self.read == self.written {
+            (self.read, self.written) = (0, 0);
+        }
+    }
+}
 
 /// What the writer and the reader share. Events are read from one thread.
 #[derive(Debug)]
@@ -65,7 +112,7 @@ pub struct Reader {
 /// Some events, in their order, each of which may be taken out.
 #[derive(Debug)]
 pub struct Bite<'a> {
-    events: Take<vec_deque::IterMut<'a, Option<Observed>>>,
+    events: Take<IterMut<'a, Option<Observed>>>,
     seen: usize,
 }
 
@@ -90,7 +137,7 @@ impl Writer {
 
     /// Puts an event behind all others; it is gone where there is no room.
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
-        self.room()?.put(event);
+        self.room()?.put(|| event);
         Ok(())
     }
 
@@ -98,7 +145,7 @@ impl Writer {
     #[inline(always)]
     pub(super) fn room(&mut self) -> Result<Room<'_>, RingFull> {
         let parts = self.ring.lock();
-        if parts.last.len() < self.ring.part_events {
+        if parts.last.written < self.ring.part_events {
             Ok(Room { parts })
         } else {
             self.ring.room_behind(parts)
@@ -107,11 +154,10 @@ impl Writer {
 }
 
 impl Room<'_> {
-    /// Puts an event there.
+    /// Puts an event there: it is put together where it stays.
     #[inline(always)]
-    pub(super) fn put(&mut self, event: Observed) -> Option<&mut Observed> {
-        self.parts.last.push_back(Some(event));
-        self.parts.last.back_mut()?.as_mut()
+    pub(super) fn put(&mut self, event: impl FnOnce() -> Observed) -> Option<&mut Observed> {
+        Some(self.parts.last.next()?.get_or_insert_with(event))
     }
 }
 
@@ -177,7 +223,7 @@ impl Reader {
     pub fn new(ring: Arc<Ring>) -> Reader {
         Reader {
             ring,
-            part: Part::new(),
+            part: Part::default(),
         }
     }
 
@@ -193,16 +239,16 @@ impl Reader {
 
     /// Gives the events that came first, at most so many, to `take`; those that it has seen are gone then. How many.
     pub fn bite(&mut self, most: usize, take: impl FnOnce(&mut Bite<'_>)) -> usize {
-        if self.part.is_empty() {
+        if self.part.len() == 0 {
             self.part = self.ring.exchange(std::mem::take(&mut self.part));
         }
         let mut bite = Bite {
-            events: self.part.iter_mut().take(most),
+            events: self.part.events().take(most),
             seen: 0,
         };
         take(&mut bite);
         let seen = bite.seen;
-        self.part.drain(..seen);
+        self.part.forget(seen);
         seen
     }
 

@@ -178,9 +178,12 @@ impl Sink for WorkerSink<'_> {
         match room {
             // Where it stays: it is large.
             Some(mut room) => {
-                if let Some(Observed::Query(event)) = room.put(Observed::Query(query.event())) {
+                if let Some(Observed::Query(event)) = room.put(|| Observed::Query(query.event())) {
                     self.outlet.counts(self.worker, event, query.beside());
-                    if let Some(flow) = query.take_flow() {
+                    // None is there; a compiler that sees it copies them once.
+                    if event.flow.is_none()
+                        && let Some(flow) = query.take_flow()
+                    {
                         event.flow = Some(*flow);
                     }
                 }
