@@ -99,11 +99,16 @@ fn relay_to_tap(tap: &mut impl Tap, direction: Direction, bytes: &[u8], at: Mome
     tap.relayed(direction, bytes, at);
 }
 
+/// Sessions that ask in turn where there are many: what one of them has is in no near cache when it is its turn.
+const MANY: usize = 1_000;
+
 /// How long what is measured takes.
 #[derive(Clone, Copy)]
 enum Timed {
     /// All of a query, its reply in one read.
     Whole,
+    /// The same, of many sessions in turn.
+    Many,
     /// The end of its reply, in a read of its own.
     End,
 }
@@ -114,19 +119,28 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
     let observer = Observer::new(shared, &store, 16_384);
     let mut events = Reader::new(observer.ring());
-    let mut tap = observer.open(support::start(1, 0));
+    let sessions = match timed {
+        Timed::Whole | Timed::End => 1,
+        Timed::Many => MANY,
+    };
     let login = support::login();
-    tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
-    if !conversation.first.is_empty() {
-        tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));
-        tap.relayed(
-            Direction::UpstreamToClient,
-            &conversation.first_reply,
-            Moment(3),
-        );
-    }
+    let mut taps: Vec<_> = (0..sessions)
+        .map(|session| {
+            let mut tap = observer.open(support::start(1 + session as u64, 0));
+            tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
+            if !conversation.first.is_empty() {
+                tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));
+                tap.relayed(
+                    Direction::UpstreamToClient,
+                    &conversation.first_reply,
+                    Moment(3),
+                );
+            }
+            tap
+        })
+        .collect();
     let (reply, end) = match timed {
-        Timed::Whole => (&conversation.reply[..], &[][..]),
+        Timed::Whole | Timed::Many => (&conversation.reply[..], &[][..]),
         Timed::End => conversation
             .reply
             .split_at(conversation.reply.len() - conversation.end_bytes),
@@ -135,17 +149,18 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let start = Instant::now();
     for query in 1..=queries {
         at += 20_000;
+        let tap = &mut taps[query as usize % sessions];
         relay_to_tap(
-            &mut tap,
+            tap,
             Direction::ClientToUpstream,
             &conversation.request,
             Moment(at),
         );
         at += 60_000;
-        relay_to_tap(&mut tap, Direction::UpstreamToClient, reply, Moment(at));
+        relay_to_tap(tap, Direction::UpstreamToClient, reply, Moment(at));
         if let Timed::End = timed {
             let began = Instant::now();
-            relay_to_tap(&mut tap, Direction::UpstreamToClient, end, Moment(at));
+            relay_to_tap(tap, Direction::UpstreamToClient, end, Moment(at));
             ends += began.elapsed().as_nanos() as u64;
         }
         if query % TICK == 0 {
@@ -162,7 +177,7 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let elapsed = start.elapsed().as_nanos() as u64 - taken;
     assert_eq!(seen as u64, queries / TICK * TICK, "every query is told");
     match timed {
-        Timed::Whole => elapsed as f64 / queries as f64,
+        Timed::Whole | Timed::Many => elapsed as f64 / queries as f64,
         Timed::End => ends as f64 / queries as f64 - clock_ns(),
     }
 }
@@ -194,9 +209,9 @@ fn main() {
                 .map(|_| observe(&conversation, queries, timed))
                 .fold(f64::INFINITY, f64::min)
         };
-        let (whole, end) = (best(Timed::Whole), best(Timed::End));
+        let (whole, end, many) = (best(Timed::Whole), best(Timed::End), best(Timed::Many));
         println!(
-            "{:12}{whole:8.0} ns a query,{end:8.0} ns of it to the shard",
+            "{:12}{whole:8.0} ns a query,{end:8.0} ns of it to the shard;{many:8.0} ns with {MANY} sessions in turn",
             conversation.mode
         );
     }

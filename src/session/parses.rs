@@ -18,7 +18,8 @@ const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of all of them together; beyond, all are forgotten.
 const BYTES_MAX: usize = 256 * 1024;
 
-/// Parses of the statement without a name, whose text is read alike in every session: no string of it has a backslash.
+/// Parses, names and all, whose text is read alike in every session: no string of it has a backslash. What many sessions
+/// have prepared, each for itself, is kept once.
 #[derive(Debug, Default)]
 pub(super) struct Parses {
     /// Empty until there is something to remember.
@@ -76,14 +77,15 @@ impl Parses {
     }
 }
 
-/// Where a body is looked for, by its length and its end; `None` for one that is too short or too long.
+/// Where a body is looked for, by its length, its begin and its end; `None` for one that is too short or too long.
 #[inline]
 fn place(body: &[u8]) -> Option<usize> {
     if body.len() > BODY_BYTES_MAX {
         return None;
     }
     let (words, _) = body.last_chunk::<32>()?.as_chunks::<8>();
-    let all = words.iter().fold(body.len() as u64, |all, word| {
+    let words = body.first_chunk().into_iter().chain(words);
+    let all = words.fold(body.len() as u64, |all, word| {
         mix(all, u64::from_le_bytes(*word))
     });
     Some((all >> 32) as usize % PLACES)

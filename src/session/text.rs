@@ -240,7 +240,7 @@ pub(super) fn read_whole<'a, S: Sink>(
         && let Some(statement) = scratch.repeated(body, dialect, settings)
     {
         each(catalog, sink, statement.asked());
-        return &[];
+        return cstring(body).map_or(&[], |(name, _)| name);
     }
     let whole = body;
     let (name, body) = match carrier {
@@ -287,7 +287,7 @@ pub(super) fn read_whole<'a, S: Sink>(
             }
         });
         let asked = familiar(carrier, wording, &scanned, settings, wordings, types);
-        if let (Carrier::Parse, [], Some(key)) = (carrier, name, settings.values) {
+        if let (Carrier::Parse, Some(key)) = (carrier, settings.values) {
             scratch.parses.add(whole, key, &asked.origin);
         }
         each(catalog, sink, asked);

@@ -4,6 +4,7 @@ mod cycle;
 mod dialect;
 mod extended;
 mod faults;
+mod remembered;
 mod simple;
 mod values;
 mod wire;

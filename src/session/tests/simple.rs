@@ -555,25 +555,3 @@ fn requests_sent_before_the_login_is_complete_are_answered_behind_it() {
     assert_eq!((s.phases(0), s.phases(1)), ([10, 0, 0, 0], [5, 0, 0, 0]));
     s.expect_state(ConnectionState::Idle);
 }
-
-#[test]
-fn what_a_plain_statement_is_is_looked_up_once() {
-    let mut s = Script::new();
-    for at in 0..3 {
-        s.client(10 * at + 1, &query("BEGIN"))
-            .upstream(10 * at + 2, &[complete("BEGIN"), ready(b'T')].concat());
-        s.client(10 * at + 3, &query("SELECT a FROM t WHERE b = 7"))
-            .upstream(10 * at + 4, &select_answer(1, b'T'));
-        s.client(10 * at + 5, &query("ROLLBACK"))
-            .upstream(10 * at + 6, &[complete("ROLLBACK"), ready(b'I')].concat());
-    }
-    assert_eq!(s.sink.exchanges.len(), 9);
-    assert_eq!(s.sink.shapes, 3);
-    let values = |at: usize| s.sink.exchanges[at].flow.as_ref().map(|flow| flow.values);
-    assert_eq!(values(1), values(4));
-    assert!(values(1).is_some());
-    // A comment may say something else each time.
-    s.client(100, &query("SELECT a FROM t WHERE b = 7 /*route='x'*/"))
-        .upstream(101, &select_answer(1, b'I'));
-    assert_eq!(s.sink.shapes, 4);
-}
