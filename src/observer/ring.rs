@@ -1,9 +1,10 @@
 //! The events of one worker on their way to the analysis: a bounded queue that takes memory only as it fills.
 //!
 //! The writer puts them into a part, and takes another one where it is full. The reader takes a part whole, as full as it
-//! is, and reads the events where they lie: an event is large, and moved once, when it is put there.
+//! is, and reads the events where they lie: an event is large, and is put together there.
 //!
-//! Both hold the lock for no longer than it takes to put an event down or to change one part for another.
+//! The writer holds the lock while it puts an event down and counts its query, the reader while it changes one part for
+//! another.
 
 use std::collections::VecDeque;
 use std::iter::Take;

@@ -1,7 +1,7 @@
 //! Statement texts on their way: from the bytes of a Query or Parse to what was asked.
 //!
 //! A text that is whole in one read is scanned in place with the worker's own scanner; one that is cut across reads
-//! takes a scanner and a buffer for as long as it lasts.
+//! takes a scanner and a buffer for as long as it lasts. What each of its statements asks for is `found.rs`'s to say.
 
 use std::sync::Arc;
 
