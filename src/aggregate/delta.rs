@@ -22,14 +22,16 @@ const ENTRIES_MAX: usize = 4 * 1024;
 /// Durations staged in a delta: 160,000 queries a second at ticks of 50 ms.
 const DURATIONS_MAX: usize = 8 * 1024;
 
-/// In these parts it is told how full a delta was, and of so many of them on that is much.
-const FILL_PARTS: usize = 16;
+/// In these parts it is told how full a delta was, and of so many of them on that is fair, and much: what is merged
+/// seldom is merged cheaply, a shape at a time.
+const FILL_PARTS: usize = 8;
+const FILL_FAIR: usize = 2;
 const FILL_MUCH: usize = 4;
 
 /// How full the fullest delta was when it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fill {
-    /// It could have been left for several times as long.
+    /// It could have been left for twice as long.
     Little,
     /// It could have been left for longer.
     Fair,
@@ -200,8 +202,8 @@ impl Delta {
         let parts = |len: usize, max: usize| len * FILL_PARTS / max;
         match parts(self.entries.len(), ENTRIES_MAX).max(parts(self.durations.len(), DURATIONS_MAX))
         {
-            0 => Fill::Little,
-            1..FILL_MUCH => Fill::Fair,
+            0..FILL_FAIR => Fill::Little,
+            FILL_FAIR..FILL_MUCH => Fill::Fair,
             _ => Fill::Much,
         }
     }

@@ -40,13 +40,14 @@ const AGAIN_MAX_NS: u64 = 60_000_000_000;
 /// A thread that lived so long begins again as if it were the first, nanoseconds.
 const LIVED_NS: u64 = 60_000_000_000;
 
-/// Ticks that it sleeps at most while little comes, and how long: sooner nobody misses a finding, and a part of a ring
-/// that is full ends the sleep.
+/// Ticks that it sleeps at most while little comes, and how long: sooner nobody misses a finding, and a ring that is
+/// half full ends the sleep.
 const TICKS_MAX: u32 = 4;
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// Of the events that a ring's part has room for, one in so many is little for one round, and one in so many is much.
-const LITTLE: usize = 8;
+/// Of the events that a ring has room for, one in so many is little for one round, and one in so many is much. Much
+/// at a time is cheap: what is known of a unit is far away, and comes once for all events that belong to it.
+const LITTLE: usize = 4;
 const MUCH: usize = 2;
 
 /// How soon it looks again while somebody waits for it: shapes are parsed within a millisecond.
@@ -289,14 +290,11 @@ impl Seat {
 
     /// How much there was for a round that took so many events.
     fn load(&self, taken: usize) -> Load {
-        let parts = self
-            .readers
-            .iter()
-            .map(|reader| reader.ring().part_events());
-        let part = parts.min().unwrap_or_default();
-        if taken > part / MUCH || self.analysis.is_behind() || self.feed.is_watched() {
+        let rings = self.readers.iter().map(Reader::ring);
+        let room = rings.map(Ring::capacity).min().unwrap_or_default();
+        if taken > room / MUCH || self.analysis.is_behind() || self.feed.is_watched() {
             Load::Much
-        } else if taken > part / LITTLE {
+        } else if taken > room / LITTLE {
             Load::Fair
         } else {
             Load::Little

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::knowledge::Named;
+use super::repeats::Repeats;
 use super::source::Source;
 use super::strays::Stray;
 use super::track::{History, Past, Step, Track};
@@ -11,11 +12,11 @@ use crate::event::{Constant, ConstantCount, Flow, Moment, QueryEvent, RowColumns
 use crate::sql::facts::{Facts, Operand};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, Verb};
-use crate::unit::{Hashes, Known};
+use crate::unit::{Hashes, Known, Values};
 
 /// Compared columns of one shape that are followed; Django's look-ups have one or two.
 const SLOTS_MAX: usize = 6;
-/// Different values counted of one shape in one unit.
+/// Different values counted of one slot in one unit.
 const VALUES_MAX: usize = 1_024;
 /// Columns followed at a time for one shape, until one of them proves to be the one.
 pub(super) const TRACKS_MAX: usize = 4;
@@ -119,14 +120,8 @@ pub(super) struct Group {
     pub strays: Vec<Stray>,
     /// Members when a source was last looked for.
     searched_at: u64,
-    /// How often each set of values came, and after which write.
-    values: Hashes<Repeats>,
-    /// Those of the first member: most shapes come once a unit, and need no map.
-    first_values: Option<(u64, Repeats)>,
-    /// Members that repeated an earlier one's values without a write between.
-    pub repeated: u64,
-    /// The most members that had the same values.
-    pub repeated_most: u64,
+    /// Which sets of values came again.
+    pub repeats: Repeats,
     /// The different values of each slot.
     slot_values: Vec<Different>,
     /// Bytes that it holds, estimated.
@@ -145,7 +140,7 @@ struct Different {
     indistinct: usize,
 }
 
-/// What one of them takes: see [`REPEATS_BYTES`].
+/// What one of them takes: a map keeps a quarter of its places free, and doubles.
 const DIFFERENT_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, ())>>();
 
 impl Different {
@@ -162,16 +157,6 @@ impl Different {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Repeats {
-    count: u32,
-    /// Writes to the shape's tables so far.
-    writes: u32,
-}
-
-/// What one of them takes: a map keeps a quarter of its places free, and doubles.
-const REPEATS_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Repeats)>>();
-
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
@@ -181,6 +166,8 @@ pub(super) struct Member {
     pub tallies: Tallies,
     /// Writes to its tables so far in the unit.
     pub writes: u64,
+    /// Whether its values came before.
+    pub values: Values,
 }
 
 impl Group {
@@ -216,10 +203,7 @@ impl Group {
             tracks: Vec::new(),
             strays: Vec::new(),
             searched_at: 0,
-            values: Hashes::default(),
-            first_values: None,
-            repeated: 0,
-            repeated_most: 0,
+            repeats: Repeats::default(),
             columns: None,
             callsite: None,
         }
@@ -279,7 +263,7 @@ impl Group {
         }
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
         self.several += u64::from(flow.constants.iter().any(is_several));
-        self.note_values(flow.values, member.writes);
+        self.held_bytes += self.repeats.note(flow.values, member.values, member.writes);
         // Those of the first member are in the history: most shapes come once a unit.
         if let Some(first) = self.history.iter().next() {
             for (place, slot) in self.slots.iter().enumerate() {
@@ -305,35 +289,6 @@ impl Group {
                 values: values.collect(),
             });
         }
-    }
-
-    fn note_values(&mut self, values: u64, writes: u64) {
-        let writes = u32::try_from(writes).unwrap_or(u32::MAX);
-        if self.values.is_empty() {
-            let Some((first, repeats)) = self.first_values.take() else {
-                self.first_values = Some((values, Repeats { count: 1, writes }));
-                return;
-            };
-            self.values.entry(first, repeats);
-            self.held_bytes += REPEATS_BYTES;
-        }
-        if self.values.len() >= VALUES_MAX && !self.values.contains(values) {
-            return;
-        }
-        let (Some(repeats), known) = self.values.entry(values, Repeats { count: 0, writes }) else {
-            return;
-        };
-        if known == Known::Now {
-            self.held_bytes += REPEATS_BYTES;
-        }
-        if known == Known::Before && repeats.writes == writes {
-            self.repeated += 1;
-            repeats.count = repeats.count.saturating_add(1);
-        } else {
-            // A write to its tables lies between: it asks what became of it.
-            *repeats = Repeats { count: 1, writes };
-        }
-        self.repeated_most = self.repeated_most.max(u64::from(repeats.count));
     }
 
     /// Moves the tracks on by the newest member; says which track found its value in which row.

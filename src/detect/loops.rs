@@ -14,7 +14,7 @@ use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
 use crate::sql::facts::{Facts, Lock};
 use crate::sql::{Fingerprint, Verb, VerbClass};
-use crate::unit::{Apart, Hashes};
+use crate::unit::{Apart, Hashes, Values};
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;
@@ -40,6 +40,8 @@ pub(super) struct Place {
     pub after_pause: bool,
     /// The outermost transaction of the unit that it ran in.
     pub transaction: Option<u32>,
+    /// Whether its values came before.
+    pub values: Values,
 }
 
 /// The detectors' memory of one unit.
@@ -316,6 +318,7 @@ impl Loops {
             transaction: place.transaction,
             tallies: self.tallies,
             writes,
+            values: place.values,
         };
         let group = self.groups.get(index)?;
         if !group.tracks.is_empty() || !group.strays.is_empty() {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  QueryEvent ─► loops.rs ─┬─► source.rs  rows that came: keys by shape and column (search.rs finds a loop's)
-//!   (a unit's)             └─► group.rs   statements of one shape; track.rs follows their values along a column
-//!                                 │            knowledge.rs: is that a relation of the schema?
+//!   (a unit's)             └─► group.rs   statements of one shape; track.rs follows their values along a column,
+//!                                 │            repeats.rs counts those that come again; knowledge.rs: is that a relation of the schema?
 //!  unit ended, or grew ─► judge.rs ─► case.rs ─► aggregate, deferred, many_to_many, forward, reverse
 //!                            │                   write_loop, duplicate, query_loop, chatty_unit
 //!                            ▼      price.rs: what it costs
@@ -33,6 +33,7 @@ mod many_to_many;
 mod names;
 mod price;
 mod query_loop;
+mod repeats;
 mod resumed;
 mod reverse;
 mod rules;
@@ -50,7 +51,7 @@ use std::sync::Arc;
 
 use crate::event::{Moment, QueryEvent, RowsEvent, SessionId};
 use crate::sql::Fingerprint;
-use crate::unit::{Apart, Completeness, Joined, Pause, Unit};
+use crate::unit::{Apart, Completeness, Joined, Pause, Unit, Values};
 
 pub use crate::unit::FindingId;
 pub use finding::{
@@ -174,6 +175,7 @@ impl Detector {
             after_pause: of == Of::Other
                 && (joined.pause == Pause::Soft || joined.gap_ns >= PAUSE_NS),
             transaction: unit.transaction_ordinal(),
+            values: joined.values,
         };
         let bounds = self.bounds();
         let mut links = Vec::new();
@@ -197,6 +199,7 @@ impl Detector {
             gap_ns: 0,
             after_pause: false,
             transaction: unit.transaction_ordinal(),
+            values: Values::PerhapsKnown,
         };
         let bounds = self.bounds();
         unit.payload.rows(event, place, bounds);

@@ -72,7 +72,7 @@ pub struct Ring {
     parts: Mutex<Parts>,
     parts_max: usize,
     part_events: usize,
-    /// Rung when a part is full: a reader that slept because little came has to look.
+    /// Rung while it is half full, with each part: a reader that slept because little came has to look.
     bell: Bell,
 }
 
@@ -170,8 +170,11 @@ impl Ring {
     /// The last part is full: room in another one, if there may be one more.
     #[cold]
     fn room_behind<'a>(&self, mut parts: MutexGuard<'a, Parts>) -> Result<Room<'a>, RingFull> {
-        self.bell.ring();
-        if parts.full.len() + 1 >= self.parts_max {
+        let full = parts.full.len() + 1;
+        if full * 2 >= self.parts_max {
+            self.bell.ring();
+        }
+        if full >= self.parts_max {
             return Err(RingFull);
         }
         let next = parts.spare.pop().unwrap_or_default();
@@ -192,14 +195,9 @@ impl Ring {
         }
     }
 
-    /// Rings each time that so many events have come as one part holds, read or not.
+    /// Rings when half of it is full, and from then on with each part.
     pub fn bell(&self) -> &Bell {
         &self.bell
-    }
-
-    /// Events in one part.
-    pub fn part_events(&self) -> usize {
-        self.part_events
     }
 
     /// How many events are in it.

@@ -1,7 +1,7 @@
 //! How somebody knows that all that clients were sent was looked at, too.
 //!
-//! A relay writes first and shows the bytes to its tap afterwards. A client may act on an answer between the two; who
-//! wants to know what the taps saw of it passes the fence before.
+//! A relaying thread writes first and shows the bytes to the taps afterwards ([`super::unseen`]). A client may act on an
+//! answer between the two; who wants to know what the taps saw of it passes the fence before.
 
 use std::convert::Infallible;
 use std::sync::Arc;

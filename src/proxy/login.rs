@@ -57,6 +57,12 @@ impl<T: Tap> Watch<T> {
         self.login.is_some()
     }
 
+    /// Whether what is relayed may be shown later: nobody here waits for it.
+    #[inline]
+    pub(super) fn can_wait(&self) -> bool {
+        self.login.is_none() && self.tap.is_some()
+    }
+
     /// Once the login has ended: how, and the cancel key it gave. Afterwards it is no longer followed.
     pub(super) fn take_ended_login(&mut self) -> Option<(LoginEnd, Option<CancelKey>)> {
         let ended = self.login.as_ref()?.ended?;

@@ -55,6 +55,7 @@ mod settings;
 mod socket;
 mod sweep;
 pub mod tls;
+mod unseen;
 mod upstream;
 mod worker;
 

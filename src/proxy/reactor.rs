@@ -40,6 +40,7 @@ use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
 use super::socket::Socket;
 use super::sweep::Sweep;
+use super::unseen::Unseen;
 use super::{Running, Shared};
 use crate::event::{Tap, Taps};
 use crate::registry::ConnectionError;
@@ -108,6 +109,7 @@ where
                 guests: Slab::new(),
                 yielded: Vec::new(),
                 speaking: VecDeque::new(),
+                unseen: Unseen::new(),
                 sweep: Sweep::default(),
                 entrance,
                 has_logins,
@@ -139,6 +141,8 @@ struct Reactor<T: Taps> {
     yielded: Vec<usize>,
     /// Slots of newcomers that have said something.
     speaking: VecDeque<usize>,
+    /// What was sent on in this turn, until it is shown to the taps.
+    unseen: Unseen,
     sweep: Sweep,
     /// Where clients come in, if they do here and still do.
     entrance: Option<Entrance<T::Tap>>,
@@ -206,12 +210,14 @@ impl<T: Taps> Reactor<T> {
             self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
             self.let_some_in();
+            self.show();
             if has_orders {
-                // What a step wrote it has shown before it returned.
+                // What was written has been shown.
                 self.crossing.try_iter().for_each(drop);
                 if self.take_orders() == Orders::End {
                     return;
                 }
+                self.show();
             }
         }
     }
@@ -251,28 +257,64 @@ impl<T: Taps> Reactor<T> {
         }
     }
 
+    /// Shows the taps what was sent on.
+    #[inline]
+    fn show(&mut self) {
+        let guests = &mut self.guests;
+        self.unseen.show(|slot, direction, bytes, at| {
+            let Some(Guest::Session(session)) = guests.get_mut(slot) else {
+                return;
+            };
+            let show = AssertUnwindSafe(|| session.watch.relayed(direction, bytes, at));
+            if catch_unwind(show).is_err() {
+                // It said so on stderr; its sockets close.
+                drop(guests.try_remove(slot));
+            }
+        });
+    }
+
+    /// Takes the guest out of `slot`; a session's tap has seen all then.
+    fn leave(&mut self, slot: usize) -> Option<Guest<T>> {
+        let mut guest = self.guests.try_remove(slot)?;
+        if let Guest::Session(session) = &mut guest {
+            self.unseen.show_one(slot, &mut session.watch);
+        }
+        Some(guest)
+    }
+
     /// Moves what the session in `slot` can move now, and sees what becomes of it.
     #[inline]
     fn step(&mut self, slot: usize) {
+        if self.unseen.is_full() {
+            self.show();
+        }
         let Some(Guest::Session(session)) = self.guests.get_mut(slot) else {
             return;
         };
         let mut cx = Context::from_waker(Waker::noop());
-        let step = catch_unwind(AssertUnwindSafe(|| session.step(&mut cx, &self.place)));
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            session.step_unseen(&mut cx, &self.place, slot, &mut self.unseen)
+        }));
         match step {
             Ok(Step::Waiting) => {}
             Ok(Step::Yielded) => self.yielded.push(slot),
             Ok(Step::Ended(end)) => return self.end(slot, end),
             // It said so on stderr; its sockets close.
-            Err(_) => return drop(self.guests.remove(slot)),
+            Err(_) => {
+                self.unseen.forget(slot);
+                return drop(self.guests.remove(slot));
+            }
         }
         if session.relay.holds_bytes()
             && let Err(error) = await_room(session, slot, self.poll.registry())
         {
             return self.lose(slot, &error);
         }
-        if let Some(overdue) = session.overdue(&self.sweep) {
-            self.part(slot, Parting::Overdue(overdue));
+        if session.out_of_time(&self.sweep).is_some() {
+            self.unseen.show_one(slot, &mut session.watch);
+            if let Some(overdue) = session.overdue(&self.sweep) {
+                self.part(slot, Parting::Overdue(overdue));
+            }
         }
     }
 
@@ -280,7 +322,7 @@ impl<T: Taps> Reactor<T> {
     fn end(&mut self, slot: usize, end: End) {
         match end {
             End::Finished { .. } => {
-                if let Some(Guest::Session(session)) = self.guests.try_remove(slot) {
+                if let Some(Guest::Session(session)) = self.leave(slot) {
                     session.suspect_upstream(&end, &self.place.shared);
                 }
             }
@@ -289,7 +331,7 @@ impl<T: Taps> Reactor<T> {
     }
 
     fn part(&mut self, slot: usize, parting: Parting) {
-        let mut session = match self.guests.try_remove(slot) {
+        let mut session = match self.leave(slot) {
             Some(Guest::Session(session)) => session,
             Some(Guest::Newcomer(newcomer)) => return self.send_on(slot, newcomer.into()),
             Some(Guest::Between) | None => return,
@@ -384,7 +426,7 @@ impl<T: Taps> Reactor<T> {
 
     fn lose(&mut self, slot: usize, error: &io::Error) {
         tracing::warn!(%error, "a client was lost: the kernel does not tell of it");
-        drop(self.guests.try_remove(slot));
+        drop(self.leave(slot));
     }
 
     fn take_orders(&mut self) -> Orders {

@@ -19,6 +19,7 @@ use super::relay::{End, Meter, Relay, Side, Step};
 use super::seats::Seat;
 use super::socket::Socket;
 use super::sweep::{Overdue, Sweep};
+use super::unseen::{Later, Unseen};
 use super::upstream::Road;
 use super::{Shared, TlsMode, UpstreamGauge};
 use crate::event::{
@@ -206,6 +207,30 @@ impl<T: Tap> Session<T> {
         step
     }
 
+    /// [`Session::step`] in a thread that shows the taps later what it sent on; the session sits in `slot` there.
+    #[inline]
+    pub(super) fn step_unseen(
+        &mut self,
+        cx: &mut Context<'_>,
+        place: &Place,
+        slot: usize,
+        unseen: &mut Unseen,
+    ) -> Step {
+        if !self.watch.can_wait() {
+            return self.step(cx, place);
+        }
+        let meter = SessionMeter {
+            figures: &self.figures,
+            place,
+        };
+        let mut later = Later {
+            slot,
+            tap: &mut self.watch,
+            unseen,
+        };
+        self.relay.step(cx, &mut later, &meter)
+    }
+
     /// Relays until the session has ended (`Some`) or what is waited for has come (`None`). May be dropped at any
     /// time and called again.
     pub(super) async fn relay_until(&mut self, until: Until, place: &Place) -> Option<End> {
@@ -255,13 +280,20 @@ impl<T: Tap> Session<T> {
         }
     }
 
-    /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it.
+    /// Why the session has to end now, where it has: never inside a transaction, nor where nobody observes it. Its tap
+    /// must have seen all.
     pub(super) fn overdue(&self, sweep: &Sweep) -> Option<Overdue> {
+        let overdue = self.out_of_time(sweep)?;
+        (self.rest() == Rest::Idle).then_some(overdue)
+    }
+
+    /// Why it has to end as soon as it rests.
+    #[inline]
+    pub(super) fn out_of_time(&self, sweep: &Sweep) -> Option<Overdue> {
         if !sweep.is_on() {
             return None;
         }
-        let overdue = sweep.overdue(self.facts.accepted_at, self.relay.last_read_at())?;
-        (self.rest() == Rest::Idle).then_some(overdue)
+        sweep.overdue(self.facts.accepted_at, self.relay.last_read_at())
     }
 
     /// What the session is in the middle of, the bytes that wait in the relay included.

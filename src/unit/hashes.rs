@@ -48,6 +48,14 @@ impl<V: Copy> Hashes<V> {
         place.map(|(_, value)| value)
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, hash: u64) -> Option<&mut V> {
+        let place = self.place(number(hash));
+        let known = self.places.get_mut(place)?.as_mut();
+        known.map(|(_, value)| value)
+    }
+
     /// Knows this of a number from now on.
     pub fn set(&mut self, hash: u64, value: V) {
         if let (Some(known), _) = self.entry(hash, value) {

@@ -109,6 +109,17 @@ pub struct Joined {
     pub pause: Pause,
     /// It is BEGIN, COMMIT, SET or the like: no statement of the unit, and `index` is that of the next one.
     pub housekeeping: bool,
+    /// Whether its shape came with its values before, in the unit.
+    pub values: Values,
+}
+
+/// Whether a unit has had the values of a statement before, with its shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// It has not.
+    New,
+    /// It has, or it does not remember all.
+    PerhapsKnown,
 }
 
 /// Identity of a finding: a hash of kind, fingerprints, table and column names. Equal in every process and run.

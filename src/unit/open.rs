@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::hashes::{Hashes, Known};
 use super::role::Use;
 use super::trace::{SpanId, Spans, TestId, TraceId};
-use super::{Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState};
+use super::{
+    Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState, Values,
+};
 use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, Shape};
 use crate::sql::facts::summary_of;
 use crate::sql::tags::Tags;
@@ -148,6 +150,8 @@ pub struct Unit<P> {
     shapes: Hashes<()>,
     /// All values of each statement as one hash.
     values: Hashes<()>,
+    /// There was no room for some of them.
+    values_left_out: bool,
     duplicates: u64,
     transactions: Transactions,
     pub(super) session_lookups: u32,
@@ -199,6 +203,7 @@ impl<P: Default> Unit<P> {
             timeline: Vec::new(),
             shapes: Hashes::default(),
             values: Hashes::default(),
+            values_left_out: false,
             duplicates: 0,
             transactions: Transactions::default(),
             session_lookups: 0,
@@ -439,12 +444,13 @@ impl<P> Unit<P> {
                 transaction: self.transaction_ordinal(),
             });
         }
-        self.note_values(arrival.fingerprint, arrival.values, room);
+        let values = self.note_values(arrival.fingerprint, arrival.values, room);
         Joined {
             index,
             gap_ns,
             pause,
             housekeeping: false,
+            values,
         }
     }
 
@@ -461,7 +467,7 @@ impl<P> Unit<P> {
     }
 
     /// The query by cursor at `index` is over.
-    pub(super) fn close_cursor(&mut self, event: &QueryEvent, index: u32) {
+    pub(super) fn close_cursor(&mut self, event: &QueryEvent, index: u32) -> Values {
         self.cursors.retain(|(_, _, open)| *open != index);
         self.ended_at = self.ended_at.max(event.completed_at);
         self.rows += event.rows;
@@ -481,7 +487,7 @@ impl<P> Unit<P> {
             entry.sqlstate = event.sqlstate;
             room = Room::Left;
         }
-        self.note_values(event.fingerprint, values, room);
+        self.note_values(event.fingerprint, values, room)
     }
 
     fn enter_transaction(&mut self, arrival: &Arrival<'_>, frames: bool) {
@@ -513,14 +519,21 @@ impl<P> Unit<P> {
         }
     }
 
-    fn note_values(&mut self, fingerprint: Fingerprint, values: Option<u64>, room: Room) {
-        let Some(values) = values else { return };
+    fn note_values(&mut self, fingerprint: Fingerprint, values: Option<u64>, room: Room) -> Values {
+        let Some(values) = values else {
+            return Values::PerhapsKnown;
+        };
         let both = values ^ fingerprint.0.rotate_left(17);
         let seen = match room {
             Room::Left => self.values.insert(both) == Known::Before,
             Room::Full => self.values.contains(both),
         };
         self.duplicates += u64::from(seen);
+        self.values_left_out |= !seen && room == Room::Full;
+        match seen || self.values_left_out {
+            true => Values::PerhapsKnown,
+            false => Values::New,
+        }
     }
 }
 

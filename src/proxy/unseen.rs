@@ -1,0 +1,289 @@
+//! What a relaying thread has sent on and not yet shown to its taps.
+//!
+//! ```text
+//!  wake-up ─► read, write │ read, write │ read, write  ─►  show, show, show ─► wait
+//!                └──────── copies of what was sent ────────►┘
+//! ```
+//!
+//! A wake-up finds several sockets ready. Were each read shown as soon as it was sent on, the kernel's code and the
+//! tap's would drive each other out of the core's caches once a read, and who is ready next would wait for the tap. So
+//! a small read is copied, and all of them are shown when the last one was sent.
+//!
+//! *Architecture invariants:* a session's reads are shown in their order, each with the time at which it came. What is
+//! large, and whatever else a tap hears, is told at once, behind what waits of its session. Nothing waits when the
+//! thread does.
+
+use std::ops::Range;
+
+use crate::event::{Direction, Moment, Rest, Tap};
+
+/// A longer read is not copied.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
+
+/// Copies are shown when there is no room for another one: they, too, are to stay in a cache.
+const BYTES_MAX: usize = 16 * 1024;
+
+/// Reads of all sessions of a thread, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Unseen {
+    reads: Vec<Read>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Read {
+    /// Where its session sits; `None` once it was shown.
+    slot: Option<usize>,
+    direction: Direction,
+    at: Moment,
+    /// Its bytes, among all of them.
+    bytes: Range<usize>,
+}
+
+impl Unseen {
+    /// Nothing waits.
+    pub(super) fn new() -> Unseen {
+        Unseen {
+            reads: Vec::new(),
+            bytes: Vec::with_capacity(BYTES_MAX),
+        }
+    }
+
+    /// Whether what waits should be shown before more comes.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() > BYTES_MAX - COPIED_BYTES_MAX
+    }
+
+    /// Gives all that waits to `show`: a slot, and what its session's tap is to be shown.
+    #[inline]
+    pub(super) fn show(&mut self, mut show: impl FnMut(usize, Direction, &[u8], Moment)) {
+        for read in self.reads.drain(..) {
+            if let Some(slot) = read.slot {
+                let bytes = self.bytes.get(read.bytes).unwrap_or_default();
+                show(slot, read.direction, bytes, read.at);
+            }
+        }
+        self.bytes.clear();
+    }
+
+    /// Shows what waits of the session in `slot` to its tap.
+    #[inline]
+    pub(super) fn show_one(&mut self, slot: usize, tap: &mut impl Tap) {
+        if !self.reads.is_empty() {
+            self.pick_out(slot, tap);
+        }
+    }
+
+    #[cold]
+    fn pick_out(&mut self, slot: usize, tap: &mut impl Tap) {
+        for read in &mut self.reads {
+            if read.slot == Some(slot) {
+                read.slot = None;
+                let bytes = self.bytes.get(read.bytes.clone()).unwrap_or_default();
+                tap.relayed(read.direction, bytes, read.at);
+            }
+        }
+    }
+
+    /// Nobody is shown any more what waits of the session in `slot`.
+    #[cold]
+    pub(super) fn forget(&mut self, slot: usize) {
+        let reads = self.reads.iter_mut();
+        for read in reads.filter(|read| read.slot == Some(slot)) {
+            read.slot = None;
+        }
+    }
+
+    /// Keeps a read for later, if it may.
+    #[inline]
+    fn keep(&mut self, slot: usize, direction: Direction, bytes: &[u8], at: Moment) -> Kept {
+        if bytes.len() > COPIED_BYTES_MAX || self.is_full() {
+            return Kept::No;
+        }
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.reads.push(Read {
+            slot: Some(slot),
+            direction,
+            at,
+            bytes: from..self.bytes.len(),
+        });
+        Kept::Yes
+    }
+}
+
+/// Whether a read waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// The tap of the session in `slot`, which sees later what can wait.
+pub(super) struct Later<'a, T: Tap> {
+    pub(super) slot: usize,
+    pub(super) tap: &'a mut T,
+    pub(super) unseen: &'a mut Unseen,
+}
+
+impl<T: Tap> Later<'_, T> {
+    /// The tap, which has seen all that was to come before what it hears now.
+    #[inline]
+    fn now(&mut self) -> &mut T {
+        self.unseen.show_one(self.slot, self.tap);
+        self.tap
+    }
+}
+
+impl<T: Tap> Tap for Later<'_, T> {
+    #[inline(always)]
+    fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+        match self.unseen.keep(self.slot, direction, bytes, at) {
+            Kept::Yes => {}
+            Kept::No => self.now().relayed(direction, bytes, at),
+        }
+    }
+
+    fn refused(&mut self, direction: Direction, at: Moment) {
+        self.now().refused(direction, at);
+    }
+
+    fn accepted(&mut self, direction: Direction, at: Moment) {
+        self.now().accepted(direction, at);
+    }
+
+    fn finished(&mut self, direction: Direction, at: Moment) {
+        self.now().finished(direction, at);
+    }
+
+    fn closed(&mut self, at: Moment) {
+        self.now().closed(at);
+    }
+
+    /// As far as it has seen.
+    fn rest(&self) -> Rest {
+        self.tap.rest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a tap heard: each read with its bytes, all else with its name.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Heard(Vec<(String, Direction, Moment, Vec<u8>)>);
+
+    impl Heard {
+        fn hear(&mut self, what: &str, direction: Direction, at: Moment, bytes: &[u8]) {
+            let heard = (what.to_owned(), direction, at, bytes.to_vec());
+            self.0.push(heard);
+        }
+    }
+
+    impl Tap for Heard {
+        fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+            self.hear("relayed", direction, at, bytes);
+        }
+        fn refused(&mut self, direction: Direction, at: Moment) {
+            self.hear("refused", direction, at, b"");
+        }
+        fn accepted(&mut self, direction: Direction, at: Moment) {
+            self.hear("accepted", direction, at, b"");
+        }
+        fn finished(&mut self, direction: Direction, at: Moment) {
+            self.hear("finished", direction, at, b"");
+        }
+        fn closed(&mut self, at: Moment) {
+            self.hear("closed", Direction::ClientToUpstream, at, b"");
+        }
+        fn rest(&self) -> Rest {
+            Rest::Unknown
+        }
+    }
+
+    fn show_all(unseen: &mut Unseen, taps: &mut BTreeMap<usize, Heard>) {
+        unseen.show(|slot, direction, bytes, at| {
+            let tap = taps.get_mut(&slot).expect("it sits there");
+            tap.relayed(direction, bytes, at);
+        });
+    }
+
+    /// What a tap is told, or what becomes of what waits.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Relayed(Direction, usize),
+        Refused,
+        Accepted,
+        Finished,
+        ShowAll,
+        ShowOne,
+    }
+
+    impl Step {
+        fn tell(&self, tap: &mut impl Tap, at: Moment) {
+            let direction = Direction::UpstreamToClient;
+            match self {
+                Step::Relayed(direction, length) => {
+                    tap.relayed(*direction, &vec![at.0 as u8; *length], at);
+                }
+                Step::Refused => tap.refused(direction, at),
+                Step::Accepted => tap.accepted(direction, at),
+                Step::Finished => tap.finished(direction, at),
+                Step::ShowAll | Step::ShowOne => {}
+            }
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let directions = vec![Direction::ClientToUpstream, Direction::UpstreamToClient];
+        let lengths = prop_oneof![1usize..300, 1usize..5_000];
+        prop_oneof![
+            12 => (prop::sample::select(directions), lengths)
+                .prop_map(|(direction, length)| Step::Relayed(direction, length)),
+            1 => Just(Step::Refused),
+            1 => Just(Step::Accepted),
+            1 => Just(Step::Finished),
+            2 => Just(Step::ShowAll),
+            1 => Just(Step::ShowOne),
+        ]
+    }
+
+    proptest! {
+        /// Each tap hears what it would have heard at once, in the same order, with the same times.
+        #[test]
+        fn a_tap_hears_all_in_its_order(
+            steps in prop::collection::vec((0usize..4, step()), 0..200),
+        ) {
+            let taps = || (0..4).map(|slot| (slot, Heard::default())).collect();
+            let (mut later, mut at_once): (BTreeMap<usize, Heard>, BTreeMap<usize, Heard>) =
+                (taps(), taps());
+            let mut unseen = Unseen::new();
+            for (number, (slot, step)) in steps.iter().enumerate() {
+                let at = Moment(number as u64);
+                let tap = later.get_mut(slot).expect("it sits there");
+                step.tell(at_once.get_mut(slot).expect("it sits there"), at);
+                step.tell(&mut Later { slot: *slot, tap, unseen: &mut unseen }, at);
+                match step {
+                    Step::ShowAll => {
+                        show_all(&mut unseen, &mut later);
+                        prop_assert_eq!(&later, &at_once);
+                    }
+                    Step::ShowOne => {
+                        unseen.show_one(*slot, tap);
+                        prop_assert_eq!(&later[slot], &at_once[slot]);
+                    }
+                    _ => {}
+                }
+                prop_assert!(unseen.bytes.len() <= BYTES_MAX);
+            }
+            show_all(&mut unseen, &mut later);
+            prop_assert_eq!(&later, &at_once);
+        }
+    }
+}
