@@ -127,6 +127,8 @@ pub(super) struct Group {
     /// Bytes that it holds, estimated.
     held_bytes: usize,
     pub columns: Option<Arc<RowColumns>>,
+    /// Where its results are kept, once one was.
+    pub source: Option<u32>,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
 }
@@ -205,6 +207,7 @@ impl Group {
             searched_at: 0,
             repeats: Repeats::default(),
             columns: None,
+            source: None,
             callsite: None,
         }
     }
@@ -280,7 +283,8 @@ impl Group {
                 }
             }
         }
-        if !self.history.is_full() {
+        // Without a slot there is nothing whose source could be looked for.
+        if !self.slots.is_empty() && !self.history.is_full() {
             let values = self.slots.iter().map(|slot| value(&flow.constants, slot));
             self.held_bytes += size_of::<Past>() + self.slots.len() * 8;
             self.history.push(Past {

@@ -413,10 +413,20 @@ impl Loops {
         Some(self.source_by_shape.get(fingerprint.0)? as usize)
     }
 
+    /// Takes the result of the statement that was just put into its group.
     fn add_result(&mut self, event: &QueryEvent, result: &RowKeys, place: Place, bounds: Bounds) {
         // A batch is no parent of a loop's children less than a list is: IN-lists are results like others.
         let index = self.source(event.fingerprint, event.shape.as_ref(), result);
+        if let Some(group) = self.last_group.and_then(|last| self.groups.get_mut(last)) {
+            group.source = index.map(|index| index as u32);
+        }
         self.store(index, result, event.completed_at, place, bounds);
+    }
+
+    /// Where the results of the last statement's shape are kept, as its group has it.
+    fn source_of_last_group(&self, fingerprint: Fingerprint) -> Option<usize> {
+        let group = self.groups.get(self.last_group?)?;
+        (group.fingerprint == fingerprint).then_some(group.source? as usize)
     }
 
     fn source(
@@ -429,7 +439,10 @@ impl Loops {
             let source = self.sources.get(*last);
             source.is_some_and(|source| source.fingerprint == fingerprint)
         });
-        if let Some(index) = last.or_else(|| self.source_of(fingerprint)) {
+        let known = last
+            .or_else(|| self.source_of_last_group(fingerprint))
+            .or_else(|| self.source_of(fingerprint));
+        if let Some(index) = known {
             self.last_source = Some(index);
             let source = self.sources.get(index)?;
             let same =

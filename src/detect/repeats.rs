@@ -9,6 +9,9 @@ use crate::unit::{Hashes, Known, Values};
 /// Different sets counted of one shape in one unit.
 const SETS_MAX: usize = 1_024;
 
+/// So many sets, of which some came again, are looked through one by one.
+const FEW_MAX: usize = 4;
+
 /// How often the members of a group had the same values.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
@@ -16,76 +19,101 @@ pub(super) struct Repeats {
     pub repeated: u64,
     /// The most members that had the same values, without a write between.
     pub most: u64,
-    /// What is known of each set that may have come again.
-    known: Hashes<Set>,
-    /// Sets that came once, and after how many writes, as long as none has come again: nearly all come once, and need
-    /// no map, whose memory would have to be waited for.
-    fresh: SmallVec<[(u64, u32); 1]>,
+    /// The sets as long as they are few, or each came once: no map, whose memory would have to be waited for.
+    listed: SmallVec<[(u64, Set); 1]>,
+    /// The others.
+    mapped: Hashes<Set>,
 }
 
+/// What is known of a set of values.
 #[derive(Debug, Clone, Copy)]
 struct Set {
+    /// Members that had it, without a write between.
     count: u32,
     /// Writes to the shape's tables so far.
     writes: u32,
 }
 
-/// What a known set takes: a map keeps a quarter of its places free, and doubles.
-const KNOWN_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Set)>>();
+/// What a set takes in the map, which keeps a quarter of its places free, and doubles.
+const MAPPED_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Set)>>();
 
-/// What a fresh one takes, but for the first.
-const FRESH_BYTES: usize = size_of::<(u64, u32)>();
+/// What one takes in the list, but for the first.
+const LISTED_BYTES: usize = size_of::<(u64, Set)>();
+
+impl Set {
+    /// It came once more, after so many writes. Whether that repeated what was asked before.
+    fn again(&mut self, writes: u32) -> bool {
+        let repeats = self.writes == writes;
+        self.count = match repeats {
+            true => self.count.saturating_add(1),
+            // A write to its tables lies between: it asks what became of it.
+            false => 1,
+        };
+        self.writes = writes;
+        repeats
+    }
+}
 
 impl Repeats {
     /// Notes the values of a member, after so many writes to its tables; bytes that it holds more than before.
     pub(super) fn note(&mut self, set: u64, values: Values, writes: u64) -> usize {
         let writes = u32::try_from(writes).unwrap_or(u32::MAX);
         match values {
-            Values::New => self.note_new(set, writes),
-            Values::PerhapsKnown => self.note_again(set, writes),
+            Values::New => self.list(set, writes),
+            Values::PerhapsKnown if self.is_short() => self.note_listed(set, writes),
+            Values::PerhapsKnown => self.note_mapped(set, writes),
         }
+    }
+
+    /// Whether all that it knows is a short list.
+    fn is_short(&self) -> bool {
+        self.mapped.is_empty() && self.listed.len() <= FEW_MAX
     }
 
     /// Notes one that nobody had before.
-    fn note_new(&mut self, set: u64, writes: u32) -> usize {
-        if self.fresh.len() + self.known.len() >= SETS_MAX {
+    fn list(&mut self, set: u64, writes: u32) -> usize {
+        if self.listed.len() + self.mapped.len() >= SETS_MAX {
             return 0;
         }
-        let is_first = self.fresh.is_empty() && self.known.is_empty();
-        self.fresh.push((set, writes));
-        if is_first {
-            return 0;
-        }
+        let is_first = self.listed.is_empty() && self.mapped.is_empty();
+        self.listed.push((set, Set { count: 1, writes }));
         self.most = self.most.max(1);
-        FRESH_BYTES
+        match is_first {
+            true => 0,
+            false => LISTED_BYTES,
+        }
+    }
+
+    /// Notes one that may have come before, while there are few.
+    fn note_listed(&mut self, set: u64, writes: u32) -> usize {
+        let Some((_, known)) = self.listed.iter_mut().find(|(listed, _)| *listed == set) else {
+            return self.list(set, writes);
+        };
+        self.repeated += u64::from(known.again(writes));
+        self.most = self.most.max(u64::from(known.count));
+        0
     }
 
     /// Notes one that may have come before.
-    fn note_again(&mut self, set: u64, writes: u32) -> usize {
-        let mut fresh = std::mem::take(&mut self.fresh);
-        let held = fresh.len().saturating_sub(1) * FRESH_BYTES;
-        let known = self.known.len();
-        for (set, writes) in fresh.drain(..) {
-            self.count(set, writes);
+    fn note_mapped(&mut self, set: u64, writes: u32) -> usize {
+        let held = self.listed.len().saturating_sub(1) * LISTED_BYTES;
+        let mapped = self.mapped.len();
+        for (set, known) in self.listed.drain(..) {
+            self.mapped.set(set, known);
         }
-        self.count(set, writes);
-        ((self.known.len() - known) * KNOWN_BYTES).saturating_sub(held)
-    }
-
-    fn count(&mut self, set: u64, writes: u32) {
-        let (known, was) = match self.known.len() < SETS_MAX {
-            true => self.known.entry(set, Set { count: 0, writes }),
-            false => (self.known.get_mut(set), Known::Before),
-        };
-        let Some(known) = known else { return };
-        if was == Known::Before && known.writes == writes {
-            self.repeated += 1;
-            known.count = known.count.saturating_add(1);
-        } else {
-            // A write to its tables lies between: it asks what became of it.
-            *known = Set { count: 1, writes };
+        self.listed.shrink_to_fit();
+        if self.mapped.len() < SETS_MAX {
+            let (known, was) = self.mapped.entry(set, Set { count: 0, writes });
+            if let Some(known) = known {
+                let repeats = known.again(writes);
+                self.repeated += u64::from(repeats && was == Known::Before);
+                self.most = self.most.max(u64::from(known.count));
+            }
+        } else if let Some(known) = self.mapped.get_mut(set) {
+            self.repeated += u64::from(known.again(writes));
+            self.most = self.most.max(u64::from(known.count));
         }
-        self.most = self.most.max(u64::from(known.count));
+        ((self.mapped.len() - mapped) * MAPPED_BYTES).saturating_sub(held)
     }
 }
 
@@ -135,9 +163,9 @@ mod tests {
         for set in 1..2 * SETS_MAX as u64 {
             repeats.note(set, Values::New, 0);
         }
-        assert_eq!(repeats.fresh.len(), SETS_MAX);
+        assert_eq!(repeats.listed.len(), SETS_MAX);
         repeats.note(7, Values::PerhapsKnown, 0);
         repeats.note(u64::MAX, Values::PerhapsKnown, 0);
-        assert_eq!((repeats.known.len(), repeats.repeated), (SETS_MAX, 1));
+        assert_eq!((repeats.mapped.len(), repeats.repeated), (SETS_MAX, 1));
     }
 }

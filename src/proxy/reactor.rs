@@ -40,7 +40,7 @@ use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
 use super::socket::Socket;
 use super::sweep::Sweep;
-use super::unseen::Unseen;
+use super::unseen::{Unseen, When};
 use super::{Running, Shared};
 use crate::event::{Tap, Taps};
 use crate::registry::ConnectionError;
@@ -198,14 +198,19 @@ impl<T: Taps> Reactor<T> {
             }
             let yielded = std::mem::take(&mut self.yielded);
             let mut has_orders = false;
-            for event in &events {
+            let mut told = events.iter().peekable();
+            while let Some(event) = told.next() {
+                let when = match told.peek() {
+                    Some(_) => When::Later,
+                    None => When::Now,
+                };
                 match event.token() {
                     ORDERS => has_orders = true,
-                    _ => self.hear(event),
+                    _ => self.hear(event, when),
                 }
             }
             for slot in yielded {
-                self.step(slot);
+                self.step(slot, When::Later);
             }
             self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
@@ -233,16 +238,16 @@ impl<T: Taps> Reactor<T> {
     }
 
     #[inline]
-    fn hear(&mut self, event: &Event) {
+    fn hear(&mut self, event: &Event, when: When) {
         let (slot, side) = leg_of(event.token());
         match (self.guests.get_mut(slot), side) {
             (Some(Guest::Session(session)), Side::Client) => {
                 note(&mut session.relay.client, event);
-                self.step(slot);
+                self.step(slot, when);
             }
             (Some(Guest::Session(session)), Side::Upstream) => {
                 note(&mut session.relay.upstream, event);
-                self.step(slot);
+                self.step(slot, when);
             }
             (Some(Guest::Newcomer(newcomer)), _) => {
                 note(&mut newcomer.client, event);
@@ -260,17 +265,28 @@ impl<T: Taps> Reactor<T> {
     /// Shows the taps what was sent on.
     #[inline]
     fn show(&mut self) {
-        let guests = &mut self.guests;
-        self.unseen.show(|slot, direction, bytes, at| {
-            let Some(Guest::Session(session)) = guests.get_mut(slot) else {
-                return;
-            };
-            let show = AssertUnwindSafe(|| session.watch.relayed(direction, bytes, at));
-            if catch_unwind(show).is_err() {
-                // It said so on stderr; its sockets close.
-                drop(guests.try_remove(slot));
+        while !self.unseen.is_empty() {
+            let mut seen_by = None;
+            let show = AssertUnwindSafe(|| {
+                while let Some(shown) = self.unseen.next() {
+                    seen_by = Some(shown.slot);
+                    if let Some(Guest::Session(session)) = self.guests.get_mut(shown.slot) {
+                        let watch = &mut session.watch;
+                        watch.relayed(shown.direction, shown.bytes, shown.at);
+                    }
+                }
+            });
+            if let (Err(_), Some(slot)) = (catch_unwind(show), seen_by) {
+                self.drop_broken(slot);
             }
-        });
+        }
+    }
+
+    /// Drops the guest in `slot`, which panicked: it said so on stderr; its sockets close.
+    #[cold]
+    fn drop_broken(&mut self, slot: usize) {
+        self.unseen.forget(slot);
+        drop(self.guests.try_remove(slot));
     }
 
     /// Takes the guest out of `slot`; a session's tap has seen all then.
@@ -284,7 +300,7 @@ impl<T: Taps> Reactor<T> {
 
     /// Moves what the session in `slot` can move now, and sees what becomes of it.
     #[inline]
-    fn step(&mut self, slot: usize) {
+    fn step(&mut self, slot: usize, when: When) {
         if self.unseen.is_full() {
             self.show();
         }
@@ -293,17 +309,13 @@ impl<T: Taps> Reactor<T> {
         };
         let mut cx = Context::from_waker(Waker::noop());
         let step = catch_unwind(AssertUnwindSafe(|| {
-            session.step_unseen(&mut cx, &self.place, slot, &mut self.unseen)
+            session.step_unseen(&mut cx, &self.place, slot, when, &mut self.unseen)
         }));
         match step {
             Ok(Step::Waiting) => {}
             Ok(Step::Yielded) => self.yielded.push(slot),
             Ok(Step::Ended(end)) => return self.end(slot, end),
-            // It said so on stderr; its sockets close.
-            Err(_) => {
-                self.unseen.forget(slot);
-                return drop(self.guests.remove(slot));
-            }
+            Err(_) => return self.drop_broken(slot),
         }
         if session.relay.holds_bytes()
             && let Err(error) = await_room(session, slot, self.poll.registry())
@@ -395,14 +407,13 @@ impl<T: Taps> Reactor<T> {
                 match register(&mut session.relay.upstream, token, self.poll.registry()) {
                     Ok(()) => {
                         self.settle(slot, Guest::Session(session));
-                        self.step(slot);
+                        self.step(slot, When::Later);
                     }
                     Err(error) => self.lose(slot, &error),
                 }
             }
             Ok(Advance::Arrival(arrival)) => self.send_on(slot, arrival),
-            // It said so on stderr; its socket closes.
-            Err(_) => drop(self.guests.remove(slot)),
+            Err(_) => self.drop_broken(slot),
         }
     }
 
@@ -505,7 +516,7 @@ impl<T: Taps> Reactor<T> {
         self.guests.insert(Guest::Session(session));
         match registered {
             // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
-            Ok(()) => self.step(slot),
+            Ok(()) => self.step(slot, When::Later),
             Err(error) => self.lose(slot, &error),
         }
     }

@@ -19,7 +19,7 @@ use super::relay::{End, Meter, Relay, Side, Step};
 use super::seats::Seat;
 use super::socket::Socket;
 use super::sweep::{Overdue, Sweep};
-use super::unseen::{Later, Unseen};
+use super::unseen::{Later, Unseen, When};
 use super::upstream::Road;
 use super::{Shared, TlsMode, UpstreamGauge};
 use crate::event::{
@@ -207,28 +207,35 @@ impl<T: Tap> Session<T> {
         step
     }
 
-    /// [`Session::step`] in a thread that shows the taps later what it sent on; the session sits in `slot` there.
+    /// [`Session::step`] in a thread that may show the taps later what it sent on; the session sits in `slot` there.
     #[inline]
     pub(super) fn step_unseen(
         &mut self,
         cx: &mut Context<'_>,
         place: &Place,
         slot: usize,
+        when: When,
         unseen: &mut Unseen,
     ) -> Step {
-        if !self.watch.can_wait() {
-            return self.step(cx, place);
-        }
         let meter = SessionMeter {
             figures: &self.figures,
             place,
         };
+        let when = match self.watch.can_wait() {
+            true => when,
+            false => When::Now,
+        };
         let mut later = Later {
             slot,
+            when,
             tap: &mut self.watch,
             unseen,
         };
-        self.relay.step(cx, &mut later, &meter)
+        let step = self.relay.step(cx, &mut later, &meter);
+        if self.watch.follows_login() {
+            self.note_login(place);
+        }
+        step
     }
 
     /// Relays until the session has ended (`Some`) or what is waited for has come (`None`). May be dropped at any

@@ -7,7 +7,8 @@
 //!
 //! A wake-up finds several sockets ready. Were each read shown as soon as it was sent on, the kernel's code and the
 //! tap's would drive each other out of the core's caches once a read, and who is ready next would wait for the tap. So
-//! a small read is copied, and all of them are shown when the last one was sent.
+//! a small read is copied, and all of them are shown when the last one was sent; that one, which nobody waits behind,
+//! needs no copy.
 //!
 //! *Architecture invariants:* a session's reads are shown in their order, each with the time at which it came. What is
 //! large, and whatever else a tap hears, is told at once, behind what waits of its session. Nothing waits when the
@@ -23,16 +24,27 @@ const COPIED_BYTES_MAX: usize = 2 * 1024;
 /// Copies are shown when there is no room for another one: they, too, are to stay in a cache.
 const BYTES_MAX: usize = 16 * 1024;
 
+/// When a tap is shown what was just sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Nobody waits to be served, or somebody for what the tap says.
+    Now,
+    /// Others are served first.
+    Later,
+}
+
 /// Reads of all sessions of a thread, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Unseen {
     reads: Vec<Read>,
+    /// How many of them were taken out.
+    taken: usize,
     bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Read {
-    /// Where its session sits; `None` once it was shown.
+    /// Where its session sits; `None` where nobody is to be shown it any more.
     slot: Option<usize>,
     direction: Direction,
     at: Moment,
@@ -40,11 +52,21 @@ struct Read {
     bytes: Range<usize>,
 }
 
+/// A read that is to be shown now to the tap of the session in `slot`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) slot: usize,
+    pub(super) direction: Direction,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: Moment,
+}
+
 impl Unseen {
     /// Nothing waits.
     pub(super) fn new() -> Unseen {
         Unseen {
             reads: Vec::new(),
+            taken: 0,
             bytes: Vec::with_capacity(BYTES_MAX),
         }
     }
@@ -55,29 +77,43 @@ impl Unseen {
         self.bytes.len() > BYTES_MAX - COPIED_BYTES_MAX
     }
 
-    /// Gives all that waits to `show`: a slot, and what its session's tap is to be shown.
+    /// Whether nothing waits.
     #[inline]
-    pub(super) fn show(&mut self, mut show: impl FnMut(usize, Direction, &[u8], Moment)) {
-        for read in self.reads.drain(..) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.reads.is_empty()
+    }
+
+    /// Takes out what came first; nothing waits any more once there is none.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Shown<'_>> {
+        while let Some(read) = self.reads.get(self.taken) {
+            self.taken += 1;
             if let Some(slot) = read.slot {
-                let bytes = self.bytes.get(read.bytes).unwrap_or_default();
-                show(slot, read.direction, bytes, read.at);
+                return Some(Shown {
+                    slot,
+                    direction: read.direction,
+                    bytes: self.bytes.get(read.bytes.clone()).unwrap_or_default(),
+                    at: read.at,
+                });
             }
         }
+        self.reads.clear();
+        self.taken = 0;
         self.bytes.clear();
+        None
     }
 
     /// Shows what waits of the session in `slot` to its tap.
     #[inline]
     pub(super) fn show_one(&mut self, slot: usize, tap: &mut impl Tap) {
-        if !self.reads.is_empty() {
+        if !self.is_empty() {
             self.pick_out(slot, tap);
         }
     }
 
     #[cold]
     fn pick_out(&mut self, slot: usize, tap: &mut impl Tap) {
-        for read in &mut self.reads {
+        for read in self.reads.iter_mut().skip(self.taken) {
             if read.slot == Some(slot) {
                 read.slot = None;
                 let bytes = self.bytes.get(read.bytes.clone()).unwrap_or_default();
@@ -123,6 +159,7 @@ enum Kept {
 /// The tap of the session in `slot`, which sees later what can wait.
 pub(super) struct Later<'a, T: Tap> {
     pub(super) slot: usize,
+    pub(super) when: When,
     pub(super) tap: &'a mut T,
     pub(super) unseen: &'a mut Unseen,
 }
@@ -139,7 +176,11 @@ impl<T: Tap> Later<'_, T> {
 impl<T: Tap> Tap for Later<'_, T> {
     #[inline(always)]
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-        match self.unseen.keep(self.slot, direction, bytes, at) {
+        let kept = match self.when {
+            When::Now => Kept::No,
+            When::Later => self.unseen.keep(self.slot, direction, bytes, at),
+        };
+        match kept {
             Kept::Yes => {}
             Kept::No => self.now().relayed(direction, bytes, at),
         }
@@ -208,10 +249,11 @@ mod tests {
     }
 
     fn show_all(unseen: &mut Unseen, taps: &mut BTreeMap<usize, Heard>) {
-        unseen.show(|slot, direction, bytes, at| {
-            let tap = taps.get_mut(&slot).expect("it sits there");
-            tap.relayed(direction, bytes, at);
-        });
+        while let Some(shown) = unseen.next() {
+            let tap = taps.get_mut(&shown.slot).expect("it sits there");
+            tap.relayed(shown.direction, shown.bytes, shown.at);
+        }
+        assert!(unseen.is_empty());
     }
 
     /// What a tap is told, or what becomes of what waits.
@@ -254,21 +296,26 @@ mod tests {
         ]
     }
 
+    fn when() -> impl Strategy<Value = When> {
+        prop_oneof![3 => Just(When::Later), 1 => Just(When::Now)]
+    }
+
     proptest! {
         /// Each tap hears what it would have heard at once, in the same order, with the same times.
         #[test]
         fn a_tap_hears_all_in_its_order(
-            steps in prop::collection::vec((0usize..4, step()), 0..200),
+            steps in prop::collection::vec((0usize..4, when(), step()), 0..200),
         ) {
             let taps = || (0..4).map(|slot| (slot, Heard::default())).collect();
             let (mut later, mut at_once): (BTreeMap<usize, Heard>, BTreeMap<usize, Heard>) =
                 (taps(), taps());
             let mut unseen = Unseen::new();
-            for (number, (slot, step)) in steps.iter().enumerate() {
+            for (number, (slot, when, step)) in steps.iter().enumerate() {
                 let at = Moment(number as u64);
                 let tap = later.get_mut(slot).expect("it sits there");
                 step.tell(at_once.get_mut(slot).expect("it sits there"), at);
-                step.tell(&mut Later { slot: *slot, tap, unseen: &mut unseen }, at);
+                let later_tap = &mut Later { slot: *slot, when: *when, tap, unseen: &mut unseen };
+                step.tell(later_tap, at);
                 match step {
                     Step::ShowAll => {
                         show_all(&mut unseen, &mut later);

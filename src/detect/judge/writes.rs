@@ -140,6 +140,9 @@ fn is_part_of(group: &Group, whole: &Group) -> bool {
 
 /// Whether the first members of both were about the same values.
 fn shares_values(group: &Group, other: &Group) -> bool {
+    if group.slots.is_empty() || other.slots.is_empty() {
+        return false;
+    }
     let last = |group: &Group| {
         group
             .history
