@@ -1,7 +1,7 @@
 //! The events of one worker on their way to the analysis: a bounded queue that takes memory only as it fills.
 //!
 //! The writer puts them into a part, and takes another one where it is full. The reader takes a part whole, as full as it
-//! is, and reads the events where they lie: an event is large, and is put together there.
+//! is, and reads the events where they lie: an event is large, is put together there, and never moves.
 //!
 //! The writer holds the lock while it puts an event down and counts its query, the reader while it changes one part for
 //! another.
@@ -14,11 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::bell::Bell;
 use crate::event::Observed;
 
-/// Events in one part.
-const PART_EVENTS_MAX: usize = 512;
-
-/// Places that a part gets at a time, as it fills.
-const PLACES: usize = 32;
+/// Events in one part, which takes the memory for all of them with the first one.
+const PART_EVENTS_MAX: usize = 128;
 
 /// Some events in their order, behind those that were read: their places are empty, and so are those that are free.
 #[derive(Debug, Default)]
@@ -37,8 +34,8 @@ impl Part {
     /// The next free place, which is taken from now on.
     #[inline(always)]
     fn next(&mut self) -> Option<&mut Option<Observed>> {
-        if self.written == self.places.len() {
-            self.grow();
+        if self.places.is_empty() {
+            self.furnish();
         }
         let place = self.places.get_mut(self.written)?;
         self.written += 1;
@@ -46,8 +43,8 @@ impl Part {
     }
 
     #[cold]
-    fn grow(&mut self) {
-        self.places.resize_with(self.written + PLACES, || None);
+    fn furnish(&mut self) {
+        self.places.resize_with(PART_EVENTS_MAX, || None);
     }
 
     /// The events, those that came first in front.
@@ -320,7 +317,7 @@ mod tests {
             let mut expected = VecDeque::new();
             let mut next = 0;
             let mut reader = Reader::new(Arc::clone(&ring));
-            prop_assert!((max..max + 8).contains(&ring.capacity()));
+            prop_assert!((max..max + max.div_ceil(PART_EVENTS_MAX)).contains(&ring.capacity()));
             for (pushes, pops) in steps {
                 for _ in 0..pushes {
                     match writer.push(event(next)) {
