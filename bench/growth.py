@@ -21,7 +21,7 @@ FINGERPRINTS = (10, 100, 1000, 10_000)
 # Of the connections, those that ask; together at a rate that leaves the machine time.
 ASKING = 4
 RATE = 2000
-ROUNDS_MAX = 3
+ROUNDS_MAX = 5
 _SCRAPES = 5
 # Questions on their way at a time while shapes are made known.
 _WINDOW = 100
