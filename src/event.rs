@@ -290,7 +290,7 @@ pub struct RowsEvent {
     /// The query that returns them.
     pub fingerprint: Fingerprint,
     /// Its shape, as in [`Statement`].
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     /// The cursor or portal, unique on its session while it is open.
     pub cursor: NameHash,
     /// When the query itself was asked (its DECLARE, its first Execute): the same in all its events.

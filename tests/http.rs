@@ -145,7 +145,7 @@ impl Admin {
                 statement: Statement {
                     fingerprint,
                     verb: Verb::Select,
-                    shape: shape.clone(),
+                    shape,
                     truncated: false,
                 },
                 protocol: Protocol::Extended,

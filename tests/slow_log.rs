@@ -75,7 +75,7 @@ fn slow_query(number: u64) -> SlowQuery {
             statement: Statement {
                 fingerprint,
                 verb: Verb::Select,
-                shape: Some(Arc::new(Shape {
+                shape: Some(Shape::kept(Shape {
                     fingerprint,
                     verb: Verb::Select,
                     text: text.into(),

@@ -77,7 +77,7 @@ impl Hash for Key {
 pub(super) struct Entry {
     pub(super) key: Key,
     pub(super) verb: Verb,
-    pub(super) shape: Option<Arc<Shape>>,
+    pub(super) shape: Option<&'static Shape>,
     /// Calls by [`Protocol`], in the order of [`Protocol::ALL`].
     pub(super) calls: [u32; Protocol::ALL.len()],
     pub(super) slow: u32,
@@ -98,7 +98,7 @@ impl Entry {
         Entry {
             key,
             verb: event.verb,
-            shape: event.shape.clone(),
+            shape: event.shape,
             calls: [0; Protocol::ALL.len()],
             slow: 0,
             rows: 0,
@@ -283,7 +283,7 @@ type KnownSession = (Arc<SessionFacts>, Context, NameId);
 #[derive(Debug)]
 struct Known {
     contexts: Box<[Option<KnownSession>]>,
-    shapes: HashMap<u64, Arc<Shape>, RandomState>,
+    shapes: HashMap<u64, &'static Shape, RandomState>,
     routes: HashMap<Box<str>, NameId, RandomState>,
 }
 
@@ -360,15 +360,12 @@ impl Worker {
         fingerprint: Fingerprint,
         verb: Verb,
         text: impl FnOnce() -> String,
-    ) -> Option<Arc<Shape>> {
+    ) -> Option<&'static Shape> {
         if let Some(shape) = self.known.borrow().shapes.get(&fingerprint.0) {
-            return Some(Arc::clone(shape));
+            return Some(shape);
         }
         let shape = self.store.shapes.get_or_add(fingerprint, verb, text)?;
-        self.known
-            .borrow_mut()
-            .shapes
-            .insert(fingerprint.0, Arc::clone(&shape));
+        self.known.borrow_mut().shapes.insert(fingerprint.0, shape);
         Some(shape)
     }
 

@@ -189,12 +189,12 @@ impl Store {
     }
 
     /// At most `max` shapes from the `from`th on, in the order in which they came.
-    pub fn shapes_from(&self, from: usize, max: usize) -> Vec<Arc<Shape>> {
+    pub fn shapes_from(&self, from: usize, max: usize) -> Vec<&'static Shape> {
         self.shapes.from(from, max)
     }
 
     /// The shape of `fingerprint`, if it is known.
-    pub fn shape(&self, fingerprint: Fingerprint) -> Option<Arc<Shape>> {
+    pub fn shape(&self, fingerprint: Fingerprint) -> Option<&'static Shape> {
         self.shapes.get(fingerprint)
     }
 

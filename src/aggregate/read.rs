@@ -20,7 +20,7 @@ pub struct Metrics {
     /// The series by fingerprint; each query of `queries` is counted in exactly one.
     pub series: Vec<Series>,
     /// Shapes of the admitted fingerprints, each once.
-    pub shapes: Vec<Arc<Shape>>,
+    pub shapes: Vec<&'static Shape>,
     /// Queries by database, verb and protocol.
     pub queries: Vec<QuerySample>,
     /// Failed queries by database and SQLSTATE.
@@ -104,7 +104,7 @@ pub struct Summary {
 #[derive(Debug, Clone)]
 pub struct Query {
     /// `None` for the row of all shapes that found the table of fingerprints full.
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     /// Queries finished.
     pub calls: u64,
     /// Those that ended in an error.
@@ -192,7 +192,7 @@ pub struct Listed {
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "as in `Query`")]
 pub struct Glance {
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     pub calls: u64,
     pub errors: u64,
     pub total_ns: u64,
@@ -204,7 +204,7 @@ pub struct Glance {
 
 /// A row before it is chosen.
 struct Candidate {
-    shape: Option<Arc<Shape>>,
+    shape: Option<&'static Shape>,
     key: f64,
     /// What it is filtered by, where a filter is set.
     figures: Option<Box<Filtered>>,
@@ -236,7 +236,7 @@ impl Candidate {
             })
         };
         Candidate {
-            shape: row.shape.clone(),
+            shape: row.shape,
             key: sort_key(row, listing.sort),
             figures: listing.keep.is_some().then(filtered),
         }
@@ -245,7 +245,7 @@ impl Candidate {
     fn glance(&self, names: &Names) -> Option<Glance> {
         let figures = self.figures.as_ref()?;
         Some(Glance {
-            shape: self.shape.clone(),
+            shape: self.shape,
             calls: figures.calls,
             errors: figures.errors,
             total_ns: figures.total_ns,
@@ -363,7 +363,7 @@ impl Store {
             .filter_map(|candidate| {
                 figures
                     .table
-                    .find(candidate.shape.as_ref().map(|shape| shape.fingerprint.0))
+                    .find(candidate.shape.map(|shape| shape.fingerprint.0))
             })
             .map(|row| query(row, &names, now))
             .collect();
@@ -433,7 +433,7 @@ fn query(row: &Row, names: &Names, now: Moment) -> Query {
     let figures = &row.figures;
     let max_us = figures.max_ns.div_ceil(1_000);
     Query {
-        shape: row.shape.clone(),
+        shape: row.shape,
         calls: figures.calls,
         errors: figures.errors,
         rows: figures.rows,

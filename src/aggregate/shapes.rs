@@ -24,8 +24,8 @@ pub(super) struct Shapes {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_fingerprint: HashMap<u64, Arc<Shape>, RandomState>,
-    in_order: Vec<Arc<Shape>>,
+    by_fingerprint: HashMap<u64, &'static Shape, RandomState>,
+    in_order: Vec<&'static Shape>,
     text_bytes: usize,
 }
 
@@ -45,10 +45,10 @@ impl Shapes {
         fingerprint: Fingerprint,
         verb: Verb,
         text: impl FnOnce() -> String,
-    ) -> Option<Arc<Shape>> {
+    ) -> Option<&'static Shape> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = known.by_fingerprint.get(&fingerprint.0) {
-            return Some(Arc::clone(shape));
+            return Some(shape);
         }
         if known.in_order.len() >= self.shapes_max {
             return None;
@@ -58,7 +58,7 @@ impl Shapes {
         let text = text();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = known.by_fingerprint.get(&fingerprint.0) {
-            return Some(Arc::clone(shape));
+            return Some(shape);
         }
         if known.in_order.len() >= self.shapes_max {
             return None;
@@ -70,7 +70,7 @@ impl Shapes {
             &text,
             self.text_bytes_max.min(TEXT_BYTES_MIN.max(left / 16)),
         );
-        let shape = Arc::new(Shape {
+        let shape = Shape::kept(Shape {
             fingerprint,
             verb,
             text: Arc::from(text),
@@ -78,21 +78,19 @@ impl Shapes {
             parsed: Parsed::default(),
         });
         known.text_bytes += shape.text.len();
-        known
-            .by_fingerprint
-            .insert(fingerprint.0, Arc::clone(&shape));
-        known.in_order.push(Arc::clone(&shape));
+        known.by_fingerprint.insert(fingerprint.0, shape);
+        known.in_order.push(shape);
         Some(shape)
     }
 
     /// The shape of `fingerprint`, if it is known.
-    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Arc<Shape>> {
+    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<&'static Shape> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.by_fingerprint.get(&fingerprint.0).map(Arc::clone)
+        known.by_fingerprint.get(&fingerprint.0).copied()
     }
 
     /// At most `max` of them from the `from`th on.
-    pub(super) fn from(&self, from: usize, max: usize) -> Vec<Arc<Shape>> {
+    pub(super) fn from(&self, from: usize, max: usize) -> Vec<&'static Shape> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known
             .in_order

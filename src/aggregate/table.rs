@@ -1,7 +1,6 @@
 //! One row for each query shape: what the API and the page read, and what a reset clears.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -43,7 +42,7 @@ pub(super) struct Table {
 #[derive(Debug, Default)]
 pub(super) struct Row {
     /// `None` for [`OTHER_ROW`].
-    pub(super) shape: Option<Arc<Shape>>,
+    pub(super) shape: Option<&'static Shape>,
     pub(super) figures: Figures,
 }
 
@@ -98,7 +97,7 @@ impl Table {
             return OTHER_ROW;
         }
         self.rows.push(Row {
-            shape: Some(Arc::clone(shape)),
+            shape: Some(shape),
             figures: Figures::default(),
         });
         self.by_fingerprint.insert(fingerprint.0, row);

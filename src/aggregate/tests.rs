@@ -538,7 +538,7 @@ fn the_list_is_sorted_searched_and_paged() {
         let fingerprints = listed
             .queries
             .iter()
-            .map(|query| query.shape.as_ref().unwrap().fingerprint.0);
+            .map(|query| query.shape.unwrap().fingerprint.0);
         (fingerprints.collect::<Vec<_>>(), listed.total)
     };
     assert_eq!(list(Sort::Calls, None, 0, 2), (vec![5, 4], 5));

@@ -74,7 +74,7 @@ pub enum Work {
 #[derive(Debug, Clone)]
 pub struct ShapeEntry {
     /// Its text and facts; `None` where the table of shapes was full.
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     /// Statements.
     pub calls: u64,
     /// The most of them in one unit.
@@ -191,7 +191,7 @@ fn runs(timeline: &[TimelineEntry]) -> Shapes {
         let run = shapes
             .entry(statement.fingerprint)
             .or_insert_with(|| ShapeEntry {
-                shape: statement.shape.clone(),
+                shape: statement.shape,
                 calls: 0,
                 calls_max: 0,
                 rows_max: 0,
@@ -207,6 +207,6 @@ fn runs(timeline: &[TimelineEntry]) -> Shapes {
 }
 
 fn is_work(statement: &TimelineEntry) -> bool {
-    let facts = statement.shape.as_ref().and_then(|shape| shape.facts());
+    let facts = statement.shape.and_then(|shape| shape.facts());
     statement.verb.class() != VerbClass::Definition && facts.is_some_and(is_of_user_tables)
 }

@@ -322,10 +322,9 @@ impl Analysis {
     /// What finds its queue full comes again with the next tick.
     fn parse_new_shapes(&mut self) {
         for shape in self.store.shapes_from(self.shapes_parsed, PARSER_QUEUE_MAX) {
-            let parsed = Arc::clone(&shape);
             let fill = move |facts| {
                 // Nobody else sets it, and nobody is told twice.
-                let _ = parsed.facts.set(facts);
+                let _ = shape.facts.set(facts);
             };
             match self.parser.submit(Arc::clone(&shape.text), fill) {
                 Ok(()) => self.shapes_parsed += 1,

@@ -277,7 +277,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
     let mut run = Run::new(Settings::default());
     // A shape that no parser will ever see: it is not the store's.
     let mut strange = event(0);
-    strange.shape = Some(Arc::new(crate::event::Shape {
+    strange.shape = Some(crate::event::Shape::kept(crate::event::Shape {
         fingerprint: Fingerprint(1),
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
@@ -303,7 +303,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
 #[test]
 fn the_queue_before_the_parser_is_bounded() {
     let mut run = Run::new(Settings::default());
-    let shape = Arc::new(crate::event::Shape {
+    let shape = crate::event::Shape::kept(crate::event::Shape {
         fingerprint: Fingerprint(1),
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
@@ -312,7 +312,7 @@ fn the_queue_before_the_parser_is_bounded() {
     });
     for sequence in 0..20_000 {
         let mut event = event(sequence);
-        event.shape = Some(Arc::clone(&shape));
+        event.shape = Some(shape);
         run.analysis.observe(Observed::Query(event));
     }
     assert_eq!(run.tick().statements, 20_000 - 16_384);

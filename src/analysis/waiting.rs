@@ -98,8 +98,8 @@ fn is_known(event: &Observed) -> bool {
 #[inline]
 fn shape(event: &Observed) -> Option<&Shape> {
     match event {
-        Observed::Query(event) => event.shape.as_deref(),
-        Observed::Rows(event) => event.shape.as_deref(),
+        Observed::Query(event) => event.shape,
+        Observed::Rows(event) => event.shape,
         Observed::Closed(_) => None,
     }
 }

@@ -71,7 +71,7 @@ impl<'a> FlowCase<'a> {
                 let source = loops.sources.get(track.source)?;
                 let slot = group.slots.get(track.slot)?;
                 let column = usize::from(*source.columns.keys.get(track.key)?);
-                let source_facts = source.shape.as_deref().and_then(|shape| shape.facts());
+                let source_facts = source.shape.and_then(|shape| shape.facts());
                 let parent =
                     knowledge.column(&scene.database, source_facts, &source.columns, column);
                 let relation = knowledge.relation(&parent, &slot.column);

@@ -86,7 +86,7 @@ pub(super) struct Between {
 #[derive(Debug)]
 pub(super) struct Group {
     pub fingerprint: Fingerprint,
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     pub verb: Verb,
     pub slots: Vec<Slot>,
     pub count: u64,
@@ -174,13 +174,13 @@ pub(super) struct Member {
 
 impl Group {
     pub(super) fn new(event: &QueryEvent) -> Group {
-        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        let facts = event.shape.and_then(|shape| shape.facts());
         let slots = facts
             .map(|facts| slots(facts, event.verb))
             .unwrap_or_default();
         Group {
             fingerprint: event.fingerprint,
-            shape: event.shape.clone(),
+            shape: event.shape,
             verb: event.verb,
             slot_values: vec![Different::default(); slots.len()],
             held_bytes: 0,
@@ -213,7 +213,7 @@ impl Group {
     }
 
     pub(super) fn facts(&self) -> Option<&Facts> {
-        self.shape.as_deref().and_then(|shape| shape.facts())
+        self.shape.and_then(|shape| shape.facts())
     }
 
     /// Takes one more statement of the shape; bytes that it holds more than before.

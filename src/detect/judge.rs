@@ -226,7 +226,7 @@ fn text(shape: Option<&crate::event::Shape>) -> Arc<str> {
 fn side(group: &Group, column: Option<&Named>) -> Side {
     Side {
         fingerprint: group.fingerprint,
-        query: text(group.shape.as_deref()),
+        query: text(group.shape),
         table: column.and_then(|column| column.table.clone()),
         column: column.map(|column| Arc::clone(&column.column)),
     }

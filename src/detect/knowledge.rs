@@ -125,7 +125,7 @@ impl Knowledge {
     }
 
     fn learn_more(&mut self, event: &QueryEvent, known: Option<Learned>) -> Reads {
-        let Some(facts) = event.shape.as_deref().and_then(|shape| shape.facts()) else {
+        let Some(facts) = event.shape.and_then(|shape| shape.facts()) else {
             return Reads::Other;
         };
         let reads = if rules::reads_catalogue(facts) {

@@ -71,8 +71,6 @@ pub struct Loops {
     /// Writes to each table so far.
     writes: HashMap<Box<str>, u64, RandomState>,
     last_group: Option<usize>,
-    /// The source of the last result.
-    last_source: Option<usize>,
     pub(super) statements: u64,
     /// The tags `route`, `controller` and `test` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
@@ -140,7 +138,7 @@ impl Loops {
         }
         self.charge_gap(place.gap_ns);
         self.note_tags(event);
-        let facts = event.shape.as_deref().and_then(|shape| shape.facts());
+        let facts = event.shape.and_then(|shape| shape.facts());
         if facts.is_some_and(|facts| facts.lock == Lock::SkipLocked) {
             self.tallies.queue_reads += 1;
         }
@@ -230,9 +228,7 @@ impl Loops {
                 .sources
                 .iter()
                 .filter(|source| u64::from(source.rows_at_most()) >= least)
-                .filter_map(|source| {
-                    main_table(source.shape.as_deref().and_then(|shape| shape.facts()))
-                })
+                .filter_map(|source| main_table(source.shape.and_then(|shape| shape.facts())))
                 .collect(),
             tables: self
                 .groups
@@ -394,7 +390,7 @@ impl Loops {
 
     /// Rows of a cursor that stays open.
     pub(super) fn rows(&mut self, event: &RowsEvent, place: Place, bounds: Bounds) {
-        let index = self.source(event.fingerprint, event.shape.as_ref(), &event.result);
+        let index = self.source(event.fingerprint, event.shape, &event.result);
         if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
             source.open_cursor = Some(event.cursor);
         }
@@ -416,7 +412,7 @@ impl Loops {
     /// Takes the result of the statement that was just put into its group.
     fn add_result(&mut self, event: &QueryEvent, result: &RowKeys, place: Place, bounds: Bounds) {
         // A batch is no parent of a loop's children less than a list is: IN-lists are results like others.
-        let index = self.source(event.fingerprint, event.shape.as_ref(), result);
+        let index = self.source(event.fingerprint, event.shape, result);
         if let Some(group) = self.last_group.and_then(|last| self.groups.get_mut(last)) {
             group.source = index.map(|index| index as u32);
         }
@@ -432,18 +428,13 @@ impl Loops {
     fn source(
         &mut self,
         fingerprint: Fingerprint,
-        shape: Option<&Arc<crate::event::Shape>>,
+        shape: Option<&'static crate::event::Shape>,
         result: &RowKeys,
     ) -> Option<usize> {
-        let last = self.last_source.filter(|last| {
-            let source = self.sources.get(*last);
-            source.is_some_and(|source| source.fingerprint == fingerprint)
-        });
-        let known = last
-            .or_else(|| self.source_of_last_group(fingerprint))
+        let known = self
+            .source_of_last_group(fingerprint)
             .or_else(|| self.source_of(fingerprint));
         if let Some(index) = known {
-            self.last_source = Some(index);
             let source = self.sources.get(index)?;
             let same =
                 Arc::ptr_eq(&source.columns, &result.columns) || source.columns == result.columns;
@@ -456,8 +447,7 @@ impl Loops {
             self.sources.reserve_exact(1);
         }
         let index = self.sources.len();
-        self.sources
-            .push(Source::new(fingerprint, shape.cloned(), result));
+        self.sources.push(Source::new(fingerprint, shape, result));
         self.source_by_shape.set(fingerprint.0, index as u32);
         Some(index)
     }
@@ -579,7 +569,7 @@ impl Loops {
                     .keys
                     .get(key)
                     .map_or(0, |at| usize::from(*at));
-                let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+                let facts = source.shape.and_then(|shape| shape.facts());
                 first == Some(value)
                     && knowledge
                         .relation(

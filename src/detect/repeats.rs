@@ -102,15 +102,13 @@ impl Repeats {
             self.mapped.set(set, known);
         }
         self.listed.shrink_to_fit();
-        if self.mapped.len() < SETS_MAX {
-            let (known, was) = self.mapped.entry(set, Set { count: 0, writes });
-            if let Some(known) = known {
-                let repeats = known.again(writes);
-                self.repeated += u64::from(repeats && was == Known::Before);
-                self.most = self.most.max(u64::from(known.count));
-            }
-        } else if let Some(known) = self.mapped.get_mut(set) {
-            self.repeated += u64::from(known.again(writes));
+        let (known, was) = match self.mapped.len() < SETS_MAX {
+            true => self.mapped.entry(set, Set { count: 0, writes }),
+            false => (self.mapped.get_mut(set), Known::Before),
+        };
+        if let Some(known) = known {
+            let repeats = known.again(writes) && was == Known::Before;
+            self.repeated += u64::from(repeats);
             self.most = self.most.max(u64::from(known.count));
         }
         ((self.mapped.len() - mapped) * MAPPED_BYTES).saturating_sub(held)

@@ -156,7 +156,7 @@ impl Loops {
             .keys
             .get(key)
             .map_or(0, |column| usize::from(*column));
-        let facts = source.shape.as_deref().and_then(|shape| shape.facts());
+        let facts = source.shape.and_then(|shape| shape.facts());
         knowledge.column(database, facts, &source.columns, column)
     }
 

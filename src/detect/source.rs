@@ -24,7 +24,7 @@ const INDEXED_FROM: usize = 64;
 #[derive(Debug)]
 pub(super) struct Source {
     pub fingerprint: Fingerprint,
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     pub columns: Arc<RowColumns>,
     /// Row-major; the first row kept is number `first_row`.
     keys: VecDeque<Option<ValueHash>>,
@@ -69,7 +69,7 @@ impl Batch {
 impl Source {
     pub(super) fn new(
         fingerprint: Fingerprint,
-        shape: Option<Arc<Shape>>,
+        shape: Option<&'static Shape>,
         keys: &RowKeys,
     ) -> Source {
         Source {

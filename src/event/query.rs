@@ -14,7 +14,7 @@ pub struct Statement {
     /// Its main keyword.
     pub verb: Verb,
     /// Its shape as people see it; `None` when the table of fingerprints is full.
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     /// The identity covers only the first part of the text.
     pub truncated: bool,
 }
@@ -117,7 +117,7 @@ impl Exchange {
             sequence: self.sequence,
             fingerprint: self.statement.fingerprint,
             verb: self.statement.verb,
-            shape: self.statement.shape.clone(),
+            shape: self.statement.shape,
             protocol: self.protocol,
             requested_at: self.requested_at,
             completed_at: self.completed_at,
@@ -156,7 +156,7 @@ pub struct QueryEvent {
     pub fingerprint: Fingerprint,
     pub verb: Verb,
     /// As in [`Statement`]: where the analysis finds the text whose facts it has to fill.
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     pub protocol: Protocol,
     pub requested_at: Moment,
     pub completed_at: Moment,

@@ -8,12 +8,15 @@ use crate::sql::facts::Facts;
 use crate::sql::{Fingerprint, Verb, not_shown};
 use crate::wire::SqlState;
 
-/// A query shape: one for each admitted fingerprint, shared by all workers.
+/// A query shape: one for each admitted fingerprint, shared by all who speak of it for as long as the process runs.
+///
+/// They are few (as many as fingerprints are admitted) and none is ever forgotten; every query names its own. A count of
+/// those that hold one would be a word that all threads write to, for each query.
 ///
 /// Its text leaves the process through [`Shape::shown`]: what the lexer took for names is only known to be names once
 /// a server has parsed it. `WHERE name = 'O' Neil'` has a name in it that is a value.
 ///
-/// In this order: each query counts itself as one more that has it, and looks whether it was parsed.
+/// In this order: each query looks whether it was parsed.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Shape {
@@ -41,7 +44,13 @@ impl Parsed {
 }
 
 impl Shape {
+    /// Keeps it for as long as the process runs.
+    pub fn kept(shape: Shape) -> &'static Shape {
+        Box::leak(Box::new(shape))
+    }
+
     /// What it touches, as far as that is known by now and may be shown.
+    #[inline]
     pub fn facts(&self) -> Option<&Facts> {
         if !self.may_be_shown() {
             return None;

@@ -158,7 +158,7 @@ impl Sink for WorkerSink<'_> {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<Arc<Shape>> {
+    ) -> Option<&'static Shape> {
         self.worker
             .shape(fingerprint, verb, || written.shown(fingerprint))
     }

@@ -1,7 +1,8 @@
 //! A statement that was asked for, and what it has cost and returned.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::columns::Remembered;
 use super::parameters::{Formats, Placeholders, Prepared};
 use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
@@ -9,19 +10,24 @@ use crate::sql::{NameHash, Verb};
 use crate::wire::TransactionStatus;
 
 /// What a text asks for, whoever has it executed and how often: all that ask for it share it.
+///
+/// In this order, what each query needs of it first: with many shapes it is in no cache.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(super) struct Wording {
     /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
     pub statement: Statement,
+    pub tags: Option<Arc<Tags>>,
     /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
     pub verb: Verb,
+    /// Whether a DECLAREd cursor outlives its transaction.
+    pub holdable: bool,
+    /// What its rows were the first time.
+    pub rows: OnceLock<Remembered>,
     /// The cursor or prepared statement it names.
     pub subject: Option<NameHash>,
     /// What a PREPARE prepares.
     pub prepares: Option<Box<Statement>>,
-    /// Whether a DECLAREd cursor outlives its transaction.
-    pub holdable: bool,
-    pub tags: Option<Arc<Tags>>,
     pub literal_text: Option<Arc<str>>,
     /// Name of the protocol-level statement; `None` for a Query's statement.
     pub name: Option<Arc<str>>,
@@ -36,6 +42,7 @@ impl Wording {
             subject: None,
             prepares: None,
             holdable: false,
+            rows: OnceLock::new(),
             tags: None,
             literal_text: None,
             name,

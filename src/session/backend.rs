@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::asked::Wording;
 use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::cycle::Owed;
@@ -25,8 +26,8 @@ pub(super) enum Describing {
     Nothing,
     /// A prepared statement.
     Prepared(Arc<Prepared>),
-    /// The rows that follow it.
-    Rows,
+    /// The rows that follow it, which answer this.
+    Rows(Arc<Wording>),
 }
 
 /// Looks at what the upstream sent.
@@ -296,7 +297,9 @@ impl<S: Sink> Backend<'_, S> {
             pipeline, results, ..
         } = &mut *self.conversation;
         let described = match pipeline.front() {
-            Some(What::Statement(asked)) if asked.has_rows() => return Describing::Rows,
+            Some(What::Statement(asked)) if asked.has_rows() => {
+                return Describing::Rows(Arc::clone(asked.wording()));
+            }
             Some(What::Statement(_)) => {
                 results.ignore();
                 return Describing::Nothing;
@@ -355,18 +358,21 @@ impl<S: Sink> Backend<'_, S> {
     /// A RowDescription came that somebody wants.
     fn described(&mut self, body: &[u8]) {
         let describing = self.take_describing();
-        let Some(described) = self.scratch.descriptions.read(body) else {
-            return;
-        };
         let Conversation {
             results, settings, ..
         } = &mut *self.conversation;
         match describing {
             Describing::Nothing => {}
             Describing::Prepared(prepared) => {
-                prepared.rows.get_or_init(|| described);
+                if let Some(described) = self.scratch.descriptions.read(&prepared.wording, body) {
+                    prepared.rows.get_or_init(|| described);
+                }
             }
-            Describing::Rows => results.open(described, settings),
+            Describing::Rows(wording) => {
+                if let Some(described) = self.scratch.descriptions.read(&wording, body) {
+                    results.open(described, settings);
+                }
+            }
         }
     }
 

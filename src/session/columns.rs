@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::asked::Wording;
 use super::types;
 use crate::event::{RowColumn, RowColumns};
 use crate::wire::message::{self, ColumnDescription};
@@ -25,8 +26,6 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// Descriptions that one worker remembers: as many as it may have different queries.
 const DESCRIPTIONS_MAX: usize = 16 * 1024;
-/// The last one is remembered by its bytes, too, up to so many.
-const LAST_BYTES_MAX: usize = 2 * 1024;
 /// What they may take together, bytes.
 const DESCRIPTIONS_BYTES_MAX: usize = 4 << 20;
 
@@ -45,9 +44,13 @@ pub(super) struct Descriptions {
     /// Their hashes, in the order in which they give way: see [`Descriptions::forget_one`].
     queue: VecDeque<u128>,
     bytes: usize,
-    /// The one that was read last, and its bytes: loops ask the same again.
-    last: Option<Described>,
-    last_body: Vec<u8>,
+}
+
+/// A RowDescription that came, by its hash.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered {
+    hash: u128,
+    described: Described,
 }
 
 #[derive(Debug)]
@@ -68,25 +71,30 @@ enum AskedFor {
 const KNOWN_BYTES: usize = 2 * size_of::<(u128, Known)>() + 2 * size_of::<u128>();
 
 impl Descriptions {
-    /// What `body` describes; `None` when it is no RowDescription.
+    /// What `body` describes, which answers this wording; `None` when it is no RowDescription.
     #[inline]
-    pub(super) fn read(&mut self, body: &[u8]) -> Option<Described> {
-        if let Some(last) = &self.last
-            && self.last_body == body
+    pub(super) fn read(&mut self, wording: &Wording, body: &[u8]) -> Option<Described> {
+        let hash = xxh3_128(body);
+        // Until a migration the rows of a statement are what they were.
+        if let Some(rows) = wording.rows.get()
+            && rows.hash == hash
         {
-            return Some(last.clone());
+            return Some(rows.described.clone());
         }
-        let described = self.look_up(body)?;
-        if body.len() <= LAST_BYTES_MAX {
-            self.last_body.clear();
-            self.last_body.extend_from_slice(body);
-            self.last = Some(described.clone());
-        }
+        self.look_up(wording, hash, body)
+    }
+
+    #[cold]
+    fn look_up(&mut self, wording: &Wording, hash: u128, body: &[u8]) -> Option<Described> {
+        let described = self.known(hash, body)?;
+        let _ = wording.rows.set(Remembered {
+            hash,
+            described: described.clone(),
+        });
         Some(described)
     }
 
-    fn look_up(&mut self, body: &[u8]) -> Option<Described> {
-        let hash = xxh3_128(body);
+    fn known(&mut self, hash: u128, body: &[u8]) -> Option<Described> {
         if let Some(known) = self.known.get_mut(&hash) {
             known.asked_for = AskedFor::Again;
             return Some(known.described.clone());
@@ -171,6 +179,8 @@ fn describe(columns: &[ColumnDescription<'_>]) -> Described {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Statement;
+    use crate::sql::{Fingerprint, Verb};
 
     fn body(columns: &[(&str, u32)]) -> Vec<u8> {
         let mut body = (columns.len() as u16).to_be_bytes().to_vec();
@@ -183,12 +193,23 @@ mod tests {
         body
     }
 
+    /// What is asked for the first time.
+    fn asked() -> Wording {
+        let statement = Statement {
+            fingerprint: Fingerprint(1),
+            verb: Verb::Select,
+            shape: None,
+            truncated: false,
+        };
+        Wording::of(statement, None)
+    }
+
     #[test]
     fn numbers_and_uuids_come_before_texts_and_all_in_their_order() {
         let mut columns = vec![("note", 25), ("price", 1700), ("id", 23), ("slug", 1043)];
         columns.extend(std::iter::repeat_n(("n", 20), 14));
         let described = Descriptions::default()
-            .read(&body(&columns))
+            .read(&asked(), &body(&columns))
             .expect("columns");
         let keys: Vec<u16> = [0, 2].into_iter().chain(4..18).collect();
         assert_eq!(*described.columns.keys, *keys);
@@ -199,27 +220,27 @@ mod tests {
     fn a_repeated_description_is_the_same_one() {
         let mut descriptions = Descriptions::default();
         let body = body(&[("id", 23)]);
-        let first = descriptions.read(&body).expect("columns");
-        let second = descriptions.read(&body).expect("columns");
+        let first = descriptions.read(&asked(), &body).expect("columns");
+        let second = descriptions.read(&asked(), &body).expect("columns");
         assert!(Arc::ptr_eq(&first.columns, &second.columns));
         let other = self::body(&[("no", 23)]);
-        let other = descriptions.read(&other).expect("columns");
+        let other = descriptions.read(&asked(), &other).expect("columns");
         assert_eq!(*other.columns.all[0].name, *"no");
-        let third = descriptions.read(&body).expect("columns");
+        let third = descriptions.read(&asked(), &body).expect("columns");
         assert!(Arc::ptr_eq(&first.columns, &third.columns));
-        assert!(descriptions.read(&body[1..]).is_none());
+        assert!(descriptions.read(&asked(), &body[1..]).is_none());
     }
 
     #[test]
     fn what_is_asked_for_again_stays() {
         let mut descriptions = Descriptions::default();
         let often = body(&[("id", 23)]);
-        let first = descriptions.read(&often).expect("columns");
+        let first = descriptions.read(&asked(), &often).expect("columns");
         for n in 0..3 * DESCRIPTIONS_MAX {
             let rare = body(&[(format!("c{n}").as_str(), 23)]);
-            descriptions.read(&rare).expect("columns");
+            descriptions.read(&asked(), &rare).expect("columns");
             if n % 100 == 0 {
-                let again = descriptions.read(&often).expect("columns");
+                let again = descriptions.read(&asked(), &often).expect("columns");
                 assert!(Arc::ptr_eq(&first.columns, &again.columns));
             }
         }
@@ -232,7 +253,9 @@ mod tests {
         for n in 0..3000 {
             let names: Vec<String> = (0..n % 300).map(|i| format!("{n}_{i}")).collect();
             let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
-            descriptions.read(&body(&columns)).expect("columns");
+            descriptions
+                .read(&asked(), &body(&columns))
+                .expect("columns");
             assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
             assert!(descriptions.bytes <= DESCRIPTIONS_BYTES_MAX);
             assert_eq!(descriptions.queue.len(), descriptions.known.len());

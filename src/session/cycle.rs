@@ -264,6 +264,7 @@ impl<S: Sink> Backend<'_, S> {
     fn statement_description<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
         let (body, behind) = message(backend::ROW_DESCRIPTION, input)?;
         let Conversation {
+            pipeline,
             ledger,
             results,
             settings,
@@ -271,7 +272,8 @@ impl<S: Sink> Backend<'_, S> {
         } = &mut *self.conversation;
         ledger.reply(self.at, (input.len() - behind.len()) as u64);
         if body.len() <= usize::from(DESCRIPTION_BYTES_MAX)
-            && let Some(described) = self.scratch.descriptions.read(body)
+            && let Some(What::Statement(asked)) = pipeline.front()
+            && let Some(described) = self.scratch.descriptions.read(asked.wording(), body)
         {
             results.open(described, settings);
         }
@@ -300,7 +302,7 @@ impl<S: Sink> Backend<'_, S> {
             && body.len() <= usize::from(DESCRIPTION_BYTES_MAX)
             && let Some(prepared) = cycle.asked.prepared()
             && prepared.rows.get().is_none()
-            && let Some(described) = self.scratch.descriptions.read(body)
+            && let Some(described) = self.scratch.descriptions.read(&prepared.wording, body)
         {
             match cycle.form.parses {
                 true => cycle.described = Some(described),

@@ -150,14 +150,13 @@ impl<S: Sink> Context<'_, S> {
             }
         };
         let wording = Arc::new(Wording {
-            statement,
             verb: found.verb,
             subject: found.subject,
             prepares,
             holdable: found.holdable,
             tags: found.tags.map(Arc::new),
             literal_text,
-            name: self.name.clone(),
+            ..Wording::of(statement, self.name.clone())
         });
         Asked {
             flow: flow.map(Box::new),

@@ -127,7 +127,7 @@ pub trait Sink {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<Arc<Shape>>;
+    ) -> Option<&'static Shape>;
     /// A query ended.
     fn query(&mut self, query: Finished<'_>);
     /// A cursor or portal that stays open returned rows.

@@ -108,7 +108,7 @@ mod tests {
     fn parsed(number: u64, shape: bool) -> Origin {
         let fingerprint = Fingerprint(number);
         let shape = shape.then(|| {
-            Arc::new(Shape {
+            Shape::kept(Shape {
                 fingerprint,
                 verb: Verb::Select,
                 text: "SELECT".into(),

@@ -1,6 +1,10 @@
 //! The wordings of the statements that come again and again: asking for one of them takes no memory.
 
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::asked::Wording;
 use super::parameters::{Placeholders, Slots};
@@ -9,17 +13,30 @@ use crate::event::Statement;
 use crate::sql::Fingerprint;
 use crate::sql::scan::Scanned;
 
-/// How many are remembered, of one worker; of two that share a place the later one is.
-const PLACES: usize = 4 * 1024;
+/// How many are remembered, of one worker; with one more all are forgotten, and found again as they are asked for.
+const WORDINGS_MAX: usize = 16 * 1024;
 
 /// Wordings by their fingerprints: of statements in a Query, and of prepared ones without a name.
 #[derive(Debug, Default)]
 pub(super) struct Wordings {
-    /// Empty until there is something to remember.
-    known: Vec<Option<Known>>,
+    known: HashMap<Key, Known, RandomState>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    fingerprint: Fingerprint,
+    carrier: Carrier,
+}
+
+/// As one word: a fingerprint is well mixed.
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.fingerprint.0 ^ self.carrier as u64);
+    }
+}
+
+#[derive(Debug)]
 struct Known {
     wording: Arc<Wording>,
     /// What its last Parse said of its values.
@@ -30,10 +47,11 @@ impl Wordings {
     /// What a plain statement of this shape asks for, if it is remembered.
     #[inline]
     pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<Arc<Wording>> {
-        let known = self.known.get(place(carrier, fingerprint))?.as_ref()?;
-        known
-            .is_of(carrier, fingerprint)
-            .then(|| Arc::clone(&known.wording))
+        let known = self.known.get(&Key {
+            fingerprint,
+            carrier,
+        })?;
+        Some(Arc::clone(&known.wording))
     }
 
     /// What a Parse of this text, with `types` behind it, says of its values: mostly the same as the last one.
@@ -53,13 +71,12 @@ impl Wordings {
             let slots = Slots::from_slice(slots);
             Arc::new(Placeholders::new(slots, values, types))
         };
-        let known = self.known.get_mut(place(Carrier::Parse, fingerprint));
-        let Some(Some(known)) = known else {
+        let Some(known) = self.known.get_mut(&Key {
+            fingerprint,
+            carrier: Carrier::Parse,
+        }) else {
             return made();
         };
-        if !known.is_of(Carrier::Parse, fingerprint) {
-            return made();
-        }
         match &known.placeholders {
             Some(last) if last.are_of(slots, values, types) => Arc::clone(last),
             _ => Arc::clone(known.placeholders.insert(made())),
@@ -73,35 +90,23 @@ impl Wordings {
         statement: Statement,
         name: Option<Arc<str>>,
     ) -> Arc<Wording> {
-        let (has_shape, place) = (
-            statement.shape.is_some(),
-            place(carrier, statement.fingerprint),
-        );
+        let key = Key {
+            fingerprint: statement.fingerprint,
+            carrier,
+        };
+        let has_shape = statement.shape.is_some();
         let wording = Arc::new(Wording::of(statement, name));
         // Without a shape there was no room for it, but there may be.
         if has_shape {
-            self.known.resize(PLACES, None);
-            if let Some(known) = self.known.get_mut(place) {
-                *known = Some(Known {
-                    wording: Arc::clone(&wording),
-                    placeholders: None,
-                });
+            if self.known.len() >= WORDINGS_MAX {
+                self.known.clear();
             }
+            let known = Known {
+                wording: Arc::clone(&wording),
+                placeholders: None,
+            };
+            self.known.insert(key, known);
         }
         wording
     }
-}
-
-impl Known {
-    fn is_of(&self, carrier: Carrier, fingerprint: Fingerprint) -> bool {
-        let Wording {
-            statement, name, ..
-        } = &*self.wording;
-        statement.fingerprint == fingerprint && name.is_some() == (carrier == Carrier::Parse)
-    }
-}
-
-#[inline]
-fn place(carrier: Carrier, fingerprint: Fingerprint) -> usize {
-    (fingerprint.0 ^ carrier as u64) as usize % PLACES
 }

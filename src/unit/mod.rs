@@ -213,7 +213,7 @@ pub struct TimelineEntry {
     /// Its main keyword.
     pub verb: Verb,
     /// Its shape; `None` where the table of shapes was full.
-    pub shape: Option<Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     /// Where its time went. `application` is the pause before it.
     pub phases: Phases,
     /// Rows it returned or changed.

@@ -57,7 +57,7 @@ pub(super) struct Arrival<'a> {
     pub facts: &'a Arc<SessionFacts>,
     pub fingerprint: Fingerprint,
     pub verb: Verb,
-    pub shape: Option<&'a Arc<Shape>>,
+    pub shape: Option<&'static Shape>,
     pub tags: Option<&'a Arc<Tags>>,
     pub requested_at: Moment,
     pub completed_at: Moment,
@@ -81,7 +81,7 @@ impl<'a> Arrival<'a> {
             facts: &event.facts,
             fingerprint: event.fingerprint,
             verb: event.verb,
-            shape: event.shape.as_ref(),
+            shape: event.shape,
             tags: event.tags.as_ref(),
             requested_at: event.requested_at,
             completed_at: event.completed_at,
@@ -102,7 +102,7 @@ impl<'a> Arrival<'a> {
             facts: &event.facts,
             fingerprint: event.fingerprint,
             verb: Verb::Select,
-            shape: event.shape.as_ref(),
+            shape: event.shape,
             tags: event.tags.as_ref(),
             requested_at: event.requested_at,
             completed_at: event.completed_at,
@@ -164,7 +164,7 @@ pub struct Unit<P> {
     controller: Option<Arc<str>>,
     tags: Option<Arc<Tags>>,
     /// The first shape that is its work.
-    subject: Option<(Verb, Option<Arc<Shape>>)>,
+    subject: Option<(Verb, Option<&'static Shape>)>,
 }
 
 /// Which of a unit's statements lay in transactions.
@@ -413,7 +413,7 @@ impl<P> Unit<P> {
         let is_first_work = !frames && self.queries == 1 + self.framing;
         self.framing += u64::from(frames);
         if is_first_work || self.subject.is_none() {
-            self.subject = Some((arrival.verb, arrival.shape.cloned()));
+            self.subject = Some((arrival.verb, arrival.shape));
         }
         self.previous = Some(arrival.usage);
         let phases = Phases {
@@ -436,7 +436,7 @@ impl<P> Unit<P> {
                 completed_at: arrival.completed_at,
                 fingerprint: arrival.fingerprint,
                 verb: arrival.verb,
-                shape: arrival.shape.cloned(),
+                shape: arrival.shape,
                 phases,
                 rows: arrival.rows,
                 sqlstate: arrival.sqlstate,

@@ -83,7 +83,7 @@ impl Roles {
                 Role::Housekeeping
             };
         }
-        self.of_shape(event.verb, event.shape.as_deref())
+        self.of_shape(event.verb, event.shape)
     }
 
     /// What the shape alone tells: enough for a cursor's query.

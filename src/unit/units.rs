@@ -171,9 +171,7 @@ impl<P: Default> Units<P> {
             connection.note_gap(gap_ns, unit_gap_ns);
         }
         let transaction = connection.transaction.filter(|_| in_transaction);
-        let role = self
-            .roles
-            .of_shape(crate::sql::Verb::Select, event.shape.as_deref());
+        let role = self.roles.of_shape(crate::sql::Verb::Select, event.shape);
         let Role::Query(usage) = role else {
             connection.completed(event.completed_at);
             return None;

@@ -26,8 +26,8 @@ pub(crate) const FORWARD: FindingId = FindingId(0xf0);
 pub(crate) const WRITES: FindingId = FindingId(0xf1);
 pub(crate) const REPEATED: FindingId = FindingId(0xf2);
 
-pub(crate) fn shape(fingerprint: Fingerprint, text: &str) -> Arc<Shape> {
-    Arc::new(Shape {
+pub(crate) fn shape(fingerprint: Fingerprint, text: &str) -> &'static Shape {
+    Shape::kept(Shape {
         fingerprint,
         verb: Verb::Select,
         text: text.into(),

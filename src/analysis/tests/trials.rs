@@ -22,7 +22,7 @@ fn who_settles_finds_the_units_of_the_test_ended_and_published() {
         analysis.observe(Observed::Query(QueryEvent {
             tags: tags(sequence / 2),
             rows: 7,
-            shape: Some(Arc::clone(&shape)),
+            shape: Some(shape),
             ..event(sequence)
         }));
     }
@@ -61,7 +61,7 @@ fn the_ledger_has_every_unit_and_what_it_ran() {
         tags: crate::sql::tags::parse(tags.as_bytes()).map(Arc::new),
         rows: 3 + sequence,
         fingerprint: Fingerprint(7),
-        shape: Some(Arc::clone(&shape)),
+        shape: Some(shape),
         phases: Phases {
             database_ns: MS,
             ..Phases::default()

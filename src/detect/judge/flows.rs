@@ -145,7 +145,7 @@ impl<'a> Court<'a> {
             child: side(case.group, Some(&case.slot.column)),
             parent: Some(Side {
                 fingerprint: case.source.fingerprint,
-                query: text(case.source.shape.as_deref()),
+                query: text(case.source.shape),
                 table: case.parent.table.clone(),
                 column: Some(Arc::clone(&case.parent.column)),
             }),
@@ -232,7 +232,7 @@ impl<'a> Court<'a> {
         let Some(columns) = &case.group.columns else {
             return Vec::new();
         };
-        let parent_facts = case.source.shape.as_deref().and_then(|shape| shape.facts());
+        let parent_facts = case.source.shape.and_then(|shape| shape.facts());
         let had: HashSet<Named, RandomState> = (0..case.source.columns.all.len())
             .map(|index| {
                 self.knowledge

@@ -71,7 +71,7 @@ impl<'a> Court<'a> {
                 },
                 parent: flow.map(|case| Side {
                     fingerprint: case.source.fingerprint,
-                    query: text(case.source.shape.as_deref()),
+                    query: text(case.source.shape),
                     table: case.parent.table.clone(),
                     column: Some(Arc::clone(&case.parent.column)),
                 }),

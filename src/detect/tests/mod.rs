@@ -55,7 +55,7 @@ struct Story {
     /// The test that runs, by number.
     test: Option<u64>,
     transaction: TransactionStatus,
-    shapes: HashMap<String, (Arc<Shape>, Arc<RowColumns>)>,
+    shapes: HashMap<String, (&'static Shape, Arc<RowColumns>)>,
     tables: HashMap<Arc<str>, u32>,
 }
 
@@ -231,9 +231,9 @@ impl Story {
         }
     }
 
-    fn shape(&mut self, text: &str) -> (Arc<Shape>, Arc<RowColumns>) {
+    fn shape(&mut self, text: &str) -> (&'static Shape, Arc<RowColumns>) {
         if let Some((shape, columns)) = self.shapes.get(text) {
-            return (Arc::clone(shape), Arc::clone(columns));
+            return (shape, Arc::clone(columns));
         }
         let verb = scan_all(text).first().unwrap().verb;
         let facts = extract(text);
@@ -269,7 +269,7 @@ impl Story {
                 .collect(),
             all: all.into(),
         });
-        let shape = Arc::new(Shape {
+        let shape = Shape::kept(Shape {
             fingerprint: Fingerprint(1 + self.shapes.len() as u64),
             verb,
             text: text.into(),
@@ -277,7 +277,7 @@ impl Story {
             parsed: crate::event::Parsed::yes(),
         });
         self.shapes
-            .insert(text.to_owned(), (Arc::clone(&shape), Arc::clone(&columns)));
+            .insert(text.to_owned(), (shape, Arc::clone(&columns)));
         (shape, columns)
     }
 

@@ -179,7 +179,7 @@ async fn send(
 }
 
 fn query_finished(admin: &Admin, query: &QueryEvent, missed: u64) -> QueryFinished {
-    let shape = query.shape.as_deref();
+    let shape = query.shape;
     QueryFinished {
         fingerprint: query.fingerprint.to_string(),
         query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),

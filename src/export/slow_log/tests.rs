@@ -31,7 +31,7 @@ fn slow_query(text: &str) -> SlowQuery {
             statement: Statement {
                 fingerprint,
                 verb: Verb::Select,
-                shape: Some(Arc::new(Shape {
+                shape: Some(Shape::kept(Shape {
                     fingerprint,
                     verb: Verb::Select,
                     text: text.into(),

@@ -156,7 +156,7 @@ impl Line {
         let rows = RowsEvent {
             facts: Arc::clone(&self.facts),
             fingerprint: event.fingerprint,
-            shape: event.shape.clone(),
+            shape: event.shape,
             cursor,
             requested_at: event.requested_at,
             transaction_before: event.transaction_before,
@@ -209,15 +209,15 @@ impl Line {
 }
 
 /// The shape of a statement, its facts known.
-fn shape_of(sql: &str) -> Arc<Shape> {
+fn shape_of(sql: &str) -> &'static Shape {
     thread_local! {
-        static KNOWN: std::cell::RefCell<HashMap<String, Arc<Shape>>> = std::cell::RefCell::default();
+        static KNOWN: std::cell::RefCell<HashMap<String, &'static Shape>> = std::cell::RefCell::default();
     }
     let make = || {
         let text = normalize(sql);
         let facts = extract(&text);
         let scanned = scan_all(sql);
-        Arc::new(Shape {
+        Shape::kept(Shape {
             fingerprint: scanned
                 .first()
                 .map_or(crate::sql::Fingerprint(0), |found| found.fingerprint),
@@ -229,7 +229,7 @@ fn shape_of(sql: &str) -> Arc<Shape> {
             parsed: crate::event::Parsed::yes(),
         })
     };
-    KNOWN.with_borrow_mut(|known| Arc::clone(known.entry(sql.to_owned()).or_insert_with(make)))
+    KNOWN.with_borrow_mut(|known| *known.entry(sql.to_owned()).or_insert_with(make))
 }
 
 /// What came of a run: the units in the order in which they ended.

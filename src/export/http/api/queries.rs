@@ -157,11 +157,11 @@ impl Item for Glance {
             Key::Application => &self.applications,
             Key::Route => &self.routes,
             Key::Operation => {
-                let shape = self.shape.as_ref();
+                let shape = self.shape;
                 return wanted(shape.map_or(words::OTHER, |shape| words::operation(shape.verb)));
             }
             _ => {
-                let facts = self.shape.as_ref().and_then(|shape| shape.facts());
+                let facts = self.shape.and_then(|shape| shape.facts());
                 let mut tables = facts.into_iter().flat_map(|facts| &facts.tables);
                 return tables.any(|table| wanted(table));
             }
@@ -207,7 +207,7 @@ impl Page {
 fn query_item(admin: &Admin, query: aggregate::Query) -> QueryItem {
     let total_ns = query.total_ns();
     let [p50, p95, p99] = query.quantiles_us.map(|quantile| quantile as f64 / 1e3);
-    let shape = query.shape.as_deref();
+    let shape = query.shape;
     QueryItem {
         fingerprint: shape.map_or_else(
             || words::OTHER.to_owned(),

@@ -267,10 +267,7 @@ impl Item for UnitRecord {
     }
 
     fn any_word(&self, key: Key, wanted: &mut dyn FnMut(&str) -> bool) -> bool {
-        let mut shapes = self
-            .timeline
-            .iter()
-            .filter_map(|entry| entry.shape.as_ref());
+        let mut shapes = self.timeline.iter().filter_map(|entry| entry.shape);
         match key {
             Key::Route => self.route.iter().any(|route| wanted(route)),
             Key::Test => [&self.test, &self.test_id]
@@ -342,7 +339,7 @@ impl UnitItem {
 
 impl StatementItem {
     fn new(record: &UnitRecord, entry: &TimelineEntry) -> StatementItem {
-        let text = entry.shape.as_ref().map(|shape| shape.shown());
+        let text = entry.shape.map(|shape| shape.shown());
         let text = text.as_deref().unwrap_or_default();
         StatementItem {
             at_ms: words::milliseconds(entry.requested_at.since(record.started_at)),
