@@ -229,10 +229,10 @@ impl Candidate {
                 calls: figures.calls,
                 errors: figures.errors,
                 total_ns: figures.phases.duration_ns(),
-                databases: figures.databases.clone(),
-                users: figures.users.clone(),
-                applications: figures.applications.clone(),
-                routes: figures.routes.clone(),
+                databases: figures.databases.to_vec(),
+                users: figures.users.to_vec(),
+                applications: figures.applications.to_vec(),
+                routes: figures.routes.to_vec(),
             })
         };
         Candidate {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::delta::Entry;
 use super::latency::Latency;
@@ -46,6 +47,9 @@ pub(super) struct Row {
     pub(super) figures: Figures,
 }
 
+/// Names of one kind that used a shape: few, and beside its figures, for they are looked at each time that it is counted.
+type Names = SmallVec<[NameId; 4]>;
+
 /// What is known of a shape since the last reset.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
@@ -61,10 +65,10 @@ pub(super) struct Figures {
     pub(super) last_seen: Moment,
     pub(super) buckets: Buckets,
     pub(super) latency: Latency,
-    pub(super) databases: Vec<NameId>,
-    pub(super) users: Vec<NameId>,
-    pub(super) applications: Vec<NameId>,
-    pub(super) routes: Vec<NameId>,
+    pub(super) databases: Names,
+    pub(super) users: Names,
+    pub(super) applications: Names,
+    pub(super) routes: Names,
     codes: Vec<(SqlState, u64)>,
     codes_beyond: u64,
     spark: Spark,
@@ -207,7 +211,7 @@ impl Figures {
 }
 
 /// Notes a name in a row's list while there is room.
-fn note(names: &mut Vec<NameId>, name: NameId) {
+fn note(names: &mut Names, name: NameId) {
     if names.len() < ROW_NAMES_MAX && !names.contains(&name) {
         names.push(name);
     }

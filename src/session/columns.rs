@@ -232,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_whose_rows_change_has_the_new_ones() {
+        let mut descriptions = Descriptions::default();
+        let asked = asked();
+        let name = |described: Described| described.columns.all[0].name.to_string();
+        for column in ["id", "id", "no", "no", "id"] {
+            let body = body(&[(column, 23)]);
+            let described = descriptions.read(&asked, &body).expect("columns");
+            assert_eq!(name(described), column);
+        }
+        assert_eq!(descriptions.known.len(), 2);
+    }
+
+    #[test]
     fn what_is_asked_for_again_stays() {
         let mut descriptions = Descriptions::default();
         let often = body(&[("id", 23)]);

@@ -110,3 +110,56 @@ impl Wordings {
         wording
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Parsed, Shape};
+    use crate::sql::Verb;
+
+    fn statement(fingerprint: u64) -> Statement {
+        let fingerprint = Fingerprint(fingerprint);
+        Statement {
+            fingerprint,
+            verb: Verb::Select,
+            shape: Some(Shape::kept(Shape {
+                fingerprint,
+                verb: Verb::Select,
+                text: "SELECT $1".into(),
+                facts: Default::default(),
+                parsed: Parsed::default(),
+            })),
+            truncated: false,
+        }
+    }
+
+    #[test]
+    fn a_query_and_a_parse_of_one_shape_are_two() {
+        let mut wordings = Wordings::default();
+        wordings.add(Carrier::Query, statement(1), None);
+        assert!(wordings.get(Carrier::Parse, Fingerprint(1)).is_none());
+        wordings.add(Carrier::Parse, statement(1), Some("unnamed".into()));
+        for (carrier, name) in [(Carrier::Query, None), (Carrier::Parse, Some("unnamed"))] {
+            let known = wordings.get(carrier, Fingerprint(1)).expect("known");
+            assert_eq!(known.name.as_deref(), name);
+        }
+    }
+
+    #[test]
+    fn a_bounded_number_is_remembered_and_none_without_a_shape() {
+        let mut wordings = Wordings::default();
+        for fingerprint in 0..WORDINGS_MAX as u64 + 2 {
+            wordings.add(Carrier::Query, statement(fingerprint), None);
+            assert!(wordings.known.len() <= WORDINGS_MAX);
+            let known = wordings.get(Carrier::Query, Fingerprint(fingerprint));
+            assert!(known.is_some(), "the last one is there");
+        }
+        let shapeless = Statement {
+            shape: None,
+            ..statement(u64::MAX)
+        };
+        wordings.add(Carrier::Query, shapeless, None);
+        let known = wordings.get(Carrier::Query, Fingerprint(u64::MAX));
+        assert!(known.is_none());
+    }
+}
