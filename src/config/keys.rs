@@ -118,7 +118,7 @@ pub static KEYS: &[Key] = &[
     Key { name: "log_level", flag: flag("log-level", "LEVEL"), environment: Some("PGPRISM_LOG"), range: None, reload: AtStart, field: Once(|c| &mut c.log_level),
         summary: "pgprism's own log on stderr: off, error, warn, info, debug, trace" },
     Key { name: "workers", flag: flag("workers", "N"), environment: Some("PGPRISM_WORKERS"), range: Some(("0", "256")), reload: AtStart, field: Once(|c| &mut c.workers),
-        summary: "Threads that carry connections; 0 is one for every two cores" },
+        summary: "Threads that carry connections; 0 is one for every two cores, but two on two" },
     Key { name: "tick", flag: None, environment: Some("PGPRISM_TICK"), range: Some(("1ms", "1s")), reload: AtStart, field: Once(|c| &mut c.tick),
         summary: "How often the threads beside the relay work while there is much to do: analysis, slow log, collector. With little to do they sleep for longer" },
     Key { name: "reuse_port", flag: None, environment: Some("PGPRISM_REUSE_PORT"), range: None, reload: AtStart, field: Once(|c| &mut c.reuse_port),

@@ -49,7 +49,7 @@ pub struct Config {
     pub log_literals: bool,
     /// How much of pgprism's own log is written.
     pub log_level: LogLevel,
-    /// Threads that carry connections; 0 is one for every two cores.
+    /// Threads that carry connections; 0 is one for every two cores, but two on two.
     pub workers: usize,
     /// How often the threads beside the relay work while there is much to do.
     pub tick: Duration,

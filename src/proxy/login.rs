@@ -1,17 +1,25 @@
 //! Follows the upstream's replies up to the first ReadyForQuery; afterwards one branch a read is left of it.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::Shared;
-use crate::clock::Clock;
 use crate::event::{Direction, Moment, Rest, Tap};
 use crate::wire::startup::{CancelKey, LoginReplies, LoginReply};
 
 /// The tap that the relay of every session gets: it follows the login and hands everything to the session's own tap,
 /// where it has one.
-#[derive(Debug)]
 pub(super) struct Watch<T: Tap> {
     tap: Option<T>,
     login: Option<Box<Login>>,
-    clock: Clock,
+    shared: Arc<Shared>,
+}
+
+impl<T: Tap> fmt::Debug for Watch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut watch = f.debug_struct("Watch");
+        watch.field("login", &self.login).finish_non_exhaustive()
+    }
 }
 
 /// A login that is not over.
@@ -35,20 +43,20 @@ pub(super) enum LoginEnd {
 
 impl<T: Tap> Watch<T> {
     /// For a session whose StartupMessage was seen.
-    pub(super) fn login(tap: Option<T>, shared: &Shared) -> Watch<T> {
+    pub(super) fn login(tap: Option<T>, shared: &Arc<Shared>) -> Watch<T> {
         Watch {
             tap,
             login: Some(Box::default()),
-            clock: shared.clock,
+            shared: Arc::clone(shared),
         }
     }
 
     /// For a session whose login will not be seen.
-    pub(super) fn nothing(shared: &Shared) -> Watch<T> {
+    pub(super) fn nothing(shared: &Arc<Shared>) -> Watch<T> {
         Watch {
             tap: None,
             login: None,
-            clock: shared.clock,
+            shared: Arc::clone(shared),
         }
     }
 
@@ -122,7 +130,7 @@ impl<T: Tap> Drop for Watch<T> {
     /// However a session ends, its tap hears of it, once.
     fn drop(&mut self) {
         if self.tap.is_some() {
-            self.closed(self.clock.now());
+            self.closed(self.shared.clock.now());
         }
     }
 }

@@ -114,12 +114,17 @@ pub enum ReloadError {
     },
 }
 
-/// How many workers suit this machine: one for every two cores.
+/// How many workers suit this machine: one for every two cores, and two where there are two.
 ///
-/// A worker carries some 40,000 queries a second; the other core is for those who ask and who answer. With two workers
-/// on two cores each is woken more often, for less each time, which costs a tenth more for each query.
+/// A worker carries some 40,000 queries a second; the other core is for those who ask and who answer. One alone serves
+/// all its clients in turn: with 8 to 128 of them the median wait is a tenth to a fifth longer than where two do. Two on
+/// two cores are woken more often, for less each time, which costs a twentieth more for each query.
 pub fn default_worker_count() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+    std::thread::available_parallelism().map_or(1, |cores| workers_for(cores.get()))
+}
+
+fn workers_for(cores: usize) -> usize {
+    cores.div_ceil(2).max(cores.min(2))
 }
 
 /// Raises this process's limit of file descriptors to its hard limit and returns how many connections fit: `setting`,
@@ -479,6 +484,12 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_for_every_two_cores_and_two_on_two() {
+        let workers = [1, 2, 3, 4, 5, 8, 64].map(workers_for);
+        assert_eq!(workers, [1, 2, 2, 2, 3, 4, 32]);
+    }
 
     #[test]
     fn all_descriptors_that_may_be_wanted_at_the_cap_fit_into_the_limit() {

@@ -275,7 +275,7 @@ impl<S: Sink> Backend<'_, S> {
             && let Some(What::Statement(asked)) = pipeline.front()
             && let Some(described) = self.scratch.descriptions.read(asked.wording(), body)
         {
-            results.open(described, settings);
+            results.here().open(described, settings);
         }
         Some(behind)
     }
