@@ -35,15 +35,23 @@ impl<T: Default + Blank> Lent<T> {
     #[inline]
     pub(super) fn give_back(&mut self, spare: &mut Spare<T>) {
         if self.0.as_deref().is_some_and(T::is_blank) {
-            // Of two that nobody needs one is kept.
-            *spare = self.0.take();
+            match spare {
+                None => *spare = self.0.take(),
+                Some(_) => self.drop_it(),
+            }
         }
+    }
+
+    /// Of two that nobody needs one is kept.
+    #[cold]
+    fn drop_it(&mut self) {
+        self.0 = None;
     }
 
     /// It, to put something in.
     #[inline]
     pub(super) fn here(&mut self) -> &mut T {
-        self.0.get_or_insert_default()
+        self.0.get_or_insert_with(blank)
     }
 
     /// What is in it, if it is here.
@@ -57,6 +65,12 @@ impl<T: Default + Blank> Lent<T> {
     pub(super) fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()
     }
+}
+
+/// One of its own: while another session keeps the worker's, or where nobody lends.
+#[cold]
+fn blank<T: Default>() -> Box<T> {
+    Box::default()
 }
 
 #[cfg(test)]
