@@ -143,10 +143,7 @@ pub struct SessionFacts {
 }
 
 /// Live figures of one connection: written by its tap, read by `export` through the registry.
-///
-/// What each query changes is in one cache line.
 #[derive(Debug, Default)]
-#[repr(C, align(64))]
 pub struct ConnectionStatus {
     /// A [`ConnectionState`] as its number.
     pub state: AtomicU8,

@@ -191,6 +191,7 @@ pub struct SessionTap {
     watching: Watching,
     outlet: Outlet,
     desk: Arc<Mutex<Desk>>,
+    shared: Arc<Shared>,
     wanted: Arc<AtomicBool>,
     /// What this session has added to the account of all sessions' bytes.
     charged_bytes: usize,
@@ -210,15 +211,17 @@ const HOLDS_LITTLE: usize = 4 * CHARGE_BYTES;
 
 impl SessionTap {
     fn open(observer: &Observer, start: SessionStart) -> SessionTap {
+        let shared = Arc::clone(&observer.shared);
         let outlet = Outlet::new(observer, Arc::clone(&start.status));
         start.status.observed.store(1, Ordering::Relaxed);
         let mut tap = SessionTap {
             watching: Watching::Session(Box::new(Session::open(
                 &start,
-                observer.shared.session.load_full(),
+                shared.session.load_full(),
             ))),
             outlet,
             desk: Arc::clone(&observer.desk),
+            shared,
             wanted: start.observe,
             charged_bytes: 0,
             passed_bytes: 0,
@@ -263,8 +266,7 @@ impl SessionTap {
     #[cold]
     fn holds(&mut self, held_bytes: usize, at: Moment) {
         self.charge(held_bytes.next_multiple_of(CHARGE_BYTES));
-        let shared = &self.outlet.shared;
-        if shared.session_bytes() > shared.session_bytes_max.load(Ordering::Relaxed) {
+        if self.shared.session_bytes() > self.shared.session_bytes_max.load(Ordering::Relaxed) {
             self.switch_off("session_memory_full", at);
         }
     }
@@ -272,13 +274,11 @@ impl SessionTap {
     /// Keeps the account of what sessions hold between reads.
     fn charge(&mut self, held_bytes: usize) {
         if held_bytes > self.charged_bytes {
-            self.outlet
-                .shared
+            self.shared
                 .session_bytes
                 .fetch_add(held_bytes - self.charged_bytes, Ordering::Relaxed);
         } else if held_bytes < self.charged_bytes {
-            self.outlet
-                .shared
+            self.shared
                 .session_bytes
                 .fetch_sub(self.charged_bytes - held_bytes, Ordering::Relaxed);
         }

@@ -18,7 +18,7 @@ use crate::sql::{Fingerprint, Verb, Written};
 pub(super) struct Outlet {
     pub store: Arc<Store>,
     pub status: Arc<ConnectionStatus>,
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
     shown: ConnectionState,
     shown_facts: Option<Arc<SessionFacts>>,
     /// Lines that this session has in the slow log.

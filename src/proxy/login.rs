@@ -1,25 +1,17 @@
 //! Follows the upstream's replies up to the first ReadyForQuery; afterwards one branch a read is left of it.
 
-use std::fmt;
-use std::sync::Arc;
-
 use super::Shared;
+use crate::clock::Clock;
 use crate::event::{Direction, Moment, Rest, Tap};
 use crate::wire::startup::{CancelKey, LoginReplies, LoginReply};
 
 /// The tap that the relay of every session gets: it follows the login and hands everything to the session's own tap,
 /// where it has one.
+#[derive(Debug)]
 pub(super) struct Watch<T: Tap> {
     tap: Option<T>,
     login: Option<Box<Login>>,
-    shared: Arc<Shared>,
-}
-
-impl<T: Tap> fmt::Debug for Watch<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut watch = f.debug_struct("Watch");
-        watch.field("login", &self.login).finish_non_exhaustive()
-    }
+    clock: Clock,
 }
 
 /// A login that is not over.
@@ -43,20 +35,20 @@ pub(super) enum LoginEnd {
 
 impl<T: Tap> Watch<T> {
     /// For a session whose StartupMessage was seen.
-    pub(super) fn login(tap: Option<T>, shared: &Arc<Shared>) -> Watch<T> {
+    pub(super) fn login(tap: Option<T>, shared: &Shared) -> Watch<T> {
         Watch {
             tap,
             login: Some(Box::default()),
-            shared: Arc::clone(shared),
+            clock: shared.clock,
         }
     }
 
     /// For a session whose login will not be seen.
-    pub(super) fn nothing(shared: &Arc<Shared>) -> Watch<T> {
+    pub(super) fn nothing(shared: &Shared) -> Watch<T> {
         Watch {
             tap: None,
             login: None,
-            shared: Arc::clone(shared),
+            clock: shared.clock,
         }
     }
 
@@ -130,7 +122,7 @@ impl<T: Tap> Drop for Watch<T> {
     /// However a session ends, its tap hears of it, once.
     fn drop(&mut self) {
         if self.tap.is_some() {
-            self.closed(self.shared.clock.now());
+            self.closed(self.clock.now());
         }
     }
 }

@@ -108,19 +108,13 @@ pub struct Relay<C, U> {
 #[derive(Debug, Default)]
 struct Flow {
     phase: Phase,
-    /// What the sink refused of the last read.
-    spill: Option<Box<Spill>>,
+    /// What the sink refused of the last read, from `spill_start` on. Given back as soon as it is drained.
+    spill: Vec<u8>,
+    spill_start: usize,
     /// The sink took bytes that it has not passed on: TLS, whose records wait for its socket.
     is_unflushed: bool,
     /// When the bytes in `spill`, or those that are not flushed, were read.
     spilled_at: Moment,
-}
-
-/// Bytes that were read and not taken, from `start` on. Given back as soon as all are.
-#[derive(Debug)]
-struct Spill {
-    bytes: Vec<u8>,
-    start: usize,
 }
 
 #[derive(Debug, Default)]
@@ -170,7 +164,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
 
     /// Bytes that the client sent before there was a relay: they go first, with the next step.
     pub fn sent_ahead(&mut self, bytes: Vec<u8>, at: Moment) {
-        self.to_upstream.spill = Spill::of(bytes);
+        self.to_upstream.spill = bytes;
         self.to_upstream.spilled_at = at;
         self.last_read_at = at;
     }
@@ -297,18 +291,7 @@ impl Flow {
 
     #[inline]
     fn holds_bytes(&self) -> bool {
-        self.spill.is_some() || self.is_unflushed
-    }
-}
-
-impl Spill {
-    /// All of the bytes; nothing where there are none.
-    fn of(bytes: Vec<u8>) -> Option<Box<Spill>> {
-        (!bytes.is_empty()).then(|| Box::new(Spill { bytes, start: 0 }))
-    }
-
-    fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        !self.spill.is_empty() || self.is_unflushed
     }
 }
 
@@ -392,7 +375,8 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
             self.tap.relayed(direction, taken, read_at);
         }
         if !is_all && matches!(flow.phase, Phase::Open) {
-            flow.spill = Spill::of(left.to_vec());
+            flow.spill = left.to_vec();
+            flow.spill_start = 0;
             flow.spilled_at = read_at;
             self.tap.refused(direction, read_at);
         }
@@ -401,8 +385,8 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
 
     /// Writes what waits; false when the sink has not taken it all.
     fn drain(&mut self, direction: Direction, sink: &mut impl Leg, flow: &mut Flow) -> bool {
-        let mut spill = flow.spill.take();
-        let waiting = spill.as_deref().map_or(&[][..], Spill::waiting);
+        let spill = std::mem::take(&mut flow.spill);
+        let waiting = spill.get(flow.spill_start..).unwrap_or_default();
         let written = write(self.cx, sink, waiting, flow);
         let is_all = written == waiting.len() && flush(self.cx, sink, flow);
         if written > 0 || is_all {
@@ -421,9 +405,7 @@ impl<T: Tap, M: Meter> Turn<'_, '_, T, M> {
         if matches!(flow.phase, Phase::Broken(_)) {
             flow.is_unflushed = false;
         } else if written < waiting.len() {
-            if let Some(spill) = &mut spill {
-                spill.start += written;
-            }
+            flow.spill_start += written;
             flow.spill = spill;
         }
         false

@@ -28,14 +28,11 @@ use crate::event::{
 use crate::registry::{self, Connection, ConnectionError, Registered, Unobserved};
 
 /// Two connected sockets and everything that is known about them.
-///
-/// In this order: what each read needs lies together, for with many sessions it is in no cache.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Session<T: Tap> {
     pub(super) relay: Relay<Socket, Socket>,
-    pub(super) figures: Arc<registry::Listener>,
     pub(super) watch: Watch<T>,
+    pub(super) figures: Arc<registry::Listener>,
     pub(super) facts: Facts,
     /// Last: the client's socket is counted for as long as it is open.
     pub(super) presence: Presence,

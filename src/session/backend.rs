@@ -139,14 +139,14 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             };
         }
         if let Some(key) = self.conversation.settings.values {
-            self.conversation.results.here().piece(key, piece, rest);
+            self.conversation.results.piece(key, piece, rest);
         }
     }
 
     #[inline]
     fn takes_runs(&self, tag: u8) -> bool {
         match tag {
-            tag::DATA_ROW => self.conversation.skips_rows(),
+            tag::DATA_ROW => self.conversation.results.skips_rows(),
             tag::COPY_DATA => true,
             _ => false,
         }
@@ -160,7 +160,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
         ledger.reply(self.at, bytes);
         if tag == tag::DATA_ROW {
             ledger.rows_came(messages);
-            results.here().skipped(messages);
+            results.skipped(messages);
         }
     }
 }
@@ -301,7 +301,7 @@ impl<S: Sink> Backend<'_, S> {
                 return Describing::Rows(Arc::clone(asked.wording()));
             }
             Some(What::Statement(_)) => {
-                results.here().ignore();
+                results.ignore();
                 return Describing::Nothing;
             }
             Some(What::Execute { .. }) => return Describing::Nothing,
@@ -370,7 +370,7 @@ impl<S: Sink> Backend<'_, S> {
             }
             Describing::Rows(wording) => {
                 if let Some(described) = self.scratch.descriptions.read(&wording, body) {
-                    results.here().open(described, settings);
+                    results.open(described, settings);
                 }
             }
         }
@@ -379,10 +379,10 @@ impl<S: Sink> Backend<'_, S> {
     /// A DataRow begins.
     #[inline]
     fn row(&mut self) -> Want {
-        if self.conversation.results.here().is_closed() {
+        if self.conversation.results.is_closed() {
             self.first_row();
         }
-        self.conversation.results.here().row()
+        self.conversation.results.row()
     }
 
     /// The first row of a result that had no description of its own: its prepared statement may have.
@@ -402,15 +402,13 @@ impl<S: Sink> Backend<'_, S> {
             Some(What::Cycle(cycle)) if cycle.owed == Owed::Execute => {
                 (&cycle.asked, cycle.described.as_ref())
             }
-            _ => return results.here().ignore(),
+            _ => return results.ignore(),
         };
         match described.or_else(|| asked.prepared()?.rows.get()) {
             Some(described) if asked.has_rows() => {
-                results
-                    .here()
-                    .open(asked.formats.of_rows(described), settings);
+                results.open(asked.formats.of_rows(described), settings);
             }
-            _ => results.here().ignore(),
+            _ => results.ignore(),
         }
     }
 
@@ -437,7 +435,7 @@ impl<S: Sink> Backend<'_, S> {
             ledger.measure(Protocol::Extended, requested, request_bytes, None, self.at);
         progress.cursor = Some(portal);
         let open = running_portal(pipeline, catalog, portal);
-        if let Some(result) = results.here().take(self.sink) {
+        if let Some(result) = results.take(self.sink) {
             let so_far = open.as_ref().and_then(|open| open.progress.as_deref());
             let part = Part {
                 asked: &asked,
@@ -479,7 +477,7 @@ impl<S: Sink> Backend<'_, S> {
         }) = self.conversation.pipeline.pop_statement()
         else {
             // The server may find more statements in a Query than the lexer: the surplus is not ours to name.
-            self.conversation.results.here().forget();
+            self.conversation.results.forget();
             return match self.conversation.pipeline.front() {
                 Some(What::Ready(Group::Query)) => {}
                 _ => self.out_of_step(tag::COMMAND_COMPLETE),
@@ -545,7 +543,7 @@ impl<S: Sink> Backend<'_, S> {
             results,
             ..
         } = &mut *self.conversation;
-        results.here().forget();
+        results.forget();
         ledger.ready(facts, status, self.at, self.sink);
         if status == TransactionStatus::Idle {
             let group = pipeline.group_answered();

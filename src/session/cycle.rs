@@ -275,7 +275,7 @@ impl<S: Sink> Backend<'_, S> {
             && let Some(What::Statement(asked)) = pipeline.front()
             && let Some(described) = self.scratch.descriptions.read(asked.wording(), body)
         {
-            results.here().open(described, settings);
+            results.open(described, settings);
         }
         Some(behind)
     }

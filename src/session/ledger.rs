@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Sink;
 use super::asked::{Asked, Origin, Progress};
 use super::catalog::Portal;
-use super::lent::{Blank, Lent};
 use super::stopwatch::{Mark, Stopwatch};
 use crate::event::{
     Beside, Exchange, Flow, Moment, Protocol, QueryEvent, RowKeys, RowsEvent, SessionEvent,
@@ -59,22 +58,8 @@ impl Transaction {
     }
 }
 
-/// What there is of the answer that is arriving.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    current: Current,
-    pending: Option<Ended>,
-}
-
-impl Blank for Answer {
-    #[inline]
-    fn is_blank(&self) -> bool {
-        self.pending.is_none() && self.current == Current::default()
-    }
-}
-
 /// What came for the statement now answered.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Current {
     rows: u64,
     request_bytes: u64,
@@ -189,9 +174,10 @@ impl Finished<'_> {
 pub(super) struct Ledger {
     pub stopwatch: Stopwatch,
     pub transaction: Transaction,
-    pub answer: Lent<Answer>,
+    current: Current,
     sequence: u64,
     pipeline_index: u32,
+    pending: Option<Ended>,
 }
 
 impl Ledger {
@@ -199,7 +185,7 @@ impl Ledger {
     #[inline]
     pub(super) fn reply(&mut self, at: Moment, bytes: u64) {
         self.stopwatch.reply(at);
-        self.answer.here().current.response_bytes += bytes;
+        self.current.response_bytes += bytes;
     }
 
     #[inline]
@@ -209,17 +195,17 @@ impl Ledger {
 
     #[inline]
     pub(super) fn rows_came(&mut self, rows: u64) {
-        self.answer.here().current.rows += rows;
+        self.current.rows += rows;
     }
 
     /// CopyData of the client.
     pub(super) fn fed(&mut self, bytes: u64) {
-        self.answer.here().current.request_bytes += bytes;
+        self.current.request_bytes += bytes;
     }
 
     /// The statement turned out to be a COPY.
     pub(super) fn copies(&mut self) {
-        self.answer.here().current.copy = Copying::Yes;
+        self.current.copy = Copying::Yes;
     }
 
     /// Closes the account of the statement now answered.
@@ -234,7 +220,7 @@ impl Ledger {
         rows: Option<u64>,
         at: Moment,
     ) -> Progress {
-        let current = std::mem::take(&mut self.answer.here().current);
+        let current = std::mem::take(&mut self.current);
         let pipeline_index = self.pipeline_index;
         self.pipeline_index = self.pipeline_index.saturating_add(1);
         Progress {
@@ -289,7 +275,7 @@ impl Ledger {
         self.sequence += 1;
         let transaction_after = self.transaction.status;
         // None is there.
-        self.answer.here().pending.get_or_insert_with(|| Ended {
+        self.pending.get_or_insert_with(|| Ended {
             origin,
             flow,
             progress: *progress,
@@ -313,11 +299,7 @@ impl Ledger {
 
     /// An error at the end of a group: the implicit commit failed, and with it the query that waits.
     pub(super) fn fail_pending(&mut self, sqlstate: SqlState) {
-        if let Some(Answer {
-            pending: Some(pending),
-            ..
-        }) = self.answer.get_mut()
-        {
+        if let Some(pending) = &mut self.pending {
             pending.sqlstate.get_or_insert(sqlstate);
         }
         self.transaction.failed();
@@ -333,17 +315,15 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         let outcome = self.transaction.ready(status);
-        if let Some(answer) = self.answer.get_mut() {
-            if let Some(pending) = &mut answer.pending {
-                pending.transaction_after = status;
-            }
-            answer.current = Current::default();
+        if let Some(pending) = &mut self.pending {
+            pending.transaction_after = status;
         }
         self.flush(facts, sink);
         if let Some(outcome) = outcome {
             sink.event(facts, SessionEvent::TransactionEnded(outcome), at);
         }
         self.pipeline_index = 0;
+        self.current = Current::default();
     }
 
     /// The first byte of a request that follows ReadyForQuery.
@@ -398,17 +378,10 @@ impl Ledger {
     /// Hands on the query that waits.
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
-        if let Some(answer) = self.answer.get_mut()
-            && let Some(ended) = &mut answer.pending
-        {
+        if let Some(ended) = &mut self.pending {
             sink.query(Finished { facts, ended });
-            answer.pending = None;
+            self.pending = None;
         }
-    }
-
-    /// Bytes that it holds beside itself.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.answer.get().map_or(0, |_| size_of::<Answer>())
     }
 
     /// The connection is over, perhaps inside a transaction.

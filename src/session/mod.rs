@@ -39,7 +39,6 @@ mod dialect;
 mod found;
 mod frontend;
 mod ledger;
-mod lent;
 mod outcome;
 mod parameters;
 mod parses;
@@ -214,31 +213,27 @@ enum Phase {
 }
 
 /// Everything of a connection but its two positions in the byte streams.
-///
-/// In this order: what each query needs lies together, for with many sessions it is in no cache.
-#[repr(C)]
 struct Conversation {
-    pipeline: pipeline::Pipeline,
-    requests: frontend::Requests,
+    facts: Arc<SessionFacts>,
+    settings: Arc<Settings>,
     phase: Phase,
     /// How the server reads the strings of what is asked now, as far as it has told.
     dialect: Dialect,
-    /// The server sent FATAL: nothing comes behind it.
-    is_over: bool,
-    facts: Arc<SessionFacts>,
-    settings: Arc<Settings>,
-    results: lent::Lent<rows::Results>,
-    ledger: ledger::Ledger,
-    lost: Option<Lost>,
-    /// A statement whose rows were described, and that does not know yet.
-    untold: Option<(Arc<parameters::Prepared>, columns::Described)>,
+    requests: frontend::Requests,
+    pipeline: pipeline::Pipeline,
     catalog: catalog::Catalog,
+    ledger: ledger::Ledger,
+    results: rows::Results,
     /// What the RowDescription or ParameterDescription that is arriving belongs to.
     describing: backend::Describing,
+    /// A statement whose rows were described, and that does not know yet.
+    untold: Option<(Arc<parameters::Prepared>, columns::Described)>,
+    /// The server sent FATAL: nothing comes behind it.
+    is_over: bool,
+    lost: Option<Lost>,
 }
 
 /// One observed connection, from the bytes behind its StartupMessage to its end.
-#[repr(C)]
 pub struct Session {
     client: Walker,
     upstream: Walker,
@@ -268,7 +263,7 @@ impl Session {
                 pipeline: pipeline::Pipeline::default(),
                 catalog: catalog::Catalog::new(settings.statements_max, settings.portals_max),
                 ledger: ledger::Ledger::default(),
-                results: lent::Lent::default(),
+                results: rows::Results::default(),
                 describing: backend::Describing::Nothing,
                 untold: None,
                 is_over: false,
@@ -305,22 +300,15 @@ impl Session {
                     at,
                 },
             ),
-            Direction::UpstreamToClient => {
-                conversation.results.borrow(&mut scratch.results);
-                conversation.ledger.answer.borrow(&mut scratch.answer);
-                let walked = self.upstream.walk(
-                    bytes,
-                    &mut backend::Backend {
-                        conversation: &mut *conversation,
-                        scratch: &mut *scratch,
-                        sink,
-                        at,
-                    },
-                );
-                conversation.results.give_back(&mut scratch.results);
-                conversation.ledger.answer.give_back(&mut scratch.answer);
-                walked
-            }
+            Direction::UpstreamToClient => self.upstream.walk(
+                bytes,
+                &mut backend::Backend {
+                    conversation,
+                    scratch,
+                    sink,
+                    at,
+                },
+            ),
         };
         walked.map_err(|error| Lost::Frame { direction, error })?;
         self.conversation.pipeline.give_back(&mut scratch.queue);
@@ -390,11 +378,7 @@ impl Session {
             + conversation.requests.held_bytes()
             + conversation.pipeline.held_bytes()
             + conversation.catalog.held_bytes()
-            + conversation
-                .results
-                .get()
-                .map_or(0, rows::Results::held_bytes)
-            + conversation.ledger.held_bytes()
+            + conversation.results.held_bytes()
     }
 }
 
@@ -402,13 +386,6 @@ impl Conversation {
     /// Nothing is owed and nothing is half asked.
     fn at_rest(&self) -> bool {
         self.pipeline.is_empty() && !self.requests.in_message()
-    }
-
-    /// Whether nothing is wanted of the rows that follow.
-    #[inline]
-    fn skips_rows(&self) -> bool {
-        let results = self.results.get();
-        results.is_some_and(rows::Results::skips_rows)
     }
 
     fn lose(&mut self, lost: Lost) {

@@ -47,11 +47,11 @@ impl Conversation {
             && progress.cursor.is_none()
             && let Some(flow) = &mut asked.flow
         {
-            flow.result = results.here().take(sink);
+            flow.result = results.take(sink);
             self.change_catalog(&asked, command, sink);
             return self.ledger.report(&self.facts, asked, progress, None, sink);
         }
-        let result = results.here().take(sink);
+        let result = results.take(sink);
         match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
                 let lifetime = if asked.wording().holdable {
@@ -196,7 +196,7 @@ impl Conversation {
             results,
             ..
         } = self;
-        results.here().forget();
+        results.forget();
         let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
         let cursor = match asked.wording().verb {
             Verb::Fetch | Verb::Move => {

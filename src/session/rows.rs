@@ -4,7 +4,6 @@
 //! bounded in rows and hashes. A row that does not fit its description ends this for its result and nothing else.
 
 use super::columns::Described;
-use super::lent::Blank;
 use super::{Settings, Sink, types};
 use crate::event::{Held, Keys, RowColumn, RowColumns, RowKeys};
 use crate::sql::value::{KEY_BYTES_MAX, ValueHash, ValueKey};
@@ -48,13 +47,6 @@ enum RowIs {
     #[default]
     New,
     Begun,
-}
-
-impl Blank for Results {
-    #[inline]
-    fn is_blank(&self) -> bool {
-        self.is_closed()
-    }
 }
 
 impl Results {
@@ -194,9 +186,9 @@ impl Results {
         Some(open.result)
     }
 
-    /// Bytes it holds.
+    /// Bytes it holds, itself left out.
     pub(super) fn held_bytes(&self) -> usize {
-        let beside = match &self.state {
+        match &self.state {
             State::Open(open) => {
                 let keys = match open.result.keys.spilled() {
                     true => open.result.keys.capacity() * size_of::<Option<ValueHash>>(),
@@ -205,8 +197,7 @@ impl Results {
                 keys + open.fields.as_ref().map_or(0, |_| size_of::<Fields>())
             }
             State::Closed | State::Ignored => 0,
-        };
-        size_of::<Results>() + beside
+        }
     }
 }
 

@@ -9,12 +9,9 @@ use super::asked::{Asked, Origin, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
 use super::found::{Context, Found, judge_together, offset, slice};
-use super::ledger::Answer;
-use super::lent::Spare;
 use super::parameters;
 use super::parses::Parses;
 use super::pipeline::SpareQueue;
-use super::rows::Results;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
 use crate::event::Statement;
@@ -37,8 +34,6 @@ pub struct Scratch {
     parses: Parses,
     pub(super) descriptions: Descriptions,
     pub(super) queue: SpareQueue,
-    pub(super) results: Spare<Results>,
-    pub(super) answer: Spare<Answer>,
 }
 
 impl Scratch {
@@ -52,8 +47,6 @@ impl Scratch {
             parses: Parses::default(),
             descriptions: Descriptions::default(),
             queue: SpareQueue::default(),
-            results: None,
-            answer: None,
         }
     }
 
