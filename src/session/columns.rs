@@ -44,6 +44,8 @@ pub(super) struct Descriptions {
     /// Their hashes, in the order in which they give way: see [`Descriptions::forget_one`].
     queue: VecDeque<u128>,
     bytes: usize,
+    /// Bytes of those that gave way while somebody had them still: wordings, mostly, for as long as there are.
+    kept_bytes: usize,
 }
 
 /// A RowDescription that came, by its hash.
@@ -87,10 +89,13 @@ impl Descriptions {
     #[cold]
     fn look_up(&mut self, wording: &Wording, hash: u128, body: &[u8]) -> Option<Described> {
         let described = self.known(hash, body)?;
-        let _ = wording.rows.set(Remembered {
-            hash,
-            described: described.clone(),
-        });
+        // What a wording has stays when it gives way here: they have not more of those than fits here.
+        if self.kept_bytes <= DESCRIPTIONS_BYTES_MAX {
+            let _ = wording.rows.set(Remembered {
+                hash,
+                described: described.clone(),
+            });
+        }
         Some(described)
     }
 
@@ -128,7 +133,12 @@ impl Descriptions {
                 self.queue.push_back(hash);
                 continue;
             }
-            self.bytes -= self.known.remove(&hash).map_or(0, |known| known.bytes);
+            if let Some(known) = self.known.remove(&hash) {
+                self.bytes -= known.bytes;
+                if Arc::strong_count(&known.described.columns) > 1 {
+                    self.kept_bytes += known.bytes;
+                }
+            }
             return;
         }
     }
@@ -275,5 +285,21 @@ mod tests {
         }
         let sum: usize = descriptions.known.values().map(|known| known.bytes).sum();
         assert_eq!(descriptions.bytes, sum);
+    }
+
+    #[test]
+    fn what_wordings_keep_is_bounded() {
+        let mut descriptions = Descriptions::default();
+        let (mut wordings, mut kept) = (Vec::new(), 0);
+        for n in 0..3000 {
+            let names: Vec<String> = (0..300).map(|i| format!("{n}_{i}")).collect();
+            let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
+            let (wording, body) = (asked(), body(&columns));
+            descriptions.read(&wording, &body).expect("columns");
+            kept += wording.rows.get().map_or(0, |_| body.len());
+            wordings.push(wording);
+        }
+        assert!(kept <= 3 * DESCRIPTIONS_BYTES_MAX, "{kept} bytes");
+        assert!(wordings[0].rows.get().is_some() && wordings[2999].rows.get().is_none());
     }
 }
