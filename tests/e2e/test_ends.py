@@ -458,7 +458,8 @@ def test_descriptors_and_memory_come_back(pgprism, postgres, database):
             client.reset() if n % 3 == 0 else client.close()
         pgprism.wait_no_sessions()
 
-    churn(60)
+    # As often as it is measured: by then each worker and each thread beside them has what it needs once.
+    churn(300)
     process: Child = pgprism.process
     descriptors, memory = process.descriptor_count(), process.rss_bytes()
     churn(300)
