@@ -120,3 +120,21 @@ def test_a_page_is_told_from_what_is_on_the_terminal() -> None:
     results = _made_up("2026-01-01T00:00:00+00:00", 20.0)
     told = [report.terminal(cell) for cell in results.cells.values()]
     assert all(name in one for name, one in zip(CELLS, told, strict=True))
+
+
+@pytest.mark.smoke
+def test_what_a_build_is_optimised_by_is_copied_once(tmp_path):
+    """A younger file would have all of it built anew, each time that something is played with the program."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(tmp_path)}
+
+    def told() -> tuple[bool, dict[str, int]]:
+        flags = subprocess.run(
+            [PROJECT / "scripts" / "release", "--flags"],
+            env=environment, check=True, timeout=30, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        copies = (tmp_path / "profile").glob("*")
+        return "-Cprofile-use=" in flags, {path.name: path.stat().st_mtime_ns for path in copies}
+
+    optimised, first = told()
+    assert optimised == bool(first)
+    assert told() == (optimised, first)
