@@ -201,7 +201,7 @@ fn prepare(load: Load, queries: u64) -> (Vec<Observed>, u64, Analysis) {
     let events = Reader::new(stage.observer.ring()).take_all();
     let mut analysis =
         Analysis::new(Arc::clone(&store), Arc::default(), Settings::default()).expect("a thread");
-    let is_unknown = |shape: &&'static pgprism::event::Shape| shape.facts.get().is_none();
+    let is_unknown = |shape: &pgprism::event::ShapeRef| shape.facts.get().is_none();
     while store.shapes_from(0, 100).iter().any(is_unknown) {
         analysis.tick(Moment(0));
         std::thread::sleep(Duration::from_millis(1));

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use pgprism::event::{
     ClosedEvent, Direction, FlowBudget, Held, Moment, Parsed, RowsEvent, SessionEvent,
-    SessionFacts, Shape,
+    SessionFacts, Shape, ShapeRef,
 };
 use pgprism::session::{Finished, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
@@ -20,11 +20,11 @@ use support::message;
 /// Drops what it is told.
 struct Nowhere {
     flow: Arc<FlowBudget>,
-    shape: &'static Shape,
+    shape: ShapeRef,
 }
 
 impl Sink for Nowhere {
-    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<&'static Shape> {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<ShapeRef> {
         Some(self.shape)
     }
     fn query(&mut self, mut query: Finished<'_>) {
@@ -170,6 +170,7 @@ fn measure(exchanged: &Exchanged, value_flow: bool) -> f64 {
         flow: FlowBudget::new(64 << 20),
         shape: Shape::kept(Shape {
             fingerprint: Fingerprint(0),
+            number: pgprism::event::ShapeNumber(0),
             verb: Verb::Select,
             text: "".into(),
             facts: OnceLock::new(),

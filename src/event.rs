@@ -2,6 +2,7 @@
 //!
 //! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
 
+mod columns;
 mod query;
 mod shape;
 
@@ -11,8 +12,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
+pub use columns::{Columns, RowColumn, RowColumns};
 pub use query::{Beside, Exchange, QueryEvent, Statement};
-pub use shape::{Parsed, Shape};
+pub use shape::{ByShape, Parsed, Shape, ShapeNumber, ShapeRef};
 
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash};
@@ -290,7 +292,7 @@ pub struct RowsEvent {
     /// The query that returns them.
     pub fingerprint: Fingerprint,
     /// Its shape, as in [`Statement`].
-    pub shape: Option<&'static Shape>,
+    pub shape: Option<ShapeRef>,
     /// The cursor or portal, unique on its session while it is open.
     pub cursor: NameHash,
     /// When the query itself was asked (its DECLARE, its first Execute): the same in all its events.
@@ -349,7 +351,7 @@ pub struct Constant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowKeys {
     /// What the columns are; shared by all results of the same description.
-    pub columns: Arc<RowColumns>,
+    pub columns: Columns,
     /// `rows` times `columns.keys.len()` hashes, row-major; `None` is NULL or no key.
     pub keys: Keys,
     /// Rows whose keys are here.
@@ -436,28 +438,6 @@ impl PartialEq for Held {
 }
 
 impl Eq for Held {}
-
-/// A RowDescription: what a result's columns are.
-#[derive(Debug, PartialEq, Eq)]
-pub struct RowColumns {
-    /// All of them, in order; at most 1,664 (PostgreSQL's own limit).
-    pub all: Box<[RowColumn]>,
-    /// Which of them are key-like, as indexes into `all`; most results have few, which stand where their counts do.
-    pub keys: SmallVec<[u16; 8]>,
-}
-
-/// One column of a RowDescription.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowColumn {
-    /// Its name or alias, cut at 63 bytes.
-    pub name: Box<str>,
-    /// Object id of the table it comes from; 0 for an expression.
-    pub table_oid: u32,
-    /// Its attribute number in that table; 0 for an expression.
-    pub attribute: i16,
-    /// Object id of its type.
-    pub type_oid: u32,
-}
 
 /// A query at or over the slow log's threshold, on its way to the log's writer.
 #[derive(Debug, Clone)]

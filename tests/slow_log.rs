@@ -77,6 +77,7 @@ fn slow_query(number: u64) -> SlowQuery {
                 verb: Verb::Select,
                 shape: Some(Shape::kept(Shape {
                     fingerprint,
+                    number: pgprism::event::ShapeNumber(0),
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),

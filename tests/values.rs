@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use pgprism::event::{
     ClosedEvent, ConnectionStatus, ConstantCount, Direction, Exchange, Held, Moment, RowKeys,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape, ShapeRef,
 };
 use pgprism::session::{Finished, Scratch, Session, Settings, Sink};
 use pgprism::sql::value::{ValueHash, ValueKey};
@@ -40,11 +40,12 @@ impl Sink for Heard {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<&'static Shape> {
+    ) -> Option<ShapeRef> {
         let text = normalize(&String::from_utf8_lossy(written.text)).into();
         let facts = OnceLock::new();
         Some(Shape::kept(Shape {
             fingerprint,
+            number: pgprism::event::ShapeNumber(0),
             verb,
             text,
             facts,

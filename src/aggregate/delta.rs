@@ -10,8 +10,8 @@ use foldhash::fast::RandomState;
 use super::names::{Context, NameId, OTHER};
 use super::{Store, lock, merge_into};
 use crate::event::{
-    Beside, Moment, Phases, Protocol, QueryEvent, SessionEvent, SessionFacts, Shape,
-    TransactionOutcome,
+    Beside, ByShape, Moment, Phases, Protocol, QueryEvent, SessionEvent, SessionFacts, ShapeNumber,
+    ShapeRef, TransactionOutcome,
 };
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
@@ -77,7 +77,7 @@ impl Hash for Key {
 pub(super) struct Entry {
     pub(super) key: Key,
     pub(super) verb: Verb,
-    pub(super) shape: Option<&'static Shape>,
+    pub(super) shape: Option<ShapeRef>,
     /// Calls by [`Protocol`], in the order of [`Protocol::ALL`].
     pub(super) calls: [u32; Protocol::ALL.len()],
     pub(super) slow: u32,
@@ -157,8 +157,12 @@ pub(super) struct ListenerCounts {
 /// Everything one worker counted since the last tick. Cleared, it keeps its memory.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
-    index: HashMap<Key, u32, RandomState>,
     entries: Vec<Entry>,
+    /// The first entry of each shape, by its number; of another shape, or none, where it has not had any since
+    /// [`Delta::clear`].
+    firsts: Vec<u32>,
+    /// All other entries: a shape as used by a further kind of client, and what has no shape.
+    others: HashMap<Key, u32, RandomState>,
     /// The entry of the last query: loops ask the same again.
     last: usize,
     durations: Vec<(u32, u32)>,
@@ -172,8 +176,8 @@ impl Delta {
     }
 
     pub(super) fn clear(&mut self) {
-        self.index.clear();
         self.entries.clear();
+        self.others.clear();
         self.durations.clear();
         self.errors.clear();
         self.listeners.clear();
@@ -224,7 +228,7 @@ impl Delta {
         let duration_ns = event.phases.duration_ns();
         let index = self.index_of(key, event);
         self.last = index;
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let number = place_of(index);
         let duration_us = u32::try_from(duration_ns.div_ceil(1_000)).unwrap_or(u32::MAX);
         self.durations.push((number, duration_us));
         if let Some(code) = event.sqlstate {
@@ -244,16 +248,40 @@ impl Delta {
         {
             return self.last;
         }
-        match self.index.get(&key) {
-            Some(index) => *index as usize,
-            None => {
-                let index = self.entries.len();
-                self.entries.push(Entry::new(key, event));
-                self.index
-                    .insert(key, u32::try_from(index).unwrap_or(u32::MAX));
-                index
+        let new = self.entries.len();
+        if let Some(shape) = event.shape {
+            match self.first_of(key.fingerprint, shape.number()) {
+                Some(first) if self.entries[first].key == key => return first,
+                // It is used by another kind of client as well.
+                Some(_) => {}
+                None => {
+                    self.set_first(shape.number(), new);
+                    self.entries.push(Entry::new(key, event));
+                    return new;
+                }
             }
         }
+        let index = *self.others.entry(key).or_insert(place_of(new)) as usize;
+        if index == new {
+            self.entries.push(Entry::new(key, event));
+        }
+        index
+    }
+
+    /// The first entry of a shape, if it has one.
+    #[inline]
+    fn first_of(&self, fingerprint: Fingerprint, number: ShapeNumber) -> Option<usize> {
+        let first = *self.firsts.get(number.0 as usize)? as usize;
+        let entry = self.entries.get(first)?;
+        (entry.key.fingerprint == fingerprint).then_some(first)
+    }
+
+    fn set_first(&mut self, number: ShapeNumber, index: usize) {
+        let place = number.0 as usize;
+        if place >= self.firsts.len() {
+            self.firsts.resize(place + 1, u32::MAX);
+        }
+        self.firsts[place] = place_of(index);
     }
 
     fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {
@@ -283,7 +311,10 @@ type KnownSession = (Arc<SessionFacts>, Context, NameId);
 #[derive(Debug)]
 struct Known {
     contexts: Box<[Option<KnownSession>]>,
-    shapes: HashMap<u64, &'static Shape, RandomState>,
+    shapes: HashMap<u64, ShapeRef, RandomState>,
+    /// Shapes that may be shown, which they are from then on: what is asked of each query stands here, not where they
+    /// are.
+    shown: ByShape<()>,
     routes: HashMap<Box<str>, NameId, RandomState>,
 }
 
@@ -292,6 +323,7 @@ impl Worker {
         let known = Known {
             contexts: vec![None; CONTEXT_SLOTS].into_boxed_slice(),
             shapes: HashMap::default(),
+            shown: ByShape::new(store.shapes.max()),
             routes: HashMap::default(),
         };
         Worker {
@@ -303,10 +335,10 @@ impl Worker {
 
     /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
     pub fn record(&self, event: &QueryEvent, beside: Beside<'_>) {
-        if let Some(shape) = &event.shape {
-            shape.ended(event.sqlstate);
-        }
         let mut known = self.known.borrow_mut();
+        if let Some(shape) = event.shape {
+            known.ended(shape, event.sqlstate);
+        }
         let (context, _) = known.context(&event.facts, &self.store);
         let route = event
             .tags
@@ -360,9 +392,9 @@ impl Worker {
         fingerprint: Fingerprint,
         verb: Verb,
         text: impl FnOnce() -> String,
-    ) -> Option<&'static Shape> {
+    ) -> Option<ShapeRef> {
         if let Some(shape) = self.known.borrow().shapes.get(&fingerprint.0) {
-            return Some(shape);
+            return Some(*shape);
         }
         let shape = self.store.shapes.get_or_add(fingerprint, verb, text)?;
         self.known.borrow_mut().shapes.insert(fingerprint.0, shape);
@@ -384,6 +416,17 @@ impl Worker {
 }
 
 impl Known {
+    /// A statement of this shape ended so: until one was parsed, each may be the first.
+    #[inline]
+    fn ended(&mut self, shape: ShapeRef, sqlstate: Option<SqlState>) {
+        if self.shown.get(shape.number()).is_none() {
+            shape.ended(sqlstate);
+            if shape.may_be_shown() {
+                self.shown.set(shape.number(), ());
+            }
+        }
+    }
+
     /// Numbers of the session's names and of its listener; looked up again when its facts were replaced.
     #[inline]
     fn context(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
@@ -422,6 +465,11 @@ impl Known {
         self.routes.insert(Box::from(route), id);
         id
     }
+}
+
+/// The index of an entry, as it is kept: there are some thousand of them.
+fn place_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn protocol_index(protocol: Protocol) -> usize {

@@ -27,7 +27,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::event::{Moment, Phases, Shape};
+use crate::event::{Moment, Phases, ShapeRef};
 use crate::sql::Fingerprint;
 
 pub use delta::{Fill, Worker};
@@ -189,12 +189,12 @@ impl Store {
     }
 
     /// At most `max` shapes from the `from`th on, in the order in which they came.
-    pub fn shapes_from(&self, from: usize, max: usize) -> Vec<&'static Shape> {
+    pub fn shapes_from(&self, from: usize, max: usize) -> Vec<ShapeRef> {
         self.shapes.from(from, max)
     }
 
     /// The shape of `fingerprint`, if it is known.
-    pub fn shape(&self, fingerprint: Fingerprint) -> Option<&'static Shape> {
+    pub fn shape(&self, fingerprint: Fingerprint) -> Option<ShapeRef> {
         self.shapes.get(fingerprint)
     }
 
@@ -219,7 +219,7 @@ fn merge_into(figures: &mut Figures, delta: &Delta, now: Moment) {
     let column = history.column(now);
     for entry in delta.entries() {
         let row = table.row(entry);
-        let target = series.target(entry, row != table::OTHER_ROW, now);
+        let target = series.target(entry, now);
         table.add(row, entry);
         series.add(target, entry);
         column.add(entry);

@@ -8,7 +8,7 @@ use super::names::{Kind, NameId, Names, OTHER_NAME};
 use super::series::Totals;
 use super::table::{Row, SPARK_POINTS};
 use super::{Buckets, Store, lock};
-use crate::event::{Moment, Phases, Protocol, Shape};
+use crate::event::{Moment, Phases, Protocol, Shape, ShapeRef};
 use crate::sql::{Fingerprint, Verb};
 
 /// Rows copied in one hold of the lock: some 50 us.
@@ -299,7 +299,7 @@ impl Store {
             series: admitted.chain(other).chain(left).collect(),
             shapes: fingerprints
                 .into_iter()
-                .filter_map(|fingerprint| self.shapes.get(fingerprint))
+                .filter_map(|fingerprint| self.shapes.get(fingerprint).map(ShapeRef::shape))
                 .collect(),
             queries: series
                 .queries
@@ -360,11 +360,7 @@ impl Store {
         let names = lock(&self.names);
         let chosen = candidates.iter().skip(listing.skip).take(listing.limit);
         let queries = chosen
-            .filter_map(|candidate| {
-                figures
-                    .table
-                    .find(candidate.shape.map(|shape| shape.fingerprint.0))
-            })
+            .filter_map(|candidate| figures.table.find(candidate.shape))
             .map(|row| query(row, &names, now))
             .collect();
         Listed {
@@ -375,11 +371,13 @@ impl Store {
 
     /// One query shape; `None` asks for the row of all that found the table of fingerprints full.
     pub fn query(&self, fingerprint: Option<Fingerprint>, now: Moment) -> Option<QueryDetail> {
+        let shape = match fingerprint {
+            Some(fingerprint) => Some(self.shape(fingerprint)?),
+            None => None,
+        };
         let figures = lock(&self.figures);
         let names = lock(&self.names);
-        let row = figures
-            .table
-            .find(fingerprint.map(|fingerprint| fingerprint.0))?;
+        let row = figures.table.find(shape.as_deref())?;
         Some(QueryDetail {
             query: query(row, &names, now),
             buckets: row.figures.buckets,

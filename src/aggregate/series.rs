@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use super::delta::{Entry, ListenerCounts};
 use super::names::{NameId, OTHER};
 use super::{Buckets, Settings, add_phases};
-use crate::event::{Moment, Phases, Protocol};
+use crate::event::{ByShape, Moment, Phases, Protocol, ShapeRef};
 use crate::sql::{Fingerprint, Verb, VerbClass};
 use crate::wire::SqlState;
 
@@ -132,7 +132,10 @@ pub(super) struct Series {
     /// Times that a pair got series of its own, since the start.
     pub(super) admissions: u64,
     pairs: Vec<Pair>,
-    index: HashMap<(Fingerprint, NameId), usize, RandomState>,
+    /// The first pair of each shape: most run in one database.
+    firsts: ByShape<u32>,
+    /// The pairs of shapes in further databases.
+    others: HashMap<(Fingerprint, NameId), usize, RandomState>,
     codes: Vec<SqlState>,
     settled_at: Moment,
     generation: u64,
@@ -201,7 +204,8 @@ impl Series {
             listeners: BTreeMap::new(),
             admissions: 0,
             pairs: Vec::new(),
-            index: HashMap::default(),
+            firsts: ByShape::new(settings.fingerprints_max),
+            others: HashMap::default(),
             codes: Vec::new(),
             settled_at: Moment::default(),
             generation: 0,
@@ -213,12 +217,15 @@ impl Series {
         }
     }
 
-    /// Where the queries of `entry` are added; `has_row` tells whether its shape is known by a text.
-    pub(super) fn target(&mut self, entry: &Entry, has_row: bool, now: Moment) -> Target {
+    /// Where the queries of `entry` are added; a pair has a shape, which is known by a text.
+    pub(super) fn target(&mut self, entry: &Entry, now: Moment) -> Target {
         let database = entry.key.context.database;
-        if has_row && let Some(pair) = self.pair(entry) {
-            self.pairs[pair].score += entry.phases.duration_ns() as f64;
-            if let Place::Admitted(index) = self.pairs[pair].place {
+        if let Some(shape) = entry.shape
+            && let Some(pair) = self.pair(shape, entry)
+        {
+            let known = &mut self.pairs[pair];
+            known.score += entry.phases.duration_ns() as f64;
+            if let Place::Admitted(index) = known.place {
                 return Target::Admitted(index);
             }
             if self.has_room() && comes_back(entry.verb) {
@@ -333,25 +340,41 @@ impl Series {
         }
     }
 
-    /// The index of the pair of `entry`; `None` when too many are followed already.
-    fn pair(&mut self, entry: &Entry) -> Option<usize> {
-        let key = (entry.key.fingerprint, entry.key.context.database);
-        if let Some(pair) = self.index.get(&key) {
+    /// The index of the pair of `entry`, which is of this shape; `None` when too many are followed already.
+    fn pair(&mut self, shape: ShapeRef, entry: &Entry) -> Option<usize> {
+        let database = entry.key.context.database;
+        let first = self.firsts.get(shape.number()).map(|first| first as usize);
+        let is_of = |pair: &&Pair| pair.database == database;
+        if let Some(first) = first
+            && self.pairs.get(first).filter(is_of).is_some()
+        {
+            return Some(first);
+        }
+        let key = (entry.key.fingerprint, database);
+        if first.is_some()
+            && let Some(pair) = self.others.get(&key)
+        {
             return Some(*pair);
         }
         // `other` is no database: its pairs would mix several.
-        if key.1 == OTHER || self.pairs.len() >= self.pairs_max {
+        if database == OTHER || self.pairs.len() >= self.pairs_max {
             return None;
         }
+        let pair = self.pairs.len();
         self.pairs.push(Pair {
             fingerprint: key.0,
-            database: key.1,
+            database,
             verb: entry.verb,
             score: 0.0,
             place: Place::Other,
         });
-        self.index.insert(key, self.pairs.len() - 1);
-        Some(self.pairs.len() - 1)
+        match (first, u32::try_from(pair)) {
+            (None, Ok(pair)) => self.firsts.set(shape.number(), pair),
+            _ => {
+                self.others.insert(key, pair);
+            }
+        }
+        Some(pair)
     }
 
     /// Whether one more pair may have series. The history of pairs that left takes one place for each database and

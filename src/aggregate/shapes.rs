@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::Settings;
 use super::names::cut;
-use crate::event::{Parsed, Shape};
+use crate::event::{Parsed, Shape, ShapeNumber, ShapeRef};
 use crate::sql::{Fingerprint, Verb};
 
 /// However full the budget is, a new shape may keep this much of its text.
@@ -24,8 +24,8 @@ pub(super) struct Shapes {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_fingerprint: HashMap<u64, &'static Shape, RandomState>,
-    in_order: Vec<&'static Shape>,
+    by_fingerprint: HashMap<u64, ShapeRef, RandomState>,
+    in_order: Vec<ShapeRef>,
     text_bytes: usize,
 }
 
@@ -39,16 +39,21 @@ impl Shapes {
         }
     }
 
+    /// How many there may be.
+    pub(super) fn max(&self) -> usize {
+        self.shapes_max
+    }
+
     /// The shape of `fingerprint`; `text` is asked for only when it is new. `None` when the table is full.
     pub(super) fn get_or_add(
         &self,
         fingerprint: Fingerprint,
         verb: Verb,
         text: impl FnOnce() -> String,
-    ) -> Option<&'static Shape> {
+    ) -> Option<ShapeRef> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = known.by_fingerprint.get(&fingerprint.0) {
-            return Some(shape);
+            return Some(*shape);
         }
         if known.in_order.len() >= self.shapes_max {
             return None;
@@ -58,7 +63,7 @@ impl Shapes {
         let text = text();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = known.by_fingerprint.get(&fingerprint.0) {
-            return Some(shape);
+            return Some(*shape);
         }
         if known.in_order.len() >= self.shapes_max {
             return None;
@@ -72,6 +77,7 @@ impl Shapes {
         );
         let shape = Shape::kept(Shape {
             fingerprint,
+            number: ShapeNumber(u32::try_from(known.in_order.len()).unwrap_or(u32::MAX)),
             verb,
             text: Arc::from(text),
             facts: OnceLock::new(),
@@ -84,13 +90,13 @@ impl Shapes {
     }
 
     /// The shape of `fingerprint`, if it is known.
-    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<&'static Shape> {
+    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<ShapeRef> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.by_fingerprint.get(&fingerprint.0).copied()
     }
 
     /// At most `max` of them from the `from`th on.
-    pub(super) fn from(&self, from: usize, max: usize) -> Vec<&'static Shape> {
+    pub(super) fn from(&self, from: usize, max: usize) -> Vec<ShapeRef> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known
             .in_order

@@ -1,8 +1,5 @@
 //! One row for each query shape: what the API and the page read, and what a reset clears.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::delta::Entry;
@@ -10,7 +7,7 @@ use super::latency::Latency;
 use super::names::NameId;
 use super::read::Summary;
 use super::{Buckets, Settings, add_phases};
-use crate::event::{Moment, Phases, Shape};
+use crate::event::{Moment, Phases, Shape, ShapeNumber, ShapeRef};
 use crate::wire::SqlState;
 
 /// The row of all shapes that found the table full.
@@ -31,7 +28,6 @@ const ROW_CODES_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Row>,
-    by_fingerprint: HashMap<u64, u32, RandomState>,
     rows_max: usize,
     /// Sums over all rows.
     pub(super) summary: Summary,
@@ -42,7 +38,7 @@ pub(super) struct Table {
 /// One shape.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// `None` for [`OTHER_ROW`].
+    /// `None` for [`OTHER_ROW`], and for one that nothing was counted in yet.
     pub(super) shape: Option<&'static Shape>,
     pub(super) figures: Figures,
 }
@@ -81,31 +77,26 @@ impl Table {
         rows.push(Row::default());
         Table {
             rows,
-            by_fingerprint: HashMap::default(),
             rows_max: settings.fingerprints_max,
             summary: Summary::default(),
             overflow: 0,
         }
     }
 
-    /// The row that `entry` counts in.
+    /// The row that `entry` counts in: behind [`OTHER_ROW`] they stand in the order of the shapes' numbers.
     pub(super) fn row(&mut self, entry: &Entry) -> u32 {
-        let fingerprint = entry.key.fingerprint;
-        if let Some(row) = self.by_fingerprint.get(&fingerprint.0) {
-            return *row;
-        }
-        let (Some(shape), Ok(row)) = (&entry.shape, u32::try_from(self.rows.len())) else {
+        let Some(shape) = entry.shape else {
             return OTHER_ROW;
         };
-        if self.rows.len() > self.rows_max {
-            return OTHER_ROW;
+        let row = row_of(shape.number());
+        match row as usize {
+            place if place < self.rows.len() => row,
+            place if place > self.rows_max => OTHER_ROW,
+            place => {
+                self.rows.resize_with(place + 1, Row::default);
+                row
+            }
         }
-        self.rows.push(Row {
-            shape: Some(shape),
-            figures: Figures::default(),
-        });
-        self.by_fingerprint.insert(fingerprint.0, row);
-        row
     }
 
     pub(super) fn add(&mut self, row: u32, entry: &Entry) {
@@ -114,8 +105,12 @@ impl Table {
         }
         self.summary.queries += entry.calls();
         add_phases(&mut self.summary.phases, &entry.phases);
-        let figures = &mut self.rows[row as usize].figures;
+        let Row { shape, figures } = &mut self.rows[row as usize];
         if figures.calls == 0 {
+            *shape = entry
+                .shape
+                .filter(|_| row != OTHER_ROW)
+                .map(ShapeRef::shape);
             figures.first_seen = entry.first;
             figures.min_ns = entry.min_ns;
         }
@@ -168,12 +163,9 @@ impl Table {
         self.rows.len()
     }
 
-    /// The row of a fingerprint, or of all that found the table full for `None`; `None` while it has no calls.
-    pub(super) fn find(&self, fingerprint: Option<u64>) -> Option<&Row> {
-        let row = match fingerprint {
-            Some(fingerprint) => *self.by_fingerprint.get(&fingerprint)?,
-            None => OTHER_ROW,
-        };
+    /// The row of a shape, or of all that found the table full for `None`; `None` while it has no calls.
+    pub(super) fn find(&self, shape: Option<&Shape>) -> Option<&Row> {
+        let row = shape.map_or(OTHER_ROW, |shape| row_of(shape.number));
         self.rows
             .get(row as usize)
             .filter(|row| row.figures.calls > 0)
@@ -185,6 +177,11 @@ impl Table {
             row.figures = Figures::default();
         }
     }
+}
+
+/// The row of the shape with this number.
+fn row_of(number: ShapeNumber) -> u32 {
+    number.0.saturating_add(1)
 }
 
 impl Figures {

@@ -279,6 +279,7 @@ fn events_wait_for_the_facts_of_their_shapes_and_not_for_ever() {
     let mut strange = event(0);
     strange.shape = Some(crate::event::Shape::kept(crate::event::Shape {
         fingerprint: Fingerprint(1),
+        number: crate::event::ShapeNumber(9),
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
         facts: std::sync::OnceLock::new(),
@@ -305,6 +306,7 @@ fn the_queue_before_the_parser_is_bounded() {
     let mut run = Run::new(Settings::default());
     let shape = crate::event::Shape::kept(crate::event::Shape {
         fingerprint: Fingerprint(1),
+        number: crate::event::ShapeNumber(9),
         verb: Verb::Select,
         text: "SELECT a FROM b".into(),
         facts: std::sync::OnceLock::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Moment, Observed, Shape};
+use crate::event::{ByShape, Moment, Observed, ShapeRef};
 
 /// Events that wait; a fuller queue goes on without the facts.
 const EVENTS_MAX: usize = 16_384;
@@ -10,13 +10,29 @@ const EVENTS_MAX: usize = 16_384;
 /// So long an event waits at most, nanoseconds: parsing a shape takes a millisecond, a queue of new ones some more.
 const WAIT_MAX_NS: u64 = 2_000_000_000;
 
-#[derive(Debug, Default)]
+/// Shapes of which it is remembered that their facts are known.
+const SHAPES_MAX: usize = 20_000;
+
+#[derive(Debug)]
 pub(super) struct Waiting {
     /// With the tick in which each came.
     events: VecDeque<(Observed, Moment)>,
     /// Events that came, and those whose turn it was.
     came: u64,
     went: u64,
+    /// Shapes whose facts are known, as they stay.
+    known: ByShape<()>,
+}
+
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting {
+            events: VecDeque::new(),
+            came: 0,
+            went: 0,
+            known: ByShape::new(SHAPES_MAX),
+        }
+    }
 }
 
 /// A place in the order of the events that wait.
@@ -42,8 +58,26 @@ pub(super) enum Facts {
 impl Waiting {
     /// Whether an event need not wait: nothing else does, and what its shape touches is known.
     #[inline]
-    pub(super) fn lets_pass(&self, event: &Observed) -> bool {
-        self.events.is_empty() && is_known(event)
+    pub(super) fn lets_pass(&mut self, event: &Observed) -> bool {
+        self.events.is_empty() && self.is_known(event)
+    }
+
+    /// Whether what an event's shape touches is known.
+    #[inline]
+    fn is_known(&mut self, event: &Observed) -> bool {
+        let Some(shape) = shape(event) else {
+            return true;
+        };
+        self.known.get(shape.number()).is_some() || self.becomes_known(shape)
+    }
+
+    #[cold]
+    fn becomes_known(&mut self, shape: ShapeRef) -> bool {
+        let known = is_known(shape);
+        if known {
+            self.known.set(shape.number(), ());
+        }
+        known
     }
 
     pub(super) fn push(&mut self, event: Observed, at: Moment) {
@@ -54,7 +88,7 @@ impl Waiting {
     /// The next event in order, unless it has to wait.
     pub(super) fn next(&mut self, now: Moment) -> Option<Next> {
         let (event, since) = self.events.front()?;
-        let known = is_known(event);
+        let known = shape(event).is_none_or(is_known);
         let full = self.events.len() > EVENTS_MAX;
         if !known && !full && now.since(*since) < WAIT_MAX_NS {
             return None;
@@ -89,14 +123,13 @@ impl Waiting {
     }
 }
 
-/// Whether what an event's shape touches is known, as far as it ever will be.
-#[inline]
-fn is_known(event: &Observed) -> bool {
-    shape(event).is_none_or(|shape| shape.facts.get().is_some())
+/// Whether what a shape touches is known, as far as it ever will be.
+fn is_known(shape: ShapeRef) -> bool {
+    shape.facts.get().is_some()
 }
 
 #[inline]
-fn shape(event: &Observed) -> Option<&Shape> {
+fn shape(event: &Observed) -> Option<ShapeRef> {
     match event {
         Observed::Query(event) => event.shape,
         Observed::Rows(event) => event.shape,

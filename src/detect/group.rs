@@ -8,7 +8,7 @@ use super::repeats::Repeats;
 use super::source::Source;
 use super::strays::Stray;
 use super::track::{History, Past, Step, Track};
-use crate::event::{Constant, ConstantCount, Flow, Moment, QueryEvent, RowColumns, Shape};
+use crate::event::{Columns, Constant, ConstantCount, Flow, Moment, QueryEvent, Shape, ShapeRef};
 use crate::sql::facts::{Facts, Operand};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, Verb};
@@ -126,7 +126,7 @@ pub(super) struct Group {
     slot_values: Vec<Different>,
     /// Bytes that it holds, estimated.
     held_bytes: usize,
-    pub columns: Option<Arc<RowColumns>>,
+    pub columns: Option<Columns>,
     /// Where its results are kept, once one was.
     pub source: Option<u32>,
     /// The tag `callsite` of its first member that had one.
@@ -174,13 +174,13 @@ pub(super) struct Member {
 
 impl Group {
     pub(super) fn new(event: &QueryEvent) -> Group {
-        let facts = event.shape.and_then(|shape| shape.facts());
+        let facts = event.shape.and_then(|shape| shape.shape().facts());
         let slots = facts
             .map(|facts| slots(facts, event.verb))
             .unwrap_or_default();
         Group {
             fingerprint: event.fingerprint,
-            shape: event.shape,
+            shape: event.shape.map(ShapeRef::shape),
             verb: event.verb,
             slot_values: vec![Different::default(); slots.len()],
             held_bytes: 0,
@@ -261,8 +261,7 @@ impl Group {
 
     fn note_flow(&mut self, flow: &Flow, requested_at: Moment, member: Member) {
         if let Some(result) = &flow.result {
-            self.columns
-                .get_or_insert_with(|| Arc::clone(&result.columns));
+            self.columns.get_or_insert_with(|| result.columns.clone());
         }
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
         self.several += u64::from(flow.constants.iter().any(is_several));

@@ -10,9 +10,8 @@ use super::called::Called;
 use super::constraints::Constraints;
 use super::names::{calling, refers, unsuffixed};
 use super::rules;
-use crate::event::{QueryEvent, RowColumns};
-use crate::sql::Fingerprint;
-use crate::sql::facts::{Column, Facts, Output};
+use crate::event::{ByShape, QueryEvent, RowColumns, ShapeRef};
+use crate::sql::facts::{Column, Facts, Lock, Output};
 
 /// Entries of each map; a schema of Django's has some hundred tables.
 const ENTRIES_MAX: usize = 20_000;
@@ -67,7 +66,7 @@ pub(super) struct Relation {
 }
 
 /// Learned from every statement that passes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Knowledge {
     /// Names of tables and of their columns, by database.
     tables: HashMap<(Arc<str>, u32), Arc<str>, RandomState>,
@@ -81,9 +80,22 @@ pub(super) struct Knowledge {
     joined: HashSet<(Named, Named), RandomState>,
     constraints: Constraints,
     called: Called,
-    learned: HashMap<Fingerprint, Learned, RandomState>,
-    /// The last shape of which all is learned: loops ask the same again.
-    last: Option<(Fingerprint, Reads)>,
+    learned: ByShape<Learned>,
+}
+
+impl Default for Knowledge {
+    fn default() -> Knowledge {
+        Knowledge {
+            tables: HashMap::default(),
+            columns: HashMap::default(),
+            first_columns: HashMap::default(),
+            owned: HashSet::default(),
+            joined: HashSet::default(),
+            constraints: Constraints::default(),
+            called: Called::default(),
+            learned: ByShape::new(ENTRIES_MAX),
+        }
+    }
 }
 
 /// How much a shape could teach.
@@ -99,6 +111,8 @@ enum Learned {
 pub(super) enum Reads {
     /// Which tables and columns there are.
     Catalogue,
+    /// The next of a queue that nobody else holds: `FOR UPDATE SKIP LOCKED`.
+    Queue,
     /// Something else, as far as is known.
     Other,
 }
@@ -107,33 +121,29 @@ impl Knowledge {
     /// Learns what a statement's facts and the description of its result tell; what it reads.
     #[inline]
     pub(super) fn learn(&mut self, event: &QueryEvent) -> Reads {
-        if let Some((last, reads)) = self.last
-            && last == event.fingerprint
-        {
-            return reads;
-        }
-        match self.learned.get(&event.fingerprint) {
-            Some(Learned::All(reads)) => {
-                self.last = Some((event.fingerprint, *reads));
-                *reads
-            }
-            known => {
-                let known = known.copied();
-                self.learn_more(event, known)
-            }
+        let Some(shape) = event.shape else {
+            return Reads::Other;
+        };
+        match self.learned.get(shape.number()) {
+            Some(Learned::All(reads)) => reads,
+            known => self.learn_more(event, shape, known),
         }
     }
 
-    fn learn_more(&mut self, event: &QueryEvent, known: Option<Learned>) -> Reads {
-        let Some(facts) = event.shape.and_then(|shape| shape.facts()) else {
+    #[cold]
+    fn learn_more(&mut self, event: &QueryEvent, shape: ShapeRef, known: Option<Learned>) -> Reads {
+        let Some(facts) = shape.facts() else {
             return Reads::Other;
         };
         let reads = if rules::reads_catalogue(facts) {
             Reads::Catalogue
+        } else if facts.lock == Lock::SkipLocked {
+            Reads::Queue
         } else {
             Reads::Other
         };
-        if self.learned.len() >= ENTRIES_MAX {
+        // What it teaches could not be marked as learned.
+        if shape.number().0 as usize >= ENTRIES_MAX {
             return reads;
         }
         if known.is_none() {
@@ -148,7 +158,7 @@ impl Knowledge {
         } else {
             Learned::Names
         };
-        self.learned.insert(event.fingerprint, learned);
+        self.learned.set(shape.number(), learned);
         reads
     }
 

@@ -7,12 +7,12 @@ use foldhash::fast::RandomState;
 
 use super::findings::{Ran, Reports};
 use super::group::{Group, Member, Tallies, value};
-use super::knowledge::{Fit, Knowledge};
+use super::knowledge::{Fit, Knowledge, Reads};
 use super::source::Source;
 use super::strays::Taken;
 use super::track::{Step, Track};
-use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent};
-use crate::sql::facts::{Facts, Lock};
+use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent, ShapeRef};
+use crate::sql::facts::Facts;
 use crate::sql::{Fingerprint, Verb, VerbClass};
 use crate::unit::{Apart, Hashes, Values};
 
@@ -126,6 +126,7 @@ impl Loops {
         &mut self,
         event: &QueryEvent,
         place: Place,
+        reads: Reads,
         knowledge: &Knowledge,
         bounds: Bounds,
         link: &mut dyn FnMut(u32, u32),
@@ -138,13 +139,10 @@ impl Loops {
         }
         self.charge_gap(place.gap_ns);
         self.note_tags(event);
-        let facts = event.shape.and_then(|shape| shape.facts());
-        if facts.is_some_and(|facts| facts.lock == Lock::SkipLocked) {
-            self.tallies.queue_reads += 1;
-        }
-        self.member(event, place, facts, knowledge, bounds, link);
-        if let Some(facts) = facts
-            && matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
+        self.tallies.queue_reads += u64::from(reads == Reads::Queue);
+        self.member(event, place, knowledge, bounds, link);
+        if matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
+            && let Some(facts) = facts_of(event)
             && let Some(table) = &facts.main_table
         {
             match self.writes.get_mut(table.as_str()) {
@@ -278,7 +276,6 @@ impl Loops {
         &mut self,
         event: &QueryEvent,
         place: Place,
-        facts: Option<&Facts>,
         knowledge: &Knowledge,
         bounds: Bounds,
         link: &mut dyn FnMut(u32, u32),
@@ -303,12 +300,10 @@ impl Loops {
             }
         };
         self.last_group = Some(index);
-        let writes = facts
-            .filter(|_| !self.writes.is_empty())
-            .map_or(0, |facts| {
-                let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
-                facts.tables.iter().map(of).sum()
-            });
+        let writes = match self.writes.is_empty() {
+            true => 0,
+            false => self.writes_before(event),
+        };
         let member = Member {
             index: place.index,
             transaction: place.transaction,
@@ -333,6 +328,12 @@ impl Loops {
             link(place.index, self.batch(source, Some(row))?);
         }
         Some(())
+    }
+
+    /// How often the tables of a statement were written to so far.
+    fn writes_before(&self, event: &QueryEvent) -> u64 {
+        let of = |table: &String| self.writes.get(table.as_str()).copied().unwrap_or(0);
+        facts_of(event).map_or(0, |facts| facts.tables.iter().map(of).sum())
     }
 
     /// Looks for the columns along which a group's values run; whether there are any.
@@ -428,7 +429,7 @@ impl Loops {
     fn source(
         &mut self,
         fingerprint: Fingerprint,
-        shape: Option<&'static crate::event::Shape>,
+        shape: Option<ShapeRef>,
         result: &RowKeys,
     ) -> Option<usize> {
         let known = self
@@ -436,9 +437,7 @@ impl Loops {
             .or_else(|| self.source_of(fingerprint));
         if let Some(index) = known {
             let source = self.sources.get(index)?;
-            let same =
-                Arc::ptr_eq(&source.columns, &result.columns) || source.columns == result.columns;
-            return same.then_some(index);
+            return (source.columns == result.columns).then_some(index);
         }
         if result.columns.keys.is_empty() || self.sources.len() >= GROUPS_MAX {
             return None;
@@ -447,7 +446,8 @@ impl Loops {
             self.sources.reserve_exact(1);
         }
         let index = self.sources.len();
-        self.sources.push(Source::new(fingerprint, shape, result));
+        self.sources
+            .push(Source::new(fingerprint, shape.map(ShapeRef::shape), result));
         self.source_by_shape.set(fingerprint.0, index as u32);
         Some(index)
     }
@@ -586,4 +586,9 @@ impl Loops {
             })
         })
     }
+}
+
+/// What a statement's shape touches, as far as it is known: with many shapes not in any cache.
+fn facts_of(event: &QueryEvent) -> Option<&'static Facts> {
+    event.shape.and_then(|shape| shape.shape().facts())
 }

@@ -181,7 +181,7 @@ impl Detector {
         let mut links = Vec::new();
         let link = &mut |child, parent| links.push((child, parent));
         unit.payload
-            .statement(event, place, &self.knowledge, bounds, link);
+            .statement(event, place, reads, &self.knowledge, bounds, link);
         self.charge(&mut unit.payload);
         for (child, parent) in &links {
             if let Some(entry) = unit.timeline_mut().get_mut(*child as usize) {

@@ -4,10 +4,9 @@
 //! cursor's FETCHes, or of an outer loop's many results.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::index::Index;
-use crate::event::{Moment, RowColumns, RowKeys, Shape};
+use crate::event::{Columns, Moment, RowKeys, Shape};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, NameHash};
 
@@ -25,10 +24,14 @@ const INDEXED_FROM: usize = 64;
 pub(super) struct Source {
     pub fingerprint: Fingerprint,
     pub shape: Option<&'static Shape>,
-    pub columns: Arc<RowColumns>,
+    pub columns: Columns,
+    /// Key columns of a row, of which `columns` knows: that need not be in any cache.
+    width: u16,
     /// Row-major; the first row kept is number `first_row`.
     keys: VecDeque<Option<ValueHash>>,
     first_row: u64,
+    /// The number behind the last row.
+    end: u64,
     batches: VecDeque<Batch>,
     /// The columns that loops run along, by their place in `columns.keys`.
     followed: Vec<usize>,
@@ -75,9 +78,11 @@ impl Source {
         Source {
             fingerprint,
             shape,
-            columns: Arc::clone(&keys.columns),
+            columns: keys.columns.clone(),
+            width: u16::try_from(keys.columns.keys.len()).unwrap_or(u16::MAX),
             keys: VecDeque::new(),
             first_row: 0,
+            end: 0,
             batches: VecDeque::new(),
             followed: Vec::new(),
             indexes: Vec::new(),
@@ -88,7 +93,7 @@ impl Source {
 
     /// Key columns of a row.
     pub(super) fn width(&self) -> usize {
-        self.columns.keys.len()
+        usize::from(self.width)
     }
 
     /// Which of them are worth a look, by their place in `columns.keys`.
@@ -109,7 +114,8 @@ impl Source {
             return None;
         }
         let hashes = self.hashes();
-        let first_row = self.end();
+        let first_row = self.end;
+        self.end += u64::from(keys.rows);
         self.batches.push_back(Batch {
             first_row,
             rows: keys.rows,
@@ -248,7 +254,7 @@ impl Source {
     /// The number behind the last row.
     #[inline]
     pub(super) fn end(&self) -> u64 {
-        self.batches.back().map_or(self.first_row, Batch::end)
+        self.end
     }
 
     /// The value of a row; `None` for NULL, and for a row that is gone or not there.
@@ -330,7 +336,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::{Held, RowColumn};
+    use crate::event::{Held, RowColumn, RowColumns};
     use crate::sql::value::ValueKey;
 
     fn result(key: ValueKey, values: &[Option<u8>]) -> RowKeys {
@@ -348,7 +354,7 @@ mod tests {
         };
         let rows = values.len() / width;
         RowKeys {
-            columns: Arc::new(RowColumns {
+            columns: Columns::from(RowColumns {
                 all: vec![column; width].into(),
                 keys: (0..width as u16).collect(),
             }),

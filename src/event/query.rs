@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Flow, Moment, Phases, Protocol, SessionFacts, SessionId, Shape};
+use super::{Flow, Moment, Phases, Protocol, SessionFacts, SessionId, ShapeRef};
 use crate::sql::{Fingerprint, NameHash, Verb};
 use crate::wire::{SqlState, TransactionStatus};
 
@@ -14,7 +14,7 @@ pub struct Statement {
     /// Its main keyword.
     pub verb: Verb,
     /// Its shape as people see it; `None` when the table of fingerprints is full.
-    pub shape: Option<&'static Shape>,
+    pub shape: Option<ShapeRef>,
     /// The identity covers only the first part of the text.
     pub truncated: bool,
 }
@@ -156,7 +156,7 @@ pub struct QueryEvent {
     pub fingerprint: Fingerprint,
     pub verb: Verb,
     /// As in [`Statement`]: where the analysis finds the text whose facts it has to fill.
-    pub shape: Option<&'static Shape>,
+    pub shape: Option<ShapeRef>,
     pub protocol: Protocol,
     pub requested_at: Moment,
     pub completed_at: Moment,

@@ -1,6 +1,7 @@
 //! A query shape as people see it, and whether they may.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -26,10 +27,85 @@ pub struct Shape {
     pub verb: Verb,
     /// Its identity.
     pub fingerprint: Fingerprint,
+    /// Its place among all of the process.
+    pub number: ShapeNumber,
     /// Normalised text: no literal survives in it, if it is SQL. At most 64 KiB.
     pub text: Arc<str>,
     /// What it touches; filled later by the analysis, with `None` when the text does not parse.
     pub facts: OnceLock<Option<Facts>>,
+}
+
+/// The place of a shape among all of the process, from 0 without a gap: what somebody knows of each shape stands in a
+/// list ([`ByShape`]), in which it takes less room, and so less waiting for memory, than in a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShapeNumber(pub u32);
+
+/// Names a shape. What is known of each can be had without looking at the shape itself, which with many of them is in no
+/// cache.
+#[derive(Debug, Clone, Copy)]
+pub struct ShapeRef {
+    number: ShapeNumber,
+    shape: &'static Shape,
+}
+
+impl ShapeRef {
+    /// Its place among all of the process.
+    #[inline]
+    pub fn number(self) -> ShapeNumber {
+        self.number
+    }
+
+    /// The shape, without its number beside it.
+    #[inline]
+    pub fn shape(self) -> &'static Shape {
+        self.shape
+    }
+}
+
+impl Deref for ShapeRef {
+    type Target = Shape;
+
+    #[inline]
+    fn deref(&self) -> &Shape {
+        self.shape
+    }
+}
+
+/// What is known of shapes, of the first so many of them.
+#[derive(Debug)]
+pub struct ByShape<T> {
+    known: Vec<Option<T>>,
+    shapes_max: usize,
+}
+
+impl<T: Copy> ByShape<T> {
+    /// Of no shape is anything known, and of those from the `shapes_max`th on nothing ever will be.
+    pub fn new(shapes_max: usize) -> ByShape<T> {
+        ByShape {
+            known: Vec::new(),
+            shapes_max,
+        }
+    }
+
+    /// What is known of a shape.
+    #[inline]
+    pub fn get(&self, number: ShapeNumber) -> Option<T> {
+        *self.known.get(number.0 as usize)?
+    }
+
+    /// Knows this of a shape from now on.
+    pub fn set(&mut self, number: ShapeNumber, value: T) {
+        let place = number.0 as usize;
+        if place >= self.shapes_max {
+            return;
+        }
+        if place >= self.known.len() {
+            self.known.resize(place + 1, None);
+        }
+        if let Some(known) = self.known.get_mut(place) {
+            *known = Some(value);
+        }
+    }
 }
 
 /// Whether a server has parsed a statement; once it has, it always can.
@@ -45,8 +121,11 @@ impl Parsed {
 
 impl Shape {
     /// Keeps it for as long as the process runs.
-    pub fn kept(shape: Shape) -> &'static Shape {
-        Box::leak(Box::new(shape))
+    pub fn kept(shape: Shape) -> ShapeRef {
+        ShapeRef {
+            number: shape.number,
+            shape: Box::leak(Box::new(shape)),
+        }
     }
 
     /// What it touches, as far as that is known by now and may be shown.
@@ -75,14 +154,14 @@ impl Shape {
     }
 
     /// A statement of this shape ended so: without an error, or with this one.
-    #[inline]
     pub fn ended(&self, sqlstate: Option<SqlState>) {
         if !self.may_be_shown() && sqlstate.is_none_or(tells_of_parsing) {
             self.parsed.0.store(true, Ordering::Relaxed);
         }
     }
 
-    fn may_be_shown(&self) -> bool {
+    /// Whether a server has parsed a statement of this shape. Once it has, it stays so.
+    pub fn may_be_shown(&self) -> bool {
         self.parsed.0.load(Ordering::Relaxed)
     }
 }
@@ -107,6 +186,7 @@ mod tests {
     fn shape() -> Shape {
         Shape {
             fingerprint: Fingerprint(7),
+            number: ShapeNumber(0),
             verb: Verb::Select,
             text: "SELECT canary".into(),
             facts: OnceLock::from(Some(Facts::default())),
@@ -116,6 +196,17 @@ mod tests {
 
     fn code(text: &str) -> Option<SqlState> {
         Some(SqlState::parse(text.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_known_of_shapes_is_bounded() {
+        let mut known = ByShape::new(3);
+        for number in [2, 0, 3, 1_000_000, 0] {
+            known.set(ShapeNumber(number), number + 10);
+        }
+        let all: Vec<_> = (0..5).map(|n| known.get(ShapeNumber(n))).collect();
+        assert_eq!(all, [Some(10), None, Some(12), None, None]);
+        assert_eq!(known.known.len(), 3);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Observer, Shared};
 use crate::aggregate::{Store, Worker};
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
-    Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, Shape, SlowQuery,
+    Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, ShapeRef, SlowQuery,
 };
 use crate::fault;
 use crate::session::{Finished, Session, Sink};
@@ -158,7 +158,7 @@ impl Sink for WorkerSink<'_> {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<&'static Shape> {
+    ) -> Option<ShapeRef> {
         self.worker
             .shape(fingerprint, verb, || written.shown(fingerprint))
     }

@@ -1,7 +1,6 @@
 //! What the columns of a result are: RowDescriptions, each read once, and which of their columns may be keys.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -9,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::asked::Wording;
 use super::types;
-use crate::event::{RowColumn, RowColumns};
+use crate::event::{Columns, RowColumn, RowColumns};
 use crate::wire::message::{self, ColumnDescription};
 
 /// Key-like columns of one result: the numbers and uuids of five wide tables that `select_related` joins.
@@ -24,15 +23,18 @@ pub(super) const DESCRIPTION_BYTES_MAX: u16 = 48 * 1024;
 /// PostgreSQL's NAMEDATALEN - 1.
 const NAME_BYTES_MAX: usize = 63;
 
-/// Descriptions that one worker remembers: as many as it may have different queries.
-const DESCRIPTIONS_MAX: usize = 16 * 1024;
-/// What they may take together, bytes.
-const DESCRIPTIONS_BYTES_MAX: usize = 4 << 20;
+/// What the descriptions of one worker may take that are kept for the life of the process, bytes: some ten thousand.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Of those beyond, one worker remembers so many …
+const COUNTED_MAX: usize = 16 * 1024;
+/// … which may take together, bytes.
+const COUNTED_BYTES_MAX: usize = 4 << 20;
 
 /// A RowDescription that was read.
 #[derive(Debug, Clone)]
 pub(super) struct Described {
-    pub columns: Arc<RowColumns>,
+    pub columns: Columns,
     /// Which of the key columns come in binary format, a bit each.
     pub binary: u64,
 }
@@ -41,11 +43,10 @@ pub(super) struct Described {
 #[derive(Debug, Default)]
 pub(super) struct Descriptions {
     known: HashMap<u128, Known, RandomState>,
-    /// Their hashes, in the order in which they give way: see [`Descriptions::forget_one`].
-    queue: VecDeque<u128>,
-    bytes: usize,
-    /// Bytes of those that gave way while somebody had them still: wordings, mostly, for as long as there are.
     kept_bytes: usize,
+    /// The hashes of those that are not kept, in the order in which they give way: see [`Descriptions::forget_one`].
+    queue: VecDeque<u128>,
+    counted_bytes: usize,
 }
 
 /// A RowDescription that came, by its hash.
@@ -89,8 +90,8 @@ impl Descriptions {
     #[cold]
     fn look_up(&mut self, wording: &Wording, hash: u128, body: &[u8]) -> Option<Described> {
         let described = self.known(hash, body)?;
-        // What a wording has stays when it gives way here: they have not more of those than fits here.
-        if self.kept_bytes <= DESCRIPTIONS_BYTES_MAX {
+        // A wording that held one that is counted would keep it from giving way.
+        if let Columns::Kept(_) = described.columns {
             let _ = wording.rows.set(Remembered {
                 hash,
                 described: described.clone(),
@@ -104,23 +105,37 @@ impl Descriptions {
             known.asked_for = AskedFor::Again;
             return Some(known.described.clone());
         }
-        let described = describe(&message::row_description(body)?);
-        let columns_bytes = described.columns.all.len() * size_of::<RowColumn>();
-        let bytes = body.len() + columns_bytes + KNOWN_BYTES;
-        while !self.known.is_empty()
-            && (self.known.len() >= DESCRIPTIONS_MAX || self.bytes + bytes > DESCRIPTIONS_BYTES_MAX)
-        {
-            self.forget_one();
-        }
-        self.bytes += bytes;
+        let (columns, binary) = describe(&message::row_description(body)?);
+        let bytes = body.len() + columns.all.len() * size_of::<RowColumn>() + KNOWN_BYTES;
+        let columns = match self.kept_bytes + bytes <= KEPT_BYTES_MAX {
+            true => {
+                self.kept_bytes += bytes;
+                Columns::kept(columns)
+            }
+            false => {
+                self.make_room(bytes);
+                self.counted_bytes += bytes;
+                self.queue.push_back(hash);
+                Columns::from(columns)
+            }
+        };
+        let described = Described { columns, binary };
         let known = Known {
             described: described.clone(),
             bytes,
             asked_for: AskedFor::Never,
         };
         self.known.insert(hash, known);
-        self.queue.push_back(hash);
         Some(described)
+    }
+
+    /// Has room for one more that is not kept.
+    fn make_room(&mut self, bytes: usize) {
+        while !self.queue.is_empty()
+            && (self.queue.len() >= COUNTED_MAX || self.counted_bytes + bytes > COUNTED_BYTES_MAX)
+        {
+            self.forget_one();
+        }
     }
 
     /// The one that came first gives way; one that was asked for again goes to the end of the queue instead, once.
@@ -134,17 +149,15 @@ impl Descriptions {
                 continue;
             }
             if let Some(known) = self.known.remove(&hash) {
-                self.bytes -= known.bytes;
-                if Arc::strong_count(&known.described.columns) > 1 {
-                    self.kept_bytes += known.bytes;
-                }
+                self.counted_bytes -= known.bytes;
             }
             return;
         }
     }
 }
 
-fn describe(columns: &[ColumnDescription<'_>]) -> Described {
+/// The columns, and which of those that may be keys come in binary format, a bit each.
+fn describe(columns: &[ColumnDescription<'_>]) -> (RowColumns, u64) {
     let of_kind = |wanted: fn(u32) -> bool| {
         columns
             .iter()
@@ -177,13 +190,8 @@ fn describe(columns: &[ColumnDescription<'_>]) -> Described {
             type_oid: column.type_oid,
         })
         .collect();
-    Described {
-        columns: Arc::new(RowColumns {
-            all,
-            keys: SmallVec::from_slice(&keys),
-        }),
-        binary,
-    }
+    let keys = SmallVec::from_slice(&keys);
+    (RowColumns { all, keys }, binary)
 }
 
 #[cfg(test)]
@@ -232,12 +240,12 @@ mod tests {
         let body = body(&[("id", 23)]);
         let first = descriptions.read(&asked(), &body).expect("columns");
         let second = descriptions.read(&asked(), &body).expect("columns");
-        assert!(Arc::ptr_eq(&first.columns, &second.columns));
+        assert!(first.columns.is(&second.columns));
         let other = self::body(&[("no", 23)]);
         let other = descriptions.read(&asked(), &other).expect("columns");
         assert_eq!(*other.columns.all[0].name, *"no");
         let third = descriptions.read(&asked(), &body).expect("columns");
-        assert!(Arc::ptr_eq(&first.columns, &third.columns));
+        assert!(first.columns.is(&third.columns));
         assert!(descriptions.read(&asked(), &body[1..]).is_none());
     }
 
@@ -254,52 +262,65 @@ mod tests {
         assert_eq!(descriptions.known.len(), 2);
     }
 
+    /// Columns of names of some length that come once.
+    fn rare(n: usize, columns: usize) -> Vec<u8> {
+        let names: Vec<String> = (0..columns).map(|i| format!("{n}_{i}")).collect();
+        let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
+        body(&columns)
+    }
+
+    /// Nothing more is kept for the life of the process.
+    fn with_all_kept() -> Descriptions {
+        Descriptions {
+            kept_bytes: KEPT_BYTES_MAX,
+            ..Descriptions::default()
+        }
+    }
+
     #[test]
-    fn what_is_asked_for_again_stays() {
+    fn the_first_are_kept_and_what_is_kept_is_bounded() {
         let mut descriptions = Descriptions::default();
+        let (first, last) = (asked(), asked());
+        let kept = descriptions.read(&first, &rare(0, 1)).expect("columns");
+        assert!(matches!(kept.columns, Columns::Kept(_)));
+        assert!(first.rows.get().is_some());
+        for n in 1..3000 {
+            descriptions.read(&asked(), &rare(n, 300)).expect("columns");
+            assert!(descriptions.kept_bytes <= KEPT_BYTES_MAX);
+        }
+        let counted = descriptions.read(&last, &rare(3000, 300)).expect("columns");
+        assert!(matches!(counted.columns, Columns::Counted(_)));
+        assert!(last.rows.get().is_none(), "it would not give way");
+        let again = descriptions.read(&asked(), &rare(0, 1)).expect("columns");
+        assert!(again.columns.is(&kept.columns));
+    }
+
+    #[test]
+    fn of_those_beyond_what_is_asked_for_again_stays() {
+        let mut descriptions = with_all_kept();
         let often = body(&[("id", 23)]);
         let first = descriptions.read(&asked(), &often).expect("columns");
-        for n in 0..3 * DESCRIPTIONS_MAX {
-            let rare = body(&[(format!("c{n}").as_str(), 23)]);
-            descriptions.read(&asked(), &rare).expect("columns");
+        for n in 0..3 * COUNTED_MAX {
+            descriptions.read(&asked(), &rare(n, 1)).expect("columns");
             if n % 100 == 0 {
                 let again = descriptions.read(&asked(), &often).expect("columns");
-                assert!(Arc::ptr_eq(&first.columns, &again.columns));
+                assert!(first.columns.is(&again.columns));
             }
         }
-        assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
+        assert!(descriptions.known.len() <= COUNTED_MAX);
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut descriptions = Descriptions::default();
+        let mut descriptions = with_all_kept();
         for n in 0..3000 {
-            let names: Vec<String> = (0..n % 300).map(|i| format!("{n}_{i}")).collect();
-            let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
             descriptions
-                .read(&asked(), &body(&columns))
+                .read(&asked(), &rare(n, n % 300))
                 .expect("columns");
-            assert!(descriptions.known.len() <= DESCRIPTIONS_MAX);
-            assert!(descriptions.bytes <= DESCRIPTIONS_BYTES_MAX);
+            assert!(descriptions.counted_bytes <= COUNTED_BYTES_MAX);
             assert_eq!(descriptions.queue.len(), descriptions.known.len());
         }
         let sum: usize = descriptions.known.values().map(|known| known.bytes).sum();
-        assert_eq!(descriptions.bytes, sum);
-    }
-
-    #[test]
-    fn what_wordings_keep_is_bounded() {
-        let mut descriptions = Descriptions::default();
-        let (mut wordings, mut kept) = (Vec::new(), 0);
-        for n in 0..3000 {
-            let names: Vec<String> = (0..300).map(|i| format!("{n}_{i}")).collect();
-            let columns: Vec<_> = names.iter().map(|name| (name.as_str(), 23)).collect();
-            let (wording, body) = (asked(), body(&columns));
-            descriptions.read(&wording, &body).expect("columns");
-            kept += wording.rows.get().map_or(0, |_| body.len());
-            wordings.push(wording);
-        }
-        assert!(kept <= 3 * DESCRIPTIONS_BYTES_MAX, "{kept} bytes");
-        assert!(wordings[0].rows.get().is_some() && wordings[2999].rows.get().is_none());
+        assert_eq!(descriptions.counted_bytes, sum);
     }
 }

@@ -57,7 +57,7 @@ use thiserror::Error;
 
 use crate::event::{
     ClosedEvent, ConnectionState, Direction, Held, Moment, Rest, RowsEvent, SessionEvent,
-    SessionFacts, SessionStart, Shape,
+    SessionFacts, SessionStart, ShapeRef,
 };
 use crate::sql::value::ValueKey;
 use crate::sql::{Dialect, Fingerprint, Verb, Written};
@@ -127,7 +127,7 @@ pub trait Sink {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<&'static Shape>;
+    ) -> Option<ShapeRef>;
     /// A query ended.
     fn query(&mut self, query: Finished<'_>);
     /// A cursor or portal that stays open returned rows.

@@ -160,7 +160,7 @@ impl Formats {
             .filter(|(_, key)| self.is_binary(usize::from(**key)))
             .fold(0, |bits, (place, _)| bits | 1 << (place % 64));
         Described {
-            columns: Arc::clone(&described.columns),
+            columns: described.columns.clone(),
             binary,
         }
     }

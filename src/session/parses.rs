@@ -110,6 +110,7 @@ mod tests {
         let shape = shape.then(|| {
             Shape::kept(Shape {
                 fingerprint,
+                number: crate::event::ShapeNumber(0),
                 verb: Verb::Select,
                 text: "SELECT".into(),
                 facts: std::sync::OnceLock::new(),

@@ -1,10 +1,11 @@
 //! The wordings of the statements that come again and again: asking for one of them takes no memory.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::asked::Wording;
 use super::parameters::{Placeholders, Slots};
@@ -13,31 +14,23 @@ use crate::event::Statement;
 use crate::sql::Fingerprint;
 use crate::sql::scan::Scanned;
 
-/// How many are remembered, of one worker; with one more all are forgotten, and found again as they are asked for.
+/// How many are remembered, of one worker and of either kind; with one more all of those are forgotten, and found again
+/// as they are asked for.
 const WORDINGS_MAX: usize = 16 * 1024;
 
 /// Wordings by their fingerprints: of statements in a Query, and of prepared ones without a name.
 #[derive(Debug, Default)]
 pub(super) struct Wordings {
-    known: HashMap<Key, Known, RandomState>,
+    /// No keys beside them: they have their fingerprints themselves, and the fewer bytes a place takes the more of them
+    /// are in a cache.
+    of_query: HashTable<Arc<Wording>>,
+    of_parse: HashMap<Fingerprint, Parsed, RandomState>,
+    hasher: RandomState,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    fingerprint: Fingerprint,
-    carrier: Carrier,
-}
-
-/// As one word: a fingerprint is well mixed.
-impl Hash for Key {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.fingerprint.0 ^ self.carrier as u64);
-    }
-}
-
+/// One that came in a Parse.
 #[derive(Debug)]
-struct Known {
+struct Parsed {
     wording: Arc<Wording>,
     /// What its last Parse said of its values.
     placeholders: Option<Arc<Placeholders>>,
@@ -47,11 +40,15 @@ impl Wordings {
     /// What a plain statement of this shape asks for, if it is remembered.
     #[inline]
     pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<Arc<Wording>> {
-        let known = self.known.get(&Key {
-            fingerprint,
-            carrier,
-        })?;
-        Some(Arc::clone(&known.wording))
+        let wording = match carrier {
+            Carrier::Query => self
+                .of_query
+                .find(self.hasher.hash_one(fingerprint), |wording| {
+                    wording.statement.fingerprint == fingerprint
+                })?,
+            Carrier::Parse => &self.of_parse.get(&fingerprint)?.wording,
+        };
+        Some(Arc::clone(wording))
     }
 
     /// What a Parse of this text, with `types` behind it, says of its values: mostly the same as the last one.
@@ -71,10 +68,7 @@ impl Wordings {
             let slots = Slots::from_slice(slots);
             Arc::new(Placeholders::new(slots, values, types))
         };
-        let Some(known) = self.known.get_mut(&Key {
-            fingerprint,
-            carrier: Carrier::Parse,
-        }) else {
+        let Some(known) = self.of_parse.get_mut(&fingerprint) else {
             return made();
         };
         match &known.placeholders {
@@ -90,24 +84,38 @@ impl Wordings {
         statement: Statement,
         name: Option<Arc<str>>,
     ) -> Arc<Wording> {
-        let key = Key {
-            fingerprint: statement.fingerprint,
-            carrier,
-        };
         let has_shape = statement.shape.is_some();
         let wording = Arc::new(Wording::of(statement, name));
         // Without a shape there was no room for it, but there may be.
         if has_shape {
-            if self.known.len() >= WORDINGS_MAX {
-                self.known.clear();
+            match carrier {
+                Carrier::Query => self.add_of_query(Arc::clone(&wording)),
+                Carrier::Parse => self.add_of_parse(Arc::clone(&wording)),
             }
-            let known = Known {
-                wording: Arc::clone(&wording),
-                placeholders: None,
-            };
-            self.known.insert(key, known);
         }
         wording
+    }
+
+    fn add_of_query(&mut self, wording: Arc<Wording>) {
+        if self.of_query.len() >= WORDINGS_MAX {
+            self.of_query.clear();
+        }
+        let hasher = &self.hasher;
+        let hash = |wording: &Arc<Wording>| hasher.hash_one(wording.statement.fingerprint);
+        self.of_query.insert_unique(hash(&wording), wording, hash);
+    }
+
+    fn add_of_parse(&mut self, wording: Arc<Wording>) {
+        if self.of_parse.len() >= WORDINGS_MAX {
+            self.of_parse.clear();
+        }
+        let fingerprint = wording.statement.fingerprint;
+        let placeholders = None;
+        let parsed = Parsed {
+            wording,
+            placeholders,
+        };
+        self.of_parse.insert(fingerprint, parsed);
     }
 }
 
@@ -124,6 +132,7 @@ mod tests {
             verb: Verb::Select,
             shape: Some(Shape::kept(Shape {
                 fingerprint,
+                number: crate::event::ShapeNumber(0),
                 verb: Verb::Select,
                 text: "SELECT $1".into(),
                 facts: Default::default(),
@@ -150,7 +159,7 @@ mod tests {
         let mut wordings = Wordings::default();
         for fingerprint in 0..WORDINGS_MAX as u64 + 2 {
             wordings.add(Carrier::Query, statement(fingerprint), None);
-            assert!(wordings.known.len() <= WORDINGS_MAX);
+            assert!(wordings.of_query.len() <= WORDINGS_MAX);
             let known = wordings.get(Carrier::Query, Fingerprint(fingerprint));
             assert!(known.is_some(), "the last one is there");
         }

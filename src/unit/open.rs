@@ -8,7 +8,7 @@ use super::trace::{SpanId, Spans, TestId, TraceId};
 use super::{
     Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState, Values,
 };
-use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, Shape};
+use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, ShapeRef};
 use crate::sql::facts::summary_of;
 use crate::sql::tags::Tags;
 use crate::sql::{Fingerprint, NameHash, Verb};
@@ -57,7 +57,7 @@ pub(super) struct Arrival<'a> {
     pub facts: &'a Arc<SessionFacts>,
     pub fingerprint: Fingerprint,
     pub verb: Verb,
-    pub shape: Option<&'static Shape>,
+    pub shape: Option<ShapeRef>,
     pub tags: Option<&'a Arc<Tags>>,
     pub requested_at: Moment,
     pub completed_at: Moment,
@@ -164,7 +164,7 @@ pub struct Unit<P> {
     controller: Option<Arc<str>>,
     tags: Option<Arc<Tags>>,
     /// The first shape that is its work.
-    subject: Option<(Verb, Option<&'static Shape>)>,
+    subject: Option<(Verb, Option<ShapeRef>)>,
 }
 
 /// Which of a unit's statements lay in transactions.
@@ -436,7 +436,7 @@ impl<P> Unit<P> {
                 completed_at: arrival.completed_at,
                 fingerprint: arrival.fingerprint,
                 verb: arrival.verb,
-                shape: arrival.shape,
+                shape: arrival.shape.map(ShapeRef::shape),
                 phases,
                 rows: arrival.rows,
                 sqlstate: arrival.sqlstate,

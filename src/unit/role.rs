@@ -1,11 +1,8 @@
 //! What a statement is to a unit of work: a query of the application, housekeeping, or a mark.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use foldhash::fast::RandomState;
-
-use crate::event::{Protocol, QueryEvent, Shape};
+use crate::event::{ByShape, Protocol, QueryEvent, Shape, ShapeRef};
 use crate::sql::facts::{Facts, Operand, Predicate};
 use crate::sql::{Fingerprint, Verb, VerbClass, scan_all};
 use crate::wire::TransactionStatus;
@@ -45,11 +42,17 @@ static BARE_SELECT: LazyLock<Option<Fingerprint>> = LazyLock::new(|| {
 const SHAPES_MAX: usize = 20_000;
 
 /// The roles of shapes, each worked out once: it takes many comparisons of names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Roles {
-    known: HashMap<Fingerprint, (Verb, Role), RandomState>,
-    /// The last of them: loops ask the same again.
-    last: Option<(Fingerprint, Verb, Role)>,
+    known: ByShape<(Verb, Role)>,
+}
+
+impl Default for Roles {
+    fn default() -> Roles {
+        Roles {
+            known: ByShape::new(SHAPES_MAX),
+        }
+    }
 }
 
 impl Roles {
@@ -88,30 +91,22 @@ impl Roles {
 
     /// What the shape alone tells: enough for a cursor's query.
     #[inline]
-    pub(super) fn of_shape(&mut self, verb: Verb, shape: Option<&Shape>) -> Role {
+    pub(super) fn of_shape(&mut self, verb: Verb, shape: Option<ShapeRef>) -> Role {
         let Some(shape) = shape else {
             return Role::Query(Use::Work);
         };
-        let fingerprint = shape.fingerprint;
-        if let Some((last, of, role)) = self.last
-            && (last, of) == (fingerprint, verb)
-        {
-            return role;
-        }
-        match self.known.get(&fingerprint) {
-            Some((known, role)) if *known == verb => {
-                self.last = Some((fingerprint, verb, *role));
-                *role
-            }
+        match self.known.get(shape.number()) {
+            Some((known, role)) if known == verb => role,
             _ => self.of_new_shape(verb, shape),
         }
     }
 
-    fn of_new_shape(&mut self, verb: Verb, shape: &Shape) -> Role {
-        let role = Role::of_shape(verb, shape);
+    #[cold]
+    fn of_new_shape(&mut self, verb: Verb, shape: ShapeRef) -> Role {
+        let role = Role::of_shape(verb, &shape);
         // What its tables are may be known later; once it is, it stays.
-        if shape.facts().is_some() && self.known.len() < SHAPES_MAX {
-            self.known.insert(shape.fingerprint, (verb, role));
+        if shape.facts().is_some() {
+            self.known.set(shape.number(), (verb, role));
         }
         role
     }

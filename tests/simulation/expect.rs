@@ -297,7 +297,7 @@ fn brief(event: &QueryEvent) -> String {
     format!(
         "{} {:?} {:?} rows={} sqlstate={:?} {:?}..{:?} index={}",
         event.sequence,
-        event.shape.map(|shape| &*shape.text),
+        event.shape.map(|shape| &*shape.shape().text),
         event.protocol,
         event.rows,
         event.sqlstate.map(|code| code.as_str().to_owned()),

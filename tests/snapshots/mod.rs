@@ -29,11 +29,13 @@ pub(crate) const REPEATED: FindingId = FindingId(0xf2);
 pub(crate) fn shape(fingerprint: Fingerprint, text: &str) -> &'static Shape {
     Shape::kept(Shape {
         fingerprint,
+        number: pgprism::event::ShapeNumber(fingerprint.0 as u32),
         verb: Verb::Select,
         text: text.into(),
         facts: std::sync::OnceLock::new(),
         parsed: pgprism::event::Parsed::yes(),
     })
+    .shape()
 }
 
 pub(crate) fn finding(id: FindingId, kind: Kind, cost_ms: u64) -> FoundAndAdvised {

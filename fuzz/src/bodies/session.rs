@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use pgprism::event::{
     ClosedEvent, ConnectionStatus, Direction, FlowBudget, Held, Moment, RowsEvent, SessionEvent,
-    SessionFacts, SessionId, SessionStart, Shape,
+    SessionFacts, SessionId, SessionStart, ShapeRef,
 };
 use pgprism::session::{Finished, Lost, Scratch, Session, Settings, Sink};
 use pgprism::sql::{Fingerprint, Verb, Written};
@@ -33,7 +33,7 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<&'static Shape> {
+    fn shape(&mut self, _: Fingerprint, _: Verb, _: Written<'_>) -> Option<ShapeRef> {
         None
     }
 

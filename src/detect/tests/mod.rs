@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Confidence, Detector, Finding, Kind, Loops, Settings};
 use crate::event::{
-    ClosedEvent, Constant, ConstantCount, Constants, Flow, Held, Moment, Phases, Protocol,
-    QueryEvent, RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape,
+    ClosedEvent, Columns, Constant, ConstantCount, Constants, Flow, Held, Moment, Phases, Protocol,
+    QueryEvent, RowColumn, RowColumns, RowKeys, SessionFacts, SessionId, Shape, ShapeRef,
 };
 use crate::sql::facts::{Output, extract};
 use crate::sql::value::ValueKey;
@@ -55,7 +55,7 @@ struct Story {
     /// The test that runs, by number.
     test: Option<u64>,
     transaction: TransactionStatus,
-    shapes: HashMap<String, (&'static Shape, Arc<RowColumns>)>,
+    shapes: HashMap<String, (ShapeRef, Columns)>,
     tables: HashMap<Arc<str>, u32>,
 }
 
@@ -123,7 +123,7 @@ impl Story {
                 .collect(),
             rows: rows.len() as u32,
             rows_total: rows.len() as u64,
-            columns: Arc::clone(&columns),
+            columns: columns.clone(),
             held: Held::default(),
         });
         let constants: Constants = constants
@@ -231,9 +231,9 @@ impl Story {
         }
     }
 
-    fn shape(&mut self, text: &str) -> (&'static Shape, Arc<RowColumns>) {
+    fn shape(&mut self, text: &str) -> (ShapeRef, Columns) {
         if let Some((shape, columns)) = self.shapes.get(text) {
-            return (shape, Arc::clone(columns));
+            return (*shape, columns.clone());
         }
         let verb = scan_all(text).first().unwrap().verb;
         let facts = extract(text);
@@ -263,7 +263,7 @@ impl Story {
         let is_key = |column: &RowColumn| {
             &*column.name == "id" || column.name.ends_with("_id") || &*column.name == "code"
         };
-        let columns = Arc::new(RowColumns {
+        let columns = Columns::from(RowColumns {
             keys: (0..all.len() as u16)
                 .filter(|index| is_key(&all[usize::from(*index)]))
                 .collect(),
@@ -271,13 +271,14 @@ impl Story {
         });
         let shape = Shape::kept(Shape {
             fingerprint: Fingerprint(1 + self.shapes.len() as u64),
+            number: crate::event::ShapeNumber(self.shapes.len() as u32),
             verb,
             text: text.into(),
             facts: OnceLock::from(facts),
             parsed: crate::event::Parsed::yes(),
         });
         self.shapes
-            .insert(text.to_owned(), (shape, Arc::clone(&columns)));
+            .insert(text.to_owned(), (shape, columns.clone()));
         (shape, columns)
     }
 

@@ -183,7 +183,10 @@ fn query_finished(admin: &Admin, query: &QueryEvent, missed: u64) -> QueryFinish
     QueryFinished {
         fingerprint: query.fingerprint.to_string(),
         query: shape.map_or_else(|| Arc::from(""), |shape| shape.shared()),
-        summary: shape.map_or_else(|| words::operation(query.verb).to_owned(), words::summary),
+        summary: shape.map_or_else(
+            || words::operation(query.verb).to_owned(),
+            |shape| words::summary(&shape),
+        ),
         operation: words::operation(query.verb),
         at: words::rfc3339(&admin.clock, query.completed_at),
         connection: query.facts.id.0,

@@ -33,6 +33,7 @@ fn slow_query(text: &str) -> SlowQuery {
                 verb: Verb::Select,
                 shape: Some(Shape::kept(Shape {
                     fingerprint,
+                    number: crate::event::ShapeNumber(0),
                     verb: Verb::Select,
                     text: text.into(),
                     facts: std::sync::OnceLock::new(),

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Finished, Literals, Lost, Scratch, Session, Settings, Sink};
 use crate::event::{
     ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, FlowBudget, Held, Moment,
-    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape,
+    RowsEvent, SessionEvent, SessionFacts, SessionId, SessionStart, Shape, ShapeRef,
 };
 use crate::sql::{Fingerprint, Verb, Written};
 
@@ -42,7 +42,7 @@ impl Sink for Recorder {
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
-    ) -> Option<&'static Shape> {
+    ) -> Option<ShapeRef> {
         self.shapes += 1;
         let text = match written.unreadable {
             true => "(unreadable)".to_owned(),
@@ -50,6 +50,7 @@ impl Sink for Recorder {
         };
         Some(Shape::kept(Shape {
             fingerprint,
+            number: crate::event::ShapeNumber(0),
             verb,
             text: text.into(),
             facts: OnceLock::new(),

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::*;
 use crate::event::{
-    ClosedEvent, Flow, Protocol, QueryEvent, RowColumns, RowKeys, RowsEvent, SessionId,
+    ClosedEvent, Columns, Flow, Protocol, QueryEvent, RowColumns, RowKeys, RowsEvent, SessionId,
 };
 use crate::sql::facts::extract;
 use crate::sql::{NameHash, normalize, scan_all, tags};
@@ -164,7 +164,7 @@ impl Line {
             queries: self.sequence,
             completed_at: event.completed_at,
             result: RowKeys {
-                columns: Arc::new(RowColumns {
+                columns: Columns::from(RowColumns {
                     all: Box::new([]),
                     keys: Default::default(),
                 }),
@@ -209,11 +209,11 @@ impl Line {
 }
 
 /// The shape of a statement, its facts known.
-fn shape_of(sql: &str) -> &'static Shape {
+fn shape_of(sql: &str) -> crate::event::ShapeRef {
     thread_local! {
-        static KNOWN: std::cell::RefCell<HashMap<String, &'static Shape>> = std::cell::RefCell::default();
+        static KNOWN: std::cell::RefCell<HashMap<String, crate::event::ShapeRef>> = std::cell::RefCell::default();
     }
-    let make = || {
+    let make = |number| {
         let text = normalize(sql);
         let facts = extract(&text);
         let scanned = scan_all(sql);
@@ -221,6 +221,7 @@ fn shape_of(sql: &str) -> &'static Shape {
             fingerprint: scanned
                 .first()
                 .map_or(crate::sql::Fingerprint(0), |found| found.fingerprint),
+            number: crate::event::ShapeNumber(number),
             verb: scanned
                 .first()
                 .map_or(crate::sql::Verb::Empty, |found| found.verb),
@@ -229,7 +230,10 @@ fn shape_of(sql: &str) -> &'static Shape {
             parsed: crate::event::Parsed::yes(),
         })
     };
-    KNOWN.with_borrow_mut(|known| *known.entry(sql.to_owned()).or_insert_with(make))
+    KNOWN.with_borrow_mut(|known| {
+        let number = known.len() as u32;
+        *known.entry(sql.to_owned()).or_insert_with(|| make(number))
+    })
 }
 
 /// What came of a run: the units in the order in which they ended.
