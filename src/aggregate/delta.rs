@@ -154,13 +154,21 @@ pub(super) struct ListenerCounts {
     pub(super) idle_in_transaction_ns: u64,
 }
 
+/// The first entry of a shape, in some round.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    round: u32,
+    entry: u32,
+}
+
 /// Everything one worker counted since the last tick. Cleared, it keeps its memory.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
     entries: Vec<Entry>,
-    /// The first entry of each shape, by its number; of another shape, or none, where it has not had any since
-    /// [`Delta::clear`].
-    firsts: Vec<u32>,
+    /// The first entry of each shape, by its number; it is of another shape where the round is not this one.
+    firsts: Vec<First>,
+    /// Counts how often this was cleared.
+    round: u32,
     /// All other entries: a shape as used by a further kind of client, and what has no shape.
     others: HashMap<Key, u32, RandomState>,
     /// The entry of the last query: loops ask the same again.
@@ -178,6 +186,11 @@ impl Delta {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.others.clear();
+        self.round = self.round.wrapping_add(1);
+        // After four thousand million rounds one of long ago would look like this one.
+        if self.round == 0 {
+            self.firsts.clear();
+        }
         self.durations.clear();
         self.errors.clear();
         self.listeners.clear();
@@ -250,7 +263,7 @@ impl Delta {
         }
         let new = self.entries.len();
         if let Some(shape) = event.shape {
-            match self.first_of(key.fingerprint, shape.number()) {
+            match self.first_of(shape.number()) {
                 Some(first) if self.entries[first].key == key => return first,
                 // It is used by another kind of client as well.
                 Some(_) => {}
@@ -270,18 +283,24 @@ impl Delta {
 
     /// The first entry of a shape, if it has one.
     #[inline]
-    fn first_of(&self, fingerprint: Fingerprint, number: ShapeNumber) -> Option<usize> {
-        let first = *self.firsts.get(number.0 as usize)? as usize;
-        let entry = self.entries.get(first)?;
-        (entry.key.fingerprint == fingerprint).then_some(first)
+    fn first_of(&self, number: ShapeNumber) -> Option<usize> {
+        let first = self.firsts.get(number.0 as usize)?;
+        (first.round == self.round).then_some(first.entry as usize)
     }
 
     fn set_first(&mut self, number: ShapeNumber, index: usize) {
         let place = number.0 as usize;
         if place >= self.firsts.len() {
-            self.firsts.resize(place + 1, u32::MAX);
+            let never = First {
+                round: self.round.wrapping_sub(1),
+                entry: 0,
+            };
+            self.firsts.resize(place + 1, never);
         }
-        self.firsts[place] = place_of(index);
+        self.firsts[place] = First {
+            round: self.round,
+            entry: place_of(index),
+        };
     }
 
     fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {

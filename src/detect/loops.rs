@@ -1,6 +1,6 @@
 //! The detectors' memory of one unit: where values came from, what repeats, and which follows which.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use super::findings::{Ran, Reports};
 use super::group::{Group, Member, Tallies, value};
 use super::knowledge::{Fit, Knowledge, Reads};
-use super::source::Source;
+use super::results::{Kept, Results};
+use super::source::{Batch, FEW_HASHES, Source};
 use super::strays::Taken;
 use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent, ShapeRef};
@@ -18,8 +19,6 @@ use crate::unit::{Apart, Hashes, Values};
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;
-/// Results kept of one unit, however small.
-const BATCHES_MAX: usize = 4_096;
 
 /// Tags that say what a unit is.
 const UNIT_TAGS: [&str; 3] = ["route", "controller", "test"];
@@ -53,9 +52,7 @@ pub struct Loops {
     pub(super) sources: Vec<Source>,
     /// The results of each shape, by fingerprint.
     source_by_shape: Hashes<u32>,
-    hashes: usize,
-    /// The source of each result that is kept, in the order in which they came.
-    batches: VecDeque<u32>,
+    results: Results,
     /// What it holds, as its detector was told last.
     pub(super) charged_bytes: usize,
     held_bytes: usize,
@@ -468,35 +465,36 @@ impl Loops {
             self.cut = true;
             return;
         }
-        let Some(growth) = source.add(result, at, place.index, place.transaction) else {
+        let batch = Batch {
+            number: self.results.next(),
+            first_row: source.end(),
+            rows: result.rows,
+            at,
+            index: place.index,
+            transaction: place.transaction,
+        };
+        let Some(growth) = source.add(result, batch, self.results.kept_from()) else {
             return;
         };
-        self.hashes += growth.hashes;
         self.held_bytes += growth.bytes;
-        let room = self.batches.capacity();
-        self.batches.push_back(index as u32);
-        self.held_bytes += (self.batches.capacity() - room) * size_of::<u32>();
-        while self.hashes > bounds.hashes_max || self.batches.len() > BATCHES_MAX {
-            if !self.forget_oldest() {
-                return;
-            }
+        self.held_bytes += self.results.push(Kept {
+            source: index as u32,
+            hashes: growth.hashes as u32,
+        });
+        while let Some(oldest) = self.results.give_up(bounds.hashes_max) {
+            self.give_up(oldest);
         }
     }
 
-    /// Gives up the oldest result; the newest stays, whatever it takes.
-    fn forget_oldest(&mut self) -> bool {
-        if self.batches.len() <= 1 {
-            return false;
+    /// A result is kept no more. Its source forgets it at once where it is large; where it is small, with the next
+    /// result that it gets: up to then that source is in no cache, and there is one to be forgotten for each that comes.
+    #[inline]
+    fn give_up(&mut self, oldest: Kept) {
+        if oldest.hashes as usize > FEW_HASHES
+            && let Some(source) = self.sources.get_mut(oldest.source as usize)
+        {
+            source.forget_before(self.results.kept_from());
         }
-        let Some(source) = self
-            .batches
-            .pop_front()
-            .and_then(|source| self.sources.get_mut(source as usize))
-        else {
-            return false;
-        };
-        self.hashes -= source.forget_oldest().unwrap_or_default();
-        true
     }
 
     /// Whether a statement behind a pause goes on with what this unit began: the next value of a loop that runs, or

@@ -34,6 +34,7 @@ mod names;
 mod price;
 mod query_loop;
 mod repeats;
+mod results;
 mod resumed;
 mod reverse;
 mod rules;

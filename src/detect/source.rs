@@ -13,8 +13,8 @@ use crate::sql::{Fingerprint, NameHash};
 /// Columns looked at of one shape, whatever the results carry.
 const COLUMNS_MAX: usize = 64;
 
-/// So many hashes are dropped one by one.
-const FEW_HASHES: usize = 8;
+/// So many hashes are few: a result of them is forgotten when it is convenient, and one by one.
+pub(super) const FEW_HASHES: usize = 8;
 
 /// From so many rows on a column that values are looked for in is worth an index.
 const INDEXED_FROM: usize = 64;
@@ -46,6 +46,8 @@ pub(super) struct Source {
 /// One result, or one FETCH of a cursor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batch {
+    /// Its number among all results of the unit.
+    pub number: u64,
     pub first_row: u64,
     pub rows: u32,
     pub at: Moment,
@@ -101,28 +103,17 @@ impl Source {
         0..self.width().min(COLUMNS_MAX)
     }
 
-    /// Takes a result; what it holds more than before, or `None` where there is nothing to keep.
-    pub(super) fn add(
-        &mut self,
-        keys: &RowKeys,
-        at: Moment,
-        index: u32,
-        transaction: Option<u32>,
-    ) -> Option<Growth> {
+    /// Takes a result, described by `batch`; what it holds more than before, or `None` where there is nothing to keep.
+    /// Those before the result of the unit with the number `kept_from` are forgotten.
+    pub(super) fn add(&mut self, keys: &RowKeys, batch: Batch, kept_from: u64) -> Option<Growth> {
         let width = self.width();
         if width == 0 || keys.rows == 0 {
             return None;
         }
-        let hashes = self.hashes();
-        let first_row = self.end;
-        self.end += u64::from(keys.rows);
-        self.batches.push_back(Batch {
-            first_row,
-            rows: keys.rows,
-            at,
-            index,
-            transaction,
-        });
+        self.forget_before(kept_from);
+        let first_row = batch.first_row;
+        self.end = batch.end();
+        self.batches.push_back(batch);
         let taken = (keys.rows as usize * width).min(keys.keys.len());
         match keys.keys.get(..taken).unwrap_or_default() {
             [only] => self.keys.push_back(*only),
@@ -133,7 +124,7 @@ impl Source {
         let bytes = self.bytes;
         self.bytes = self.room();
         Some(Growth {
-            hashes: self.hashes() - hashes,
+            hashes: taken,
             bytes: self.bytes.saturating_sub(bytes),
         })
     }
@@ -186,9 +177,22 @@ impl Source {
         self.indexes = indexes;
     }
 
-    /// Forgets the oldest result; how many hashes that freed, or `None` when there is none.
-    pub(super) fn forget_oldest(&mut self) -> Option<usize> {
-        let batch = self.batches.pop_front()?;
+    /// Forgets the results that came before that of the unit with this number.
+    #[inline]
+    pub(super) fn forget_before(&mut self, number: u64) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|oldest| oldest.number < number)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(batch) = self.batches.pop_front() else {
+            return;
+        };
         if !self.indexes.is_empty() {
             self.forget_rows(&batch);
         }
@@ -201,7 +205,6 @@ impl Source {
             self.keys.drain(..freed);
         }
         self.first_row = batch.end();
-        Some(freed)
     }
 
     /// Takes a result's rows out of the indexes.
@@ -215,11 +218,6 @@ impl Source {
             }
         }
         self.indexes = indexes;
-    }
-
-    #[inline]
-    pub(super) fn hashes(&self) -> usize {
-        self.keys.len()
     }
 
     #[inline]
@@ -365,6 +363,19 @@ mod tests {
         }
     }
 
+    /// Adds the result of the unit with this number, of which those before `kept_from` are forgotten.
+    fn add(source: &mut Source, result: &RowKeys, number: u64, kept_from: u64) {
+        let batch = Batch {
+            number,
+            first_row: source.end(),
+            rows: result.rows,
+            at: Moment(number),
+            index: 0,
+            transaction: None,
+        };
+        source.add(result, batch, kept_from);
+    }
+
     proptest! {
         /// What is found is the first row that has the value, wherever the rows lie in memory.
         #[test]
@@ -380,10 +391,8 @@ mod tests {
             let value = key.int(i64::from(value));
             let mut source = Source::new(Fingerprint(1), None, &wide_result(key, width, &[]));
             for (index, rows) in results.iter().enumerate() {
-                source.add(&wide_result(key, width, rows), Moment(index as u64), 0, None);
-                if index >= kept {
-                    source.forget_oldest();
-                }
+                let kept_from = (index + 1).saturating_sub(kept) as u64;
+                add(&mut source, &wide_result(key, width, rows), index as u64, kept_from);
             }
             for column in 0..width {
                 let expected = (from..to.min(source.end())).find(|row| source.value(column, *row) == Some(value));
@@ -407,10 +416,8 @@ mod tests {
             followed.follow(0);
             for (index, rows) in results.iter().enumerate() {
                 for source in [&mut plain, &mut followed] {
-                    source.add(&result(key, rows), Moment(index as u64), 0, None);
-                    if index < forgotten {
-                        source.forget_oldest();
-                    }
+                    let kept_from = forgotten.min(index) as u64;
+                    add(source, &result(key, rows), index as u64, kept_from);
                 }
             }
             prop_assert_eq!(plain.find(0, value, from, to), followed.find(0, value, from, to));

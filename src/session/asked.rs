@@ -11,26 +11,49 @@ use crate::wire::TransactionStatus;
 
 /// What a text asks for, whoever has it executed and how often: all that ask for it share it.
 ///
-/// In this order, what each query needs of it first: with many shapes it is in no cache.
+/// With many shapes it is in no cache, and each query needs all of it: two lines of memory, with the counts in front.
 #[derive(Debug, Clone)]
-#[repr(C)]
 pub(super) struct Wording {
     /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
     pub statement: Statement,
     pub tags: Option<Arc<Tags>>,
-    /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
-    pub verb: Verb,
-    /// Whether a DECLAREd cursor outlives its transaction.
-    pub holdable: bool,
-    /// What its rows were the first time.
-    pub rows: OnceLock<Remembered>,
-    /// The cursor or prepared statement it names.
-    pub subject: Option<NameHash>,
-    /// What a PREPARE prepares.
-    pub prepares: Option<Box<Statement>>,
-    pub literal_text: Option<Arc<str>>,
     /// Name of the protocol-level statement; `None` for a Query's statement.
     pub name: Option<Arc<str>>,
+    /// The keyword that decides what its completion changes here: DECLARE, FETCH, PREPARE, DEALLOCATE ...
+    pub verb: Verb,
+    /// What most statements do not have.
+    pub special: Option<Box<Special>>,
+    /// What its rows were the first time.
+    pub rows: OnceLock<Remembered>,
+}
+
+const _: () = assert!(size_of::<Wording>() + 2 * size_of::<usize>() <= 128);
+
+/// What few statements have.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Special {
+    /// The cursor or prepared statement it names.
+    pub subject: Option<NameHash>,
+    /// Whether a DECLAREd cursor outlives its transaction.
+    pub holdable: bool,
+    /// What a PREPARE prepares.
+    pub prepares: Option<Box<Statement>>,
+    /// Its text with all its values, where those are kept.
+    pub literal_text: Option<Arc<str>>,
+}
+
+impl Special {
+    /// Where there is any of it.
+    pub(super) fn boxed(self) -> Option<Box<Special>> {
+        let Special {
+            subject,
+            holdable,
+            prepares,
+            literal_text,
+        } = &self;
+        let any = subject.is_some() || *holdable || prepares.is_some() || literal_text.is_some();
+        any.then(|| Box::new(self))
+    }
 }
 
 impl Wording {
@@ -39,14 +62,28 @@ impl Wording {
         Wording {
             verb: statement.verb,
             statement,
-            subject: None,
-            prepares: None,
-            holdable: false,
+            special: None,
             rows: OnceLock::new(),
             tags: None,
-            literal_text: None,
             name,
         }
+    }
+
+    /// The cursor or prepared statement it names.
+    #[inline]
+    pub(super) fn subject(&self) -> Option<NameHash> {
+        self.special.as_ref()?.subject
+    }
+
+    /// Whether a DECLAREd cursor outlives its transaction.
+    pub(super) fn is_holdable(&self) -> bool {
+        self.special.as_ref().is_some_and(|it| it.holdable)
+    }
+
+    /// Its text with all its values, where those are kept.
+    #[inline]
+    pub(super) fn literal_text(&self) -> Option<&Arc<str>> {
+        self.special.as_ref()?.literal_text.as_ref()
     }
 }
 
@@ -88,7 +125,8 @@ impl Origin {
 
     /// The statement that this PREPARE prepares.
     pub(super) fn prepared_statement(&self) -> Option<Origin> {
-        let statement = self.wording().prepares.as_deref()?.clone();
+        let special = self.wording().special.as_ref()?;
+        let statement = special.prepares.as_deref()?.clone();
         let wording = Wording {
             tags: self.wording().tags.clone(),
             ..Wording::of(statement, None)

@@ -37,6 +37,20 @@ pub(super) struct Described {
     pub columns: Columns,
     /// Which of the key columns come in binary format, a bit each.
     pub binary: u64,
+    /// Which columns are the keys, a bit for each of the first 64: beside the columns themselves, which need not be in
+    /// any cache. 0 where a key lies beyond, or there is none: then those tell.
+    pub keys: u64,
+}
+
+impl Described {
+    /// How many key columns there are.
+    #[inline]
+    pub(super) fn key_count(&self) -> usize {
+        match self.keys {
+            0 => self.columns.keys.len(),
+            keys => keys.count_ones() as usize,
+        }
+    }
 }
 
 /// The RowDescriptions of one worker's sessions, by their bytes.
@@ -52,8 +66,11 @@ pub(super) struct Descriptions {
 /// A RowDescription that came, by its hash.
 #[derive(Debug, Clone)]
 pub(super) struct Remembered {
-    hash: u128,
-    described: Described,
+    /// The half of it that two descriptions do not share by chance.
+    hash: u64,
+    columns: &'static RowColumns,
+    binary: u64,
+    keys: u64,
 }
 
 #[derive(Debug)]
@@ -80,9 +97,13 @@ impl Descriptions {
         let hash = xxh3_128(body);
         // Until a migration the rows of a statement are what they were.
         if let Some(rows) = wording.rows.get()
-            && rows.hash == hash
+            && rows.hash == hash as u64
         {
-            return Some(rows.described.clone());
+            return Some(Described {
+                columns: Columns::Kept(rows.columns),
+                binary: rows.binary,
+                keys: rows.keys,
+            });
         }
         self.look_up(wording, hash, body)
     }
@@ -91,10 +112,12 @@ impl Descriptions {
     fn look_up(&mut self, wording: &Wording, hash: u128, body: &[u8]) -> Option<Described> {
         let described = self.known(hash, body)?;
         // A wording that held one that is counted would keep it from giving way.
-        if let Columns::Kept(_) = described.columns {
+        if let Columns::Kept(columns) = described.columns {
             let _ = wording.rows.set(Remembered {
-                hash,
-                described: described.clone(),
+                hash: hash as u64,
+                columns,
+                binary: described.binary,
+                keys: described.keys,
             });
         }
         Some(described)
@@ -119,7 +142,11 @@ impl Descriptions {
                 Columns::from(columns)
             }
         };
-        let described = Described { columns, binary };
+        let described = Described {
+            keys: bits_of(&columns.keys),
+            columns,
+            binary,
+        };
         let known = Known {
             described: described.clone(),
             bytes,
@@ -153,6 +180,14 @@ impl Descriptions {
             }
             return;
         }
+    }
+}
+
+/// As a bit each, where all of them have one.
+fn bits_of(keys: &[u16]) -> u64 {
+    match keys.last() {
+        Some(0..64) => keys.iter().fold(0, |bits, key| bits | 1 << key),
+        _ => 0,
     }
 }
 
@@ -232,6 +267,18 @@ mod tests {
         let keys: Vec<u16> = [0, 2].into_iter().chain(4..18).collect();
         assert_eq!(*described.columns.keys, *keys);
         assert_eq!(described.columns.all.len(), 18);
+    }
+
+    #[test]
+    fn keys_are_bits_where_all_of_them_have_one() {
+        for (keys, bits) in [
+            (&[][..], 0),
+            (&[0], 1),
+            (&[0, 63], 1 | 1 << 63),
+            (&[0, 64], 0),
+        ] {
+            assert_eq!(bits_of(keys), bits, "{keys:?}");
+        }
     }
 
     #[test]

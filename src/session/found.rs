@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::asked::{Asked, Origin, Wording};
+use super::asked::{Asked, Origin, Special, Wording};
 use super::catalog::Catalog;
 use super::parameters::{self, Placeholders, Slots};
 use super::text::Carrier;
@@ -149,13 +149,16 @@ impl<S: Sink> Context<'_, S> {
                 (own, inner.map(Box::new))
             }
         };
+        let special = Special {
+            subject: found.subject,
+            holdable: found.holdable,
+            prepares,
+            literal_text,
+        };
         let wording = Arc::new(Wording {
             verb: found.verb,
-            subject: found.subject,
-            prepares,
-            holdable: found.holdable,
+            special: special.boxed(),
             tags: found.tags.map(Arc::new),
-            literal_text,
             ..Wording::of(statement, self.name.clone())
         });
         Asked {

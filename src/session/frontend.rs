@@ -510,8 +510,7 @@ impl<S: Sink> Frontend<'_, S> {
             self.sink,
             |_, _, one| {
                 let wording = Wording {
-                    subject: None,
-                    literal_text: None,
+                    special: None,
                     ..Wording::clone(one.wording())
                 };
                 asked = Some(Asked {

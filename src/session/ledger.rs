@@ -154,7 +154,7 @@ impl Finished<'_> {
             truncated: wording.statement.truncated,
             request_bytes: self.ended.progress.request_bytes,
             response_bytes: self.ended.progress.response_bytes,
-            literal_text: wording.literal_text.as_ref(),
+            literal_text: wording.literal_text(),
             statement_name: wording.name.as_ref(),
         }
     }

@@ -41,7 +41,7 @@ impl Conversation {
             results,
             ..
         } = self;
-        let (verb, subject) = (asked.wording().verb, asked.wording().subject);
+        let (verb, subject) = (asked.wording().verb, asked.wording().subject());
         // The usual case: no cursor has to do with it, and its rows, if there are any, are its own.
         if subject.is_none()
             && progress.cursor.is_none()
@@ -54,7 +54,7 @@ impl Conversation {
         let result = results.take(sink);
         match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
-                let lifetime = if asked.wording().holdable {
+                let lifetime = if asked.wording().is_holdable() {
                     Lifetime::Session
                 } else {
                     Lifetime::Transaction
@@ -131,7 +131,7 @@ impl Conversation {
             ..
         } = self;
         let mut closes_all = false;
-        match (asked.wording().verb, asked.wording().subject) {
+        match (asked.wording().verb, asked.wording().subject()) {
             (Verb::Prepare, Some(name)) => {
                 if let Some(prepared) = asked.origin.prepared_statement() {
                     catalog.prepare(name, prepared);
@@ -199,9 +199,10 @@ impl Conversation {
         results.forget();
         let mut progress = ledger.measure(protocol, requested, request_bytes, None, at);
         let cursor = match asked.wording().verb {
-            Verb::Fetch | Verb::Move => {
-                asked.wording().subject.and_then(|name| catalog.close(name))
-            }
+            Verb::Fetch | Verb::Move => asked
+                .wording()
+                .subject()
+                .and_then(|name| catalog.close(name)),
             _ => None,
         };
         if let Some(Portal {

@@ -155,13 +155,19 @@ impl Formats {
 
     /// The rows of a result whose portal was bound with these formats.
     pub(super) fn of_rows(&self, described: &Described) -> Described {
-        let keys = described.columns.keys.iter().enumerate();
-        let binary = keys
-            .filter(|(_, key)| self.is_binary(usize::from(**key)))
-            .fold(0, |bits, (place, _)| bits | 1 << (place % 64));
+        let binary = match self {
+            Formats::Text => 0,
+            Formats::Binary => u64::MAX,
+            Formats::Each(_) => {
+                let keys = described.columns.keys.iter().enumerate();
+                keys.filter(|(_, key)| self.is_binary(usize::from(**key)))
+                    .fold(0, |bits, (place, _)| bits | 1 << (place % 64))
+            }
+        };
         Described {
             columns: described.columns.clone(),
             binary,
+            keys: described.keys,
         }
     }
 }

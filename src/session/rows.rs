@@ -18,6 +18,8 @@ struct Open {
     /// What came of them.
     result: RowKeys,
     binary: u64,
+    /// As in [`Described`].
+    keys: u64,
     /// Rows that are kept at most; none of a result without key columns.
     rows_max: u32,
     /// The place in a row that comes in pieces: few results have one.
@@ -58,7 +60,7 @@ impl Results {
 
     /// Rows of this description follow; `binary`: which of their key columns are in binary format, a bit each.
     pub(super) fn open(&mut self, described: Described, settings: &Settings) {
-        let per_row = described.columns.keys.len();
+        let per_row = described.key_count();
         let rows_max = match per_row {
             0 => 0,
             per_row => settings
@@ -74,6 +76,7 @@ impl Results {
                 held: Held::default(),
             },
             binary: described.binary,
+            keys: described.keys,
             rows_max: u32::try_from(rows_max).unwrap_or(u32::MAX),
             fields: None,
         });
@@ -213,24 +216,66 @@ impl Open {
     /// Reads the keys of a row that is whole, as [`Row`] does field by field; `None` where they are not all there.
     #[inline]
     fn whole_row(&mut self, key: ValueKey, body: &[u8]) -> Option<()> {
-        let RowKeys { columns, keys, .. } = &mut self.result;
+        let Open { result, binary, .. } = self;
+        let RowKeys { columns, keys, .. } = result;
+        let into = WholeRow {
+            key,
+            columns,
+            binary: *binary,
+            keys,
+        };
+        match self.keys {
+            0 => into.read(body, columns.keys.iter().copied(), *columns.keys.last()?),
+            bits => into.read(body, Ones(bits), (63 - bits.leading_zeros()) as u16),
+        }
+    }
+}
+
+/// The places of a word's bits that are set.
+struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = u16;
+
+    #[inline]
+    fn next(&mut self) -> Option<u16> {
+        let place = self.0.trailing_zeros() as u16;
+        let found = (self.0 != 0).then_some(place);
+        self.0 &= self.0.wrapping_sub(1);
+        found
+    }
+}
+
+/// Where the keys of a row go that is whole.
+struct WholeRow<'a> {
+    key: ValueKey,
+    columns: &'a RowColumns,
+    binary: u64,
+    keys: &'a mut Keys,
+}
+
+impl WholeRow<'_> {
+    /// Reads the fields of these columns, of which `last` is the last one.
+    #[inline]
+    fn read(self, body: &[u8], indexes: impl Iterator<Item = u16>, last: u16) -> Option<()> {
         let (count, mut fields) = body.split_first_chunk::<2>()?;
-        if columns.keys.last()? >= &u16::from_be_bytes(*count) {
+        if last >= u16::from_be_bytes(*count) {
             return None;
         }
         let mut next = 0;
-        for (place, index) in columns.keys.iter().enumerate() {
-            while next < *index {
+        for (place, index) in indexes.enumerate() {
+            while next < index {
                 fields = split_field(fields)?.1;
                 next += 1;
             }
             let (value, behind) = split_field(fields)?;
             fields = behind;
             next += 1;
+            let is_binary = self.binary >> (place % 64) & 1 == 1;
             let value = value.filter(|value| value.len() <= KEY_BYTES_MAX);
-            keys.push(value.and_then(|value| {
-                value_of(key, columns, self.binary >> place & 1 == 1, *index, value)
-            }));
+            let hash =
+                value.and_then(|value| value_of(self.key, self.columns, is_binary, index, value));
+            self.keys.push(hash);
         }
         Some(())
     }
@@ -312,6 +357,74 @@ impl FieldReceiver for Row<'_> {
     fn long(&mut self, _: usize, _: &[u8], rest: Rest) {
         if rest == Rest::Last {
             self.keys.push(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use smallvec::SmallVec;
+
+    use super::*;
+    use crate::event::Columns;
+
+    /// So many columns, all of them numbers; `keys` are those that are keys.
+    fn described(columns: u16, keys: &[u16]) -> Described {
+        let column = |index: u16| RowColumn {
+            name: format!("c{index}").into(),
+            table_oid: 0,
+            attribute: 0,
+            type_oid: 23,
+        };
+        Described {
+            columns: Columns::from(RowColumns {
+                all: (0..columns).map(column).collect(),
+                keys: SmallVec::from_slice(keys),
+            }),
+            binary: 0,
+            keys: keys.iter().fold(0, |bits, key| bits | 1 << key),
+        }
+    }
+
+    fn row_of(values: &[Option<u8>]) -> Vec<u8> {
+        let mut body = (values.len() as u16).to_be_bytes().to_vec();
+        for value in values {
+            match value.map(|value| value.to_string()) {
+                None => body.extend_from_slice(&(-1i32).to_be_bytes()),
+                Some(text) => {
+                    body.extend_from_slice(&(text.len() as i32).to_be_bytes());
+                    body.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        body
+    }
+
+    proptest! {
+        /// Which columns are keys is the same whether their bits say it or their list.
+        #[test]
+        fn bits_say_what_the_list_does(
+            values in prop::collection::vec(prop::option::of(any::<u8>()), 1..64),
+            keys in prop::collection::btree_set(0u16..64, 0..6),
+        ) {
+            let key = ValueKey::random();
+            let keys: Vec<u16> = keys.into_iter().collect();
+            let with_bits = described(values.len() as u16, &keys);
+            let with_list = Described { keys: 0, ..with_bits.clone() };
+            prop_assert_eq!(with_bits.key_count(), with_list.key_count());
+            let [one, other] = [with_bits, with_list].map(|described| {
+                let mut results = Results::default();
+                results.open(described, &Settings::default());
+                if results.row() == Want::Stream {
+                    results.piece(key, &row_of(&values), Rest::Last);
+                }
+                match results.state {
+                    State::Open(open) => Some(open.result),
+                    State::Closed | State::Ignored => None,
+                }
+            });
+            prop_assert_eq!(one, other);
         }
     }
 }
