@@ -77,7 +77,8 @@ def _all() -> list[Cell]:
         _idle("idle-5000", "5,000 idle connections", 5000, real=False),
         _idle("footprint", "1,000 connections and 1,000 fingerprints", 1000, real=False, distinct=True),
         Cell("drops", "drops", "whether the detectors see every query", "query", drops.play),
-        Cell("growth-connections", "growth", "1 to 5,000 connections, most of them idle", "query", growth.connections),
+        Cell("growth-connections", "growth", "1 to 5,000 connections, of which one asks", "query", growth.connections),
+        Cell("growth-asking", "growth", "8 connections, of which 1 to 8 ask", "query", growth.asking),
         Cell("growth-fingerprints", "growth", "10 to 10,000 fingerprints, 8 clients", "query", growth.fingerprints),
     ]
 

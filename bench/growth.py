@@ -1,9 +1,10 @@
-"""How cost grows: with connections of which most are idle, and with fingerprints."""
+"""How cost grows: with connections that are idle, with those that ask, and with fingerprints."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 from support.greeter import Greeter
 from support.postgres import Address
@@ -18,8 +19,9 @@ from .stage import Stage
 
 CONNECTIONS = (1, 10, 100, 1000, 5000)
 FINGERPRINTS = (10, 100, 1000, 10_000)
-# Of the connections, those that ask; together at a rate that leaves the machine time.
-ASKING = 4
+# Of a few connections, those that ask.
+ASKING = (1, 2, 4, 8)
+# Queries a second of all that ask together: a rate that leaves the machine time.
 RATE = 2000
 ROUNDS_MAX = 5
 _SCRAPES = 5
@@ -40,24 +42,37 @@ def _scrape(one: Contender) -> dict[str, float]:
 
 
 def connections(stage: Stage, result: CellResult) -> None:
-    """A fixed load by a few, and more and more others that are idle."""
+    """One that asks, at one rate, and more and more others that are idle."""
+    result.remarks.append(f"one of the connections asks {RATE:,} queries a second, the others are idle")
+    _at_one_rate(stage, result, [(at, 1) for at in CONNECTIONS])
+
+
+def asking(stage: Stage, result: CellResult) -> None:
+    """As many connections and queries a second, asked by more and more of them."""
+    of = max(ASKING)
+    result.remarks.append(f"of {of} connections 1, 2, ... {of} ask, {RATE:,} queries a second together")
+    _at_one_rate(stage, result, [(of, at) for at in ASKING], by_asking=True)
+
+
+def _at_one_rate(
+    stage: Stage, result: CellResult, points: Sequence[tuple[int, int]], *, by_asking: bool = False
+) -> None:
+    """Connections and those of them that ask, one point after the other."""
     result.rounds = min(result.rounds, ROUNDS_MAX)
-    result.remarks.append(
-        f"{RATE:,} queries a second by at most {ASKING} of the connections; upstream is a fake server that completes "
-        "logins and answers with one row"
-    )
+    result.remarks.append("upstream is a fake server that completes logins and answers with one row")
     names = [one for one in stage.contenders if one != DIRECT]
     with Greeter() as greeter:
         address = Address(*greeter.endpoint, user="raw")
         for number in range(1, result.rounds + 1):
             for name in stage.shuffled(names):
                 with started([name], greeter.endpoint, address) as (one,), Crowd(one.address) as crowd:
-                    for at in CONNECTIONS:
+                    for of, clients in points:
+                        at = clients if by_asking else of
                         stage.progress.now(f"{result.name}: round {number} of {result.rounds}, {name}, {at}")
-                        asking, known = min(at, ASKING), len(crowd)
-                        crowd.grow(at - asking)
-                        one.check_counted(len(crowd) - known)
-                        load = Pgbench(("-M", "simple"), clients=asking, script="SELECT 1;\n", rate=RATE)
+                        known = len(crowd)
+                        crowd.resize(of - clients)
+                        one.check_counted(max(0, len(crowd) - known))
+                        load = Pgbench(("-M", "simple"), clients=clients, script="SELECT 1;\n", rate=RATE)
                         figures = measure(one, load, result.seconds) | _scrape(one)
                         result.runs.append(Run(name, number, figures, at))
 

@@ -41,6 +41,12 @@ class Crowd:
             self._clients.append(one)
             one.ask(f"SELECT 1 AS c{len(self._clients)}" if distinct else "SELECT 1")
 
+    def resize(self, count: int) -> None:
+        """To `count`; those that are too many leave."""
+        while len(self._clients) > count:
+            self._clients.pop().close()
+        self.grow(count)
+
     def close(self) -> None:
         for one in self._clients:
             with contextlib.suppress(OSError):
