@@ -23,7 +23,7 @@ FINGERPRINTS = (10, 100, 1000, 10_000)
 ASKING = (1, 2, 4, 8)
 # Queries a second of all that ask together: a rate that leaves the machine time.
 RATE = 2000
-ROUNDS_MAX = 5
+ROUNDS_MAX = 9
 _SCRAPES = 5
 # Questions on their way at a time while shapes are made known.
 _WINDOW = 100
