@@ -27,6 +27,7 @@ pub(super) struct Wording {
     pub rows: OnceLock<Remembered>,
 }
 
+#[cfg(target_os = "linux")]
 const _: () = assert!(size_of::<Wording>() + 2 * size_of::<usize>() <= 128);
 
 /// What few statements have.
