@@ -44,20 +44,18 @@ def _scrape(one: Contender) -> dict[str, float]:
 def connections(stage: Stage, result: CellResult) -> None:
     """One that asks, at one rate, and more and more others that are idle."""
     result.remarks.append(f"one of the connections asks {RATE:,} queries a second, the others are idle")
-    _at_one_rate(stage, result, [(at, 1) for at in CONNECTIONS])
+    _at_one_rate(stage, result, [(at, at, 1) for at in CONNECTIONS])
 
 
 def asking(stage: Stage, result: CellResult) -> None:
     """As many connections and queries a second, asked by more and more of them."""
     of = max(ASKING)
     result.remarks.append(f"of {of} connections 1, 2, ... {of} ask, {RATE:,} queries a second together")
-    _at_one_rate(stage, result, [(of, at) for at in ASKING], by_asking=True)
+    _at_one_rate(stage, result, [(at, of, at) for at in ASKING])
 
 
-def _at_one_rate(
-    stage: Stage, result: CellResult, points: Sequence[tuple[int, int]], *, by_asking: bool = False
-) -> None:
-    """Connections and those of them that ask, one point after the other."""
+def _at_one_rate(stage: Stage, result: CellResult, points: Sequence[tuple[int, int, int]]) -> None:
+    """One point after the other: what it is told by, how many connections there are, and how many of them ask."""
     result.rounds = min(result.rounds, ROUNDS_MAX)
     result.remarks.append("upstream is a fake server that completes logins and answers with one row")
     names = [one for one in stage.contenders if one != DIRECT]
@@ -66,8 +64,7 @@ def _at_one_rate(
         for number in range(1, result.rounds + 1):
             for name in stage.shuffled(names):
                 with started([name], greeter.endpoint, address) as (one,), Crowd(one.address) as crowd:
-                    for of, clients in points:
-                        at = clients if by_asking else of
+                    for at, of, clients in points:
                         stage.progress.now(f"{result.name}: round {number} of {result.rounds}, {name}, {at}")
                         known = len(crowd)
                         crowd.resize(of - clients)
