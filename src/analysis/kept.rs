@@ -150,7 +150,7 @@ mod tests {
             shapes: 1,
             duplicates: 0,
             phases: Phases::default(),
-            timeline: vec![entry; statements],
+            timeline: vec![entry; statements].into_iter().collect(),
             state: UnitState::Ended,
             findings: Vec::new(),
         }

@@ -9,7 +9,7 @@ use crate::detect::{Verdict, is_of_user_tables};
 use crate::event::Shape;
 use crate::sql::tags::Tags;
 use crate::sql::{Fingerprint, VerbClass};
-use crate::unit::{Completeness, TimelineEntry, Unit, UnitRecord};
+use crate::unit::{Completeness, Timeline, TimelineEntry, Unit, UnitRecord};
 
 /// Units that ended, and the shapes that they ran, from the start of the process on.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl ShapeEntry {
 }
 
 /// What a unit ran of each shape that reads or writes the application's tables.
-fn runs(timeline: &[TimelineEntry]) -> Shapes {
+fn runs(timeline: &Timeline) -> Shapes {
     let mut shapes = Shapes::default();
     for statement in timeline {
         if !is_work(statement) {

@@ -139,7 +139,7 @@ impl Analysis {
         guide: Arc<Guide>,
         settings: Settings,
     ) -> std::io::Result<Analysis> {
-        // What is open is there twice, as it grows and as it is shown; what ended has the other half.
+        // What is open may be there twice, as it grows and as it was shown; what ended has the other half.
         let open = unit::Settings {
             timeline_bytes_max: settings.timeline_bytes_max / 4,
             ..settings.units

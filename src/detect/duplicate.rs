@@ -24,7 +24,7 @@ pub(super) fn is_page_again(groups: &[Group]) -> bool {
         return false;
     };
     let repeats_all =
-        |group: &Group| group.count == first.count && group.repeats.most == first.count;
+        |group: &Group| group.count == first.count && group.repeats.most() == first.count;
     if !groups.iter().all(repeats_all) {
         return false;
     }
@@ -44,7 +44,7 @@ pub(super) fn is(group: &Group, of: Of, settings: &Settings) -> bool {
         return false;
     };
     group.verb == Verb::Select
-        && group.repeats.most >= settings.n_plus_one_min
+        && group.repeats.most() >= settings.n_plus_one_min
         && group.failed == 0
         && facts.lock == Lock::None
         // An empty answer asked for again after a while is somebody waiting for work.

@@ -1,8 +1,8 @@
 //! All statements of one shape in one unit: what repeats, and along which columns its values run.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use super::distinct::Distinct;
 use super::knowledge::Named;
 use super::repeats::Repeats;
 use super::source::Source;
@@ -12,12 +12,9 @@ use crate::event::{Columns, Constant, ConstantCount, Flow, Moment, QueryEvent, S
 use crate::sql::facts::{Facts, Operand};
 use crate::sql::value::ValueHash;
 use crate::sql::{Fingerprint, Verb};
-use crate::unit::{Hashes, Known, Values};
 
 /// Compared columns of one shape that are followed; Django's look-ups have one or two.
 const SLOTS_MAX: usize = 6;
-/// Different values counted of one slot in one unit.
-const VALUES_MAX: usize = 1_024;
 /// Columns followed at a time for one shape, until one of them proves to be the one.
 pub(super) const TRACKS_MAX: usize = 4;
 
@@ -123,7 +120,7 @@ pub(super) struct Group {
     /// Which sets of values came again.
     pub repeats: Repeats,
     /// The different values of each slot.
-    slot_values: Vec<Different>,
+    distinct: Distinct,
     /// Bytes that it holds, estimated.
     held_bytes: usize,
     pub columns: Option<Columns>,
@@ -131,32 +128,6 @@ pub(super) struct Group {
     pub source: Option<u32>,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
-}
-
-/// The different values that a slot had.
-#[derive(Debug, Clone, Default)]
-struct Different {
-    /// By their bits.
-    seen: Hashes<()>,
-    /// Those of them that may agree with others by chance.
-    indistinct: usize,
-}
-
-/// What one of them takes: a map keeps a quarter of its places free, and doubles.
-const DIFFERENT_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, ())>>();
-
-impl Different {
-    /// Takes a value; bytes that it holds more than before.
-    #[inline]
-    fn add(&mut self, value: ValueHash) -> usize {
-        match self.seen.insert(value.bits()) {
-            Known::Before => 0,
-            Known::Now => {
-                self.indistinct += usize::from(!value.is_distinctive());
-                DIFFERENT_BYTES
-            }
-        }
-    }
 }
 
 /// What a group needs to know of a new member beyond the event.
@@ -168,8 +139,6 @@ pub(super) struct Member {
     pub tallies: Tallies,
     /// Writes to its tables so far in the unit.
     pub writes: u64,
-    /// Whether its values came before.
-    pub values: Values,
 }
 
 impl Group {
@@ -182,7 +151,7 @@ impl Group {
             fingerprint: event.fingerprint,
             shape: event.shape.map(ShapeRef::shape),
             verb: event.verb,
-            slot_values: vec![Different::default(); slots.len()],
+            distinct: Distinct::default(),
             held_bytes: 0,
             slots,
             count: 0,
@@ -265,26 +234,14 @@ impl Group {
         }
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
         self.several += u64::from(flow.constants.iter().any(is_several));
-        self.held_bytes += self.repeats.note(flow.values, member.values, member.writes);
-        // Those of the first member are in the history: most shapes come once a unit.
-        if let Some(first) = self.history.iter().next() {
-            for (place, slot) in self.slots.iter().enumerate() {
-                let Some(different) = self.slot_values.get_mut(place) else {
-                    break;
-                };
-                if different.seen.len() >= VALUES_MAX {
-                    continue;
-                }
-                let before = first.values.get(place).copied().flatten();
-                let before = before.filter(|_| different.seen.is_empty());
-                for value in before.into_iter().chain(value(&flow.constants, slot)) {
-                    self.held_bytes += different.add(value);
-                }
-            }
-        }
+        self.held_bytes += self.repeats.note(flow.values, member.writes);
         // Without a slot there is nothing whose source could be looked for.
-        if !self.slots.is_empty() && !self.history.is_full() {
-            let values = self.slots.iter().map(|slot| value(&flow.constants, slot));
+        if self.slots.is_empty() {
+            return;
+        }
+        let values = self.slots.iter().map(|slot| value(&flow.constants, slot));
+        self.held_bytes += self.distinct.note(values.clone());
+        if !self.history.is_full() {
             self.held_bytes += size_of::<Past>() + self.slots.len() * 8;
             self.history.push(Past {
                 index: member.index,
@@ -358,11 +315,16 @@ impl Group {
         self.gap_ns.checked_div(self.gaps).unwrap_or(0)
     }
 
+    /// Counts the values that came since they were counted last; bytes that it holds more than before.
+    pub(super) fn count_values(&mut self) -> usize {
+        let bytes = self.repeats.count() + self.distinct.count(self.slots.len());
+        self.held_bytes += bytes;
+        bytes
+    }
+
     /// Different values of a slot, at most 1,024.
     pub(super) fn distinct(&self, slot: usize) -> u64 {
-        self.slot_values
-            .get(slot)
-            .map_or(0, |different| different.seen.len() as u64)
+        self.distinct.of(slot)
     }
 
     /// Whether its members ask for different things.
@@ -372,9 +334,7 @@ impl Group {
 
     /// Whether a slot's values hardly agree with a column's by chance.
     pub(super) fn is_distinctive(&self, slot: usize) -> bool {
-        self.slot_values
-            .get(slot)
-            .is_some_and(|different| !different.seen.is_empty() && different.indistinct == 0)
+        self.distinct.are_distinctive(slot)
     }
 
     /// Whether the iterations that `count` counts are no exception.

@@ -114,7 +114,7 @@ impl<'a> Court<'a> {
             explained.insert(group.fingerprint);
             // Somebody who waits for another to write asks the same again, too: no repetition proves waste.
             let confidence = Confidence::Likely;
-            let remaining = group.count - group.repeats.repeated.min(group.count);
+            let remaining = group.count - group.repeats.repeated().min(group.count);
             found.push(self.alone(
                 group,
                 Kind::Duplicate,

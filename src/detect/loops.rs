@@ -15,7 +15,7 @@ use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent, ShapeRef};
 use crate::sql::facts::Facts;
 use crate::sql::{Fingerprint, Verb, VerbClass};
-use crate::unit::{Apart, Hashes, Values};
+use crate::unit::{Apart, Hashes};
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;
@@ -39,8 +39,6 @@ pub(super) struct Place {
     pub after_pause: bool,
     /// The outermost transaction of the unit that it ran in.
     pub transaction: Option<u32>,
-    /// Whether its values came before.
-    pub values: Values,
 }
 
 /// The detectors' memory of one unit.
@@ -213,6 +211,12 @@ impl Loops {
         tags
     }
 
+    /// Counts what came of values since it was counted last: nobody may ask a group about them before.
+    pub(super) fn count_values(&mut self) {
+        let counted = self.groups.iter_mut().map(Group::count_values);
+        self.held_bytes += counted.sum::<usize>();
+    }
+
     /// What the unit did, as far as it could have had a finding.
     pub(super) fn ran(&self, least: u64) -> Ran<'_> {
         fn main_table(facts: Option<&Facts>) -> Option<&str> {
@@ -306,7 +310,6 @@ impl Loops {
             transaction: place.transaction,
             tallies: self.tallies,
             writes,
-            values: place.values,
         };
         let group = self.groups.get(index)?;
         if !group.tracks.is_empty() || !group.strays.is_empty() {

@@ -3,7 +3,7 @@
 //! ```text
 //!  QueryEvent ─► loops.rs ─┬─► source.rs  rows that came: keys by shape and column (search.rs finds a loop's)
 //!   (a unit's)             └─► group.rs   statements of one shape; track.rs follows their values along a column,
-//!                                 │            repeats.rs counts those that come again; knowledge.rs: is that a relation of the schema?
+//!                                 │            repeats.rs and distinct.rs count them; knowledge.rs: is that a relation of the schema?
 //!  unit ended, or grew ─► judge.rs ─► case.rs ─► aggregate, deferred, many_to_many, forward, reverse
 //!                            │                   write_loop, duplicate, query_loop, chatty_unit
 //!                            ▼      price.rs: what it costs
@@ -19,6 +19,7 @@ mod case;
 mod chatty_unit;
 mod constraints;
 mod deferred;
+mod distinct;
 mod duplicate;
 mod finding;
 mod findings;
@@ -52,7 +53,7 @@ use std::sync::Arc;
 
 use crate::event::{Moment, QueryEvent, RowsEvent, SessionId};
 use crate::sql::Fingerprint;
-use crate::unit::{Apart, Completeness, Joined, Pause, Unit, Values};
+use crate::unit::{Apart, Completeness, Joined, Pause, Unit};
 
 pub use crate::unit::FindingId;
 pub use finding::{
@@ -176,7 +177,6 @@ impl Detector {
             after_pause: of == Of::Other
                 && (joined.pause == Pause::Soft || joined.gap_ns >= PAUSE_NS),
             transaction: unit.transaction_ordinal(),
-            values: joined.values,
         };
         let bounds = self.bounds();
         let mut links = Vec::new();
@@ -185,9 +185,7 @@ impl Detector {
             .statement(event, place, reads, &self.knowledge, bounds, link);
         self.charge(&mut unit.payload);
         for (child, parent) in &links {
-            if let Some(entry) = unit.timeline_mut().get_mut(*child as usize) {
-                entry.parent = Some(*parent);
-            }
+            unit.has_parent(*child, *parent);
         }
     }
 
@@ -200,7 +198,6 @@ impl Detector {
             gap_ns: 0,
             after_pause: false,
             transaction: unit.transaction_ordinal(),
-            values: Values::PerhapsKnown,
         };
         let bounds = self.bounds();
         unit.payload.rows(event, place, bounds);
@@ -344,6 +341,7 @@ impl Detector {
         {
             unit.payload.begins_inside(shape);
         }
+        unit.payload.count_values();
         let verdicts = judge::judge(&scene, &unit.payload, &self.knowledge, &self.settings);
         let mut place = Where {
             unit: unit.id(),

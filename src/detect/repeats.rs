@@ -4,25 +4,21 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
-use crate::unit::{Hashes, Known, Values};
+use crate::unit::{GATHERED_MAX, Hashes, Known};
 
 /// Different sets counted of one shape in one unit.
 const SETS_MAX: usize = 1_024;
 
-/// So many sets, of which some came again, are looked through one by one.
-const FEW_MAX: usize = 4;
-
 /// How often the members of a group had the same values.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    /// Members that repeated an earlier one's values without a write between.
-    pub repeated: u64,
-    /// The most members that had the same values, without a write between.
-    pub most: u64,
-    /// The sets as long as they are few, or each came once: no map, whose memory would have to be waited for.
-    listed: SmallVec<[(u64, Set); 1]>,
+    /// As they were counted last.
+    repeated: u64,
+    most: u64,
+    /// The sets of those that came last, and how many writes there were before: they are looked for together.
+    latest: SmallVec<[(u64, u32); 1]>,
     /// The others.
-    mapped: Hashes<Set>,
+    known: Hashes<Set>,
 }
 
 /// What is known of a set of values.
@@ -34,11 +30,8 @@ struct Set {
     writes: u32,
 }
 
-/// What a set takes in the map, which keeps a quarter of its places free, and doubles.
-const MAPPED_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Set)>>();
-
-/// What one takes in the list, but for the first.
-const LISTED_BYTES: usize = size_of::<(u64, Set)>();
+/// What a set takes: the map keeps a quarter of its places free, and doubles.
+const SET_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, Set)>>();
 
 impl Set {
     /// It came once more, after so many writes. Whether that repeated what was asked before.
@@ -56,86 +49,78 @@ impl Set {
 
 impl Repeats {
     /// Notes the values of a member, after so many writes to its tables; bytes that it holds more than before.
-    pub(super) fn note(&mut self, set: u64, values: Values, writes: u64) -> usize {
+    #[inline]
+    pub(super) fn note(&mut self, set: u64, writes: u64) -> usize {
         let writes = u32::try_from(writes).unwrap_or(u32::MAX);
-        match values {
-            Values::New => self.list(set, writes),
-            Values::PerhapsKnown if self.is_short() => self.note_listed(set, writes),
-            Values::PerhapsKnown => self.note_mapped(set, writes),
+        let room = self.latest.capacity();
+        self.latest.push((set, writes));
+        let grown = (self.latest.capacity() - room) * size_of::<(u64, u32)>();
+        match self.latest.len() >= GATHERED_MAX {
+            true => grown + self.count_latest(),
+            false => grown,
         }
     }
 
-    /// Whether all that it knows is a short list.
-    fn is_short(&self) -> bool {
-        self.mapped.is_empty() && self.listed.len() <= FEW_MAX
-    }
-
-    /// Notes one that nobody had before.
-    fn list(&mut self, set: u64, writes: u32) -> usize {
-        if self.listed.len() + self.mapped.len() >= SETS_MAX {
-            return 0;
-        }
-        let is_first = self.listed.is_empty() && self.mapped.is_empty();
-        self.listed.push((set, Set { count: 1, writes }));
-        self.most = self.most.max(1);
-        match is_first {
-            true => 0,
-            false => LISTED_BYTES,
+    /// Counts those that came since; bytes that it holds more than before. A single one repeats nothing: most shapes
+    /// come once a unit.
+    pub(super) fn count(&mut self) -> usize {
+        match self.latest.len() > 1 || !self.known.is_empty() {
+            true => self.count_latest(),
+            false => {
+                self.most = self.latest.len() as u64;
+                0
+            }
         }
     }
 
-    /// Notes one that may have come before, while there are few.
-    fn note_listed(&mut self, set: u64, writes: u32) -> usize {
-        let Some((_, known)) = self.listed.iter_mut().find(|(listed, _)| *listed == set) else {
-            return self.list(set, writes);
-        };
-        self.repeated += u64::from(known.again(writes));
-        self.most = self.most.max(u64::from(known.count));
-        0
+    /// Members that repeated an earlier one's values without a write between, as they were counted last.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
     }
 
-    /// Notes one that may have come before.
-    fn note_mapped(&mut self, set: u64, writes: u32) -> usize {
-        let held = self.listed.len().saturating_sub(1) * LISTED_BYTES;
-        let mapped = self.mapped.len();
-        for (set, known) in self.listed.drain(..) {
-            self.mapped.set(set, known);
+    /// The most members that had the same values, without a write between, as they were counted last.
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
+    #[cold]
+    fn count_latest(&mut self) -> usize {
+        let before = self.known.len();
+        for (set, writes) in self.latest.drain(..) {
+            let (known, was) = match self.known.len() < SETS_MAX {
+                true => self.known.entry(set, Set { count: 0, writes }),
+                false => (self.known.get_mut(set), Known::Before),
+            };
+            if let Some(known) = known {
+                let repeats = known.again(writes) && was == Known::Before;
+                self.repeated += u64::from(repeats);
+                self.most = self.most.max(u64::from(known.count));
+            }
         }
-        self.listed.shrink_to_fit();
-        let (known, was) = match self.mapped.len() < SETS_MAX {
-            true => self.mapped.entry(set, Set { count: 0, writes }),
-            false => (self.mapped.get_mut(set), Known::Before),
-        };
-        if let Some(known) = known {
-            let repeats = known.again(writes) && was == Known::Before;
-            self.repeated += u64::from(repeats);
-            self.most = self.most.max(u64::from(known.count));
-        }
-        ((self.mapped.len() - mapped) * MAPPED_BYTES).saturating_sub(held)
+        (self.known.len() - before) * SET_BYTES
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashMap;
 
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
-        /// Repetitions are counted as they are defined, by whomever it is told that values are new and whoever does not
-        /// know.
+        /// Repetitions are counted as they are defined, whenever somebody asks.
         #[test]
         fn what_repeats_is_counted(
             members in prop::collection::vec(
-                (1u64..40, prop::bool::weighted(0.05), any::<bool>()), 1..200),
+                (1u64..40, prop::bool::weighted(0.05), prop::bool::weighted(0.1)), 1..300),
         ) {
             let mut repeats = Repeats::default();
-            let (mut writes, mut seen) = (0u32, HashSet::new());
+            let mut writes = 0u32;
             let mut runs: HashMap<u64, (u64, u32)> = HashMap::new();
             let (mut repeated, mut most) = (0, 0);
-            for (set, is_write, is_told) in members {
+            for (set, is_write, is_looked_at) in members {
                 writes += u32::from(is_write);
                 let run = runs.entry(set).or_insert((0, writes));
                 *run = match run.1 == writes {
@@ -144,14 +129,14 @@ mod tests {
                 };
                 repeated += u64::from(run.0 > 1);
                 most = most.max(run.0);
-                let values = match seen.insert(set) && is_told {
-                    true => Values::New,
-                    false => Values::PerhapsKnown,
-                };
-                repeats.note(set, values, u64::from(writes));
-                prop_assert_eq!(repeats.repeated, repeated);
-                prop_assert_eq!(repeats.most.max(1), most);
+                repeats.note(set, u64::from(writes));
+                if is_looked_at {
+                    repeats.count();
+                    prop_assert_eq!((repeats.repeated(), repeats.most()), (repeated, most));
+                }
             }
+            repeats.count();
+            prop_assert_eq!((repeats.repeated(), repeats.most()), (repeated, most));
         }
     }
 
@@ -159,11 +144,12 @@ mod tests {
     fn sets_are_bounded() {
         let mut repeats = Repeats::default();
         for set in 1..2 * SETS_MAX as u64 {
-            repeats.note(set, Values::New, 0);
+            repeats.note(set, 0);
         }
-        assert_eq!(repeats.listed.len(), SETS_MAX);
-        repeats.note(7, Values::PerhapsKnown, 0);
-        repeats.note(u64::MAX, Values::PerhapsKnown, 0);
-        assert_eq!((repeats.mapped.len(), repeats.repeated), (SETS_MAX, 1));
+        repeats.note(7, 0);
+        repeats.note(u64::MAX, 0);
+        repeats.count();
+        assert_eq!((repeats.known.len(), repeats.repeated()), (SETS_MAX, 1));
+        assert!(repeats.latest.is_empty());
     }
 }

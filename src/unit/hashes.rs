@@ -11,6 +11,10 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Places of a map that has any.
 const PLACES_MIN: usize = 8;
 
+/// Numbers that are gathered before they are looked for in a map. Each is somewhere else in it, and not in any cache: so
+/// many at a time are waited for together, and not one after the other.
+pub const GATHERED_MAX: usize = 64;
+
 /// What is known of numbers that are hashes; 0 is taken for 1. Nothing is ever taken out.
 #[derive(Debug, Clone)]
 pub struct Hashes<V> {

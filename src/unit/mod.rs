@@ -3,6 +3,7 @@
 //! *Architecture invariant:* a unit names the [`Evidence`] for where it begins and ends; nothing else decides how far
 //! a finding may trust it.
 
+mod asked;
 mod checks;
 mod class;
 mod connection;
@@ -11,6 +12,7 @@ mod open;
 mod places;
 mod rhythm;
 mod role;
+mod timeline;
 mod trace;
 mod units;
 mod verdict;
@@ -20,12 +22,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::event::{Moment, Phases, SessionFacts, SessionId, Shape};
-use crate::sql::{Fingerprint, Verb};
-use crate::wire::SqlState;
+use crate::event::{Moment, Phases, SessionFacts, SessionId};
 
-pub use hashes::{Hashes, Known};
+pub use hashes::{GATHERED_MAX, Hashes, Known};
 pub use open::Unit;
+pub use timeline::{Statements, Timeline, TimelineEntry};
 pub use trace::TestId;
 pub use units::Units;
 
@@ -109,17 +110,6 @@ pub struct Joined {
     pub pause: Pause,
     /// It is BEGIN, COMMIT, SET or the like: no statement of the unit, and `index` is that of the next one.
     pub housekeeping: bool,
-    /// Whether its shape came with its values before, in the unit.
-    pub values: Values,
-}
-
-/// Whether a unit has had the values of a statement before, with its shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Values {
-    /// It has not.
-    New,
-    /// It has, or it does not remember all.
-    PerhapsKnown,
 }
 
 /// Identity of a finding: a hash of kind, fingerprints, table and column names. Equal in every process and run.
@@ -201,31 +191,6 @@ pub enum Completeness {
     Incomplete,
 }
 
-/// One statement of a unit.
-#[derive(Debug, Clone)]
-pub struct TimelineEntry {
-    /// When its request had been sent.
-    pub requested_at: Moment,
-    /// When its answer was complete.
-    pub completed_at: Moment,
-    /// Its shape's identity.
-    pub fingerprint: Fingerprint,
-    /// Its main keyword.
-    pub verb: Verb,
-    /// Its shape; `None` where the table of shapes was full.
-    pub shape: Option<&'static Shape>,
-    /// Where its time went. `application` is the pause before it.
-    pub phases: Phases,
-    /// Rows it returned or changed.
-    pub rows: u64,
-    /// Set when it failed.
-    pub sqlstate: Option<SqlState>,
-    /// The statement of this timeline whose rows gave it its values, by index; set by the detectors.
-    pub parent: Option<u32>,
-    /// Which outermost transaction of the unit it lies in, from 0.
-    pub transaction: Option<u32>,
-}
-
 /// A unit of work that ended, or what an open one is by now.
 #[derive(Debug, Clone)]
 pub struct UnitRecord {
@@ -260,7 +225,7 @@ pub struct UnitRecord {
     /// Where its time went.
     pub phases: Phases,
     /// Its statements in order, at most [`Settings::statements_max`]; fewer than `queries` when a limit left some out.
-    pub timeline: Vec<TimelineEntry>,
+    pub timeline: Timeline,
     /// Whether more may come.
     pub state: UnitState,
     /// What was found in it.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::hashes::{Hashes, Known};
+use super::asked::Asked;
+use super::hashes::Hashes;
 use super::role::Use;
 use super::trace::{SpanId, Spans, TestId, TraceId};
 use super::{
-    Completeness, Evidence, Joined, Pause, TimelineEntry, UnitId, UnitRecord, UnitState, Values,
+    Completeness, Evidence, Joined, Pause, Timeline, TimelineEntry, UnitId, UnitRecord, UnitState,
 };
 use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, ShapeRef};
 use crate::sql::facts::summary_of;
@@ -145,14 +146,11 @@ pub struct Unit<P> {
     queries: u64,
     rows: u64,
     phases: Phases,
-    timeline: Vec<TimelineEntry>,
+    timeline: Timeline,
     /// The fingerprints of those in the timeline.
     shapes: Hashes<()>,
-    /// All values of each statement as one hash.
-    values: Hashes<()>,
-    /// There was no room for some of them.
-    values_left_out: bool,
-    duplicates: u64,
+    /// Which statements came before as they are.
+    asked: Asked,
     transactions: Transactions,
     pub(super) session_lookups: u32,
     begins_with_session: bool,
@@ -200,11 +198,9 @@ impl<P: Default> Unit<P> {
             queries: 0,
             rows: 0,
             phases: Phases::default(),
-            timeline: Vec::new(),
+            timeline: Timeline::default(),
             shapes: Hashes::default(),
-            values: Hashes::default(),
-            values_left_out: false,
-            duplicates: 0,
+            asked: Asked::default(),
             transactions: Transactions::default(),
             session_lookups: 0,
             begins_with_session: arrival.usage == Use::SessionLookup,
@@ -301,13 +297,15 @@ impl<P> Unit<P> {
     }
 
     /// The statements kept, by [`Joined::index`].
-    pub fn timeline(&self) -> &[TimelineEntry] {
+    pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// The same, for those who know a statement's parent.
-    pub fn timeline_mut(&mut self) -> &mut [TimelineEntry] {
-        &mut self.timeline
+    /// The values of `child` came from the rows of `parent`; both by [`Joined::index`].
+    pub fn has_parent(&mut self, child: u32, parent: u32) {
+        if let Some(entry) = self.timeline.get_mut(child as usize) {
+            entry.parent = Some(parent);
+        }
     }
 
     /// The place of a query whose rows come in parts, while it is open.
@@ -340,7 +338,7 @@ impl<P> Unit<P> {
     }
 
     /// What it is by now, its timeline included.
-    pub fn record(&self) -> UnitRecord {
+    pub fn record(&mut self) -> UnitRecord {
         self.describe(self.timeline.clone(), UnitState::Open)
     }
 
@@ -350,7 +348,7 @@ impl<P> Unit<P> {
         self.describe(timeline, UnitState::Ended)
     }
 
-    fn describe(&self, timeline: Vec<TimelineEntry>, state: UnitState) -> UnitRecord {
+    fn describe(&mut self, timeline: Timeline, state: UnitState) -> UnitRecord {
         UnitRecord {
             id: self.id,
             facts: Arc::clone(&self.facts),
@@ -365,9 +363,9 @@ impl<P> Unit<P> {
             queries: self.queries,
             rows: self.rows,
             shapes: self.shapes.len() as u64,
-            duplicates: self.duplicates,
+            duplicates: self.asked.duplicates(),
             phases: self.phases,
-            timeline: in_order(timeline),
+            timeline: timeline.in_order(),
             state,
             findings: Vec::new(),
         }
@@ -427,10 +425,6 @@ impl<P> Unit<P> {
             if last != Some(arrival.fingerprint) {
                 self.shapes.insert(arrival.fingerprint.0);
             }
-            // Many units have one statement only, and there may be thousands of units.
-            if self.timeline.is_empty() {
-                self.timeline.reserve_exact(1);
-            }
             self.timeline.push(TimelineEntry {
                 requested_at: arrival.requested_at,
                 completed_at: arrival.completed_at,
@@ -444,13 +438,14 @@ impl<P> Unit<P> {
                 transaction: self.transaction_ordinal(),
             });
         }
-        let values = self.note_values(arrival.fingerprint, arrival.values, room);
+        if let Some(values) = arrival.values {
+            self.asked.note(arrival.fingerprint, values, room);
+        }
         Joined {
             index,
             gap_ns,
             pause,
             housekeeping: false,
-            values,
         }
     }
 
@@ -467,11 +462,10 @@ impl<P> Unit<P> {
     }
 
     /// The query by cursor at `index` is over.
-    pub(super) fn close_cursor(&mut self, event: &QueryEvent, index: u32) -> Values {
+    pub(super) fn close_cursor(&mut self, event: &QueryEvent, index: u32) {
         self.cursors.retain(|(_, _, open)| *open != index);
         self.ended_at = self.ended_at.max(event.completed_at);
         self.rows += event.rows;
-        let values = event.flow.as_ref().map(|flow| flow.values);
         let mut room = Room::Full;
         let mut phases = Phases {
             // The application's time between its FETCHes lies in the gaps of the statements there.
@@ -487,7 +481,9 @@ impl<P> Unit<P> {
             entry.sqlstate = event.sqlstate;
             room = Room::Left;
         }
-        self.note_values(event.fingerprint, values, room)
+        if let Some(flow) = &event.flow {
+            self.asked.note(event.fingerprint, flow.values, room);
+        }
     }
 
     fn enter_transaction(&mut self, arrival: &Arrival<'_>, frames: bool) {
@@ -518,28 +514,12 @@ impl<P> Unit<P> {
             self.controller = tags.value("controller").map(Arc::from);
         }
     }
-
-    fn note_values(&mut self, fingerprint: Fingerprint, values: Option<u64>, room: Room) -> Values {
-        let Some(values) = values else {
-            return Values::PerhapsKnown;
-        };
-        let both = values ^ fingerprint.0.rotate_left(17);
-        let seen = match room {
-            Room::Left => self.values.insert(both) == Known::Before,
-            Room::Full => self.values.contains(both),
-        };
-        self.duplicates += u64::from(seen);
-        self.values_left_out |= !seen && room == Room::Full;
-        match seen || self.values_left_out {
-            true => Values::PerhapsKnown,
-            false => Values::New,
-        }
-    }
 }
 
 /// Whether a unit may keep one statement more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Room {
+    #[default]
     Left,
     Full,
 }
@@ -549,30 +529,4 @@ fn add(sum: &mut Phases, more: Phases) {
     sum.transfer_ns += more.transfer_ns;
     sum.client_ns += more.client_ns;
     sum.application_ns += more.application_ns;
-}
-
-/// Sorted by request: with several connections, and with cursors that are told late, that is not the order of events.
-fn in_order(mut timeline: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
-    if timeline.is_sorted_by_key(|entry| entry.requested_at) {
-        return timeline;
-    }
-    let mut order: Vec<u32> = (0..timeline.len() as u32).collect();
-    order.sort_by_key(|index| {
-        timeline
-            .get(*index as usize)
-            .map(|entry| entry.requested_at)
-    });
-    let mut place = vec![0; order.len()];
-    for (now, was) in order.iter().enumerate() {
-        if let Some(place) = place.get_mut(*was as usize) {
-            *place = now as u32;
-        }
-    }
-    timeline.sort_by_key(|entry| entry.requested_at);
-    for entry in &mut timeline {
-        entry.parent = entry
-            .parent
-            .and_then(|parent| place.get(parent as usize).copied());
-    }
-    timeline
 }

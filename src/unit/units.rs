@@ -12,7 +12,7 @@ use super::rhythm::is_long;
 use super::role::{Role, Roles};
 use super::trace::{TestId, TraceId};
 use super::verdict::{Verdict, judge};
-use super::{Apart, Evidence, Joined, Pause, Settings, UnitId, Values};
+use super::{Apart, Evidence, Joined, Pause, Settings, UnitId};
 use crate::event::{ClosedEvent, Moment, QueryEvent, RowsEvent, SessionFacts, SessionId};
 use crate::wire::TransactionStatus;
 
@@ -125,7 +125,6 @@ impl<P: Default> Units<P> {
                     gap_ns: 0,
                     pause: Pause::None,
                     housekeeping: true,
-                    values: Values::PerhapsKnown,
                 };
                 return Some((unit, joined));
             }
@@ -577,13 +576,12 @@ impl<P: Default> Units<P> {
         open: OpenCursor,
     ) -> Option<(&mut Unit<P>, Joined)> {
         let unit = self.get_mut(open.unit)?;
-        let values = unit.close_cursor(event, open.index);
+        unit.close_cursor(event, open.index);
         let joined = Joined {
             index: open.index,
             gap_ns: open.gap_ns,
             pause: open.pause,
             housekeeping: false,
-            values,
         };
         Some((unit, joined))
     }

@@ -197,7 +197,7 @@ pub(crate) fn unit(id: u64, started_at: u64, duration: u64, route: Option<&str>)
             client_ns: 0,
             application_ns: MS,
         },
-        timeline: vec![
+        timeline: [
             entry(started_at, PARENT, None),
             entry(started_at + 2, CHILD, Some(0)),
             TimelineEntry {
@@ -206,7 +206,9 @@ pub(crate) fn unit(id: u64, started_at: u64, duration: u64, route: Option<&str>)
                 ..entry(started_at + 4, CHILD, Some(0))
             },
             entry(started_at + 6, Fingerprint(3), Some(2)),
-        ],
+        ]
+        .into_iter()
+        .collect(),
     }
 }
 

@@ -11,11 +11,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::*;
 use crate::event::{
-    ClosedEvent, Columns, Flow, Protocol, QueryEvent, RowColumns, RowKeys, RowsEvent, SessionId,
+    ClosedEvent, Columns, Flow, Phases, Protocol, QueryEvent, RowColumns, RowKeys, RowsEvent,
+    SessionId, Shape,
 };
 use crate::sql::facts::extract;
-use crate::sql::{NameHash, normalize, scan_all, tags};
-use crate::wire::TransactionStatus;
+use crate::sql::{NameHash, Verb, normalize, scan_all, tags};
+use crate::wire::{SqlState, TransactionStatus};
 
 pub(super) const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;

@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(units.iter().map(|unit| unit.queries).sum::<u64>(), expected);
         for unit in &units {
             prop_assert_eq!(unit.timeline.len() as u64, unit.queries);
-            prop_assert!(unit.timeline.is_sorted_by_key(|entry| entry.requested_at));
+            prop_assert!(unit.timeline.iter().is_sorted_by_key(|entry| entry.requested_at));
         }
     }
 
