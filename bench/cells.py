@@ -75,6 +75,7 @@ def _all() -> list[Cell]:
         _unix("django", a_django, django),
         _idle("idle-1000", "1,000 idle connections, each with a real backend", 1000, real=True),
         _idle("idle-5000", "5,000 idle connections", 5000, real=False),
+        Cell("idle-tls", "memory", "1,000 idle connections in TLS", "connection", partial(idle.in_tls, count=1000)),
         _idle("footprint", "1,000 connections and 1,000 fingerprints", 1000, real=False, distinct=True),
         Cell("drops", "drops", "whether the detectors see every query", "query", drops.play),
         Cell("growth-connections", "growth", "1 to 5,000 connections, of which one asks", "query", growth.connections),

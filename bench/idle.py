@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.certificates import Certificates
 from support.greeter import Greeter
 from support.postgres import Address, Postgres
+from support.proxy import Pgprism
 from support.waiting import wait_until
 from support.wire import RawClient
 
-from .contenders import DIRECT, started
+from .contenders import DIRECT, PGPRISM, Contender, started
 from .measure import memory
 from .results import CellResult, Run
 from .stage import Stage
@@ -27,8 +30,9 @@ ROUNDS_MAX = 3
 class Crowd:
     """Connections that have asked something once and are open."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._clients: list[RawClient] = []
 
     def __len__(self) -> int:
@@ -37,7 +41,9 @@ class Crowd:
     def grow(self, count: int, distinct: bool = False) -> None:
         """To `count`; with `distinct` each asks a question of a shape of its own."""
         while len(self._clients) < count:
-            one = RawClient(self._address.endpoint, user=self._address.user, database=self._address.database)
+            one = RawClient(
+                self._address.endpoint, user=self._address.user, database=self._address.database, tls=self._tls
+            )
             self._clients.append(one)
             one.ask(f"SELECT 1 AS c{len(self._clients)}" if distinct else "SELECT 1")
 
@@ -92,9 +98,31 @@ def play(stage: Stage, result: CellResult, count: int, *, real: bool, distinct: 
                     wait_until(lambda: server.backend_count() < WARM, "the backends end", deadline_s=60)
 
 
+def in_tls(stage: Stage, result: CellResult, count: int) -> None:
+    """A pgprism alone, with so many connections whose clients speak TLS; to the upstream they go in plaintext."""
+    result.rounds = min(result.rounds, ROUNDS_MAX)
+    certificates = Certificates()
+    tls = ssl.create_default_context(cafile=str(certificates.authority.certificate))
+    with _upstream(result, count, real=False) as (address, _):
+        for number in range(1, result.rounds + 1):
+            stage.progress.now(f"{result.name}: round {number} of {result.rounds}")
+            with contextlib.ExitStack() as stack:
+                proxy = Pgprism(
+                    address.endpoint, slow_log={"threshold": "100ms"}, listener=certificates.proxy.listener()
+                )
+                stack.callback(proxy.abandon)
+                one = Contender(PGPRISM, address.at(proxy.endpoint), proxy.process, proxy)
+                result.runs.append(Run(PGPRISM, number, _grown(one, count, distinct=False, tls=tls)))
+
+
 def _turn(name: str, address: Address, count: int, distinct: bool) -> dict[str, float]:
-    with started([name], address.endpoint, address) as (one,), Crowd(one.address) as crowd:
-        assert one.process is not None
+    with started([name], address.endpoint, address) as (one,):
+        return _grown(one, count, distinct)
+
+
+def _grown(one: Contender, count: int, distinct: bool, tls: ssl.SSLContext | None = None) -> dict[str, float]:
+    assert one.process is not None
+    with Crowd(one.address, tls) as crowd:
         crowd.grow(WARM, distinct)
         before = memory(one.process.pid)
         crowd.grow(count, distinct)
