@@ -121,3 +121,58 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sql::value::ValueKey;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Each slot's values are counted apart, whenever somebody asks, and no more of them than there is room for.
+        #[test]
+        fn what_differs_is_counted(
+            members in prop::collection::vec(
+                (prop::option::of(0u32..1_500), prop::option::of(0u32..9), prop::bool::weighted(0.02)), 2..2_500),
+        ) {
+            let key = ValueKey::random();
+            let hash = |value: u32| key.text(value.to_string().as_bytes());
+            let mut distinct = Distinct::default();
+            let mut expected = [HashSet::new(), HashSet::new()];
+            for (first, second, is_looked_at) in members {
+                let values = [first.and_then(hash), second.and_then(hash)];
+                distinct.note(values.iter().copied());
+                for (seen, value) in expected.iter_mut().zip(values) {
+                    if seen.len() < VALUES_MAX {
+                        seen.extend(value);
+                    }
+                }
+                if is_looked_at {
+                    distinct.count(2);
+                }
+            }
+            distinct.count(2);
+            for (slot, seen) in expected.iter().enumerate() {
+                prop_assert_eq!(distinct.of(slot), seen.len() as u64);
+                let are_distinctive = !seen.is_empty() && seen.iter().all(|value| value.is_distinctive());
+                prop_assert_eq!(distinct.are_distinctive(slot), are_distinctive);
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_member_differs_from_nothing() {
+        let mut distinct = Distinct::default();
+        let value = ValueKey::random().text(b"7");
+        distinct.note([value].into_iter());
+        assert_eq!((distinct.count(1), distinct.of(0)), (0, 0));
+        distinct.note([value].into_iter());
+        distinct.count(1);
+        assert_eq!(distinct.of(0), 1);
+    }
+}

@@ -185,7 +185,7 @@ impl Detector {
             .statement(event, place, reads, &self.knowledge, bounds, link);
         self.charge(&mut unit.payload);
         for (child, parent) in &links {
-            unit.has_parent(*child, *parent);
+            unit.set_parent(*child, *parent);
         }
     }
 

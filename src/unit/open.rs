@@ -301,8 +301,8 @@ impl<P> Unit<P> {
         &self.timeline
     }
 
-    /// The values of `child` came from the rows of `parent`; both by [`Joined::index`].
-    pub fn has_parent(&mut self, child: u32, parent: u32) {
+    /// Says that the values of `child` came from the rows of `parent`; both by [`Joined::index`].
+    pub fn set_parent(&mut self, child: u32, parent: u32) {
         if let Some(entry) = self.timeline.get_mut(child as usize) {
             entry.parent = Some(parent);
         }
