@@ -40,6 +40,7 @@ mod direct;
 mod drain;
 mod fence;
 mod greeting;
+mod line;
 mod listener;
 mod login;
 mod newcomer;

@@ -33,6 +33,7 @@ use slab::Slab;
 use tokio::sync::mpsc as channel;
 
 use super::fence::Crossing;
+use super::line::Line;
 use super::listener::{Entrance, Met};
 use super::newcomer::{Advance, Arrival, Newcomer};
 use super::orders::{Door, Gate, Handle, Left, Order, Parting};
@@ -107,7 +108,7 @@ where
                 place: Place::new(shared, shard),
                 taps,
                 guests: Slab::new(),
-                yielded: Vec::new(),
+                line: Line::default(),
                 speaking: VecDeque::new(),
                 unseen: Unseen::new(),
                 sweep: Sweep::default(),
@@ -137,8 +138,8 @@ struct Reactor<T: Taps> {
     taps: Arc<T>,
     /// By slot: see [`token`].
     guests: Slab<Guest<T>>,
-    /// Slots of sessions that had more to do.
-    yielded: Vec<usize>,
+    /// Sessions that had more to do.
+    line: Line,
     /// Slots of newcomers that have said something.
     speaking: VecDeque<usize>,
     /// What was sent on in this turn, until it is shown to the taps.
@@ -196,7 +197,7 @@ impl<T: Taps> Reactor<T> {
                     return;
                 }
             }
-            let yielded = std::mem::take(&mut self.yielded);
+            let line = std::mem::take(&mut self.line);
             let mut has_orders = false;
             let mut told = events.iter().peekable();
             while let Some(event) = told.next() {
@@ -209,8 +210,11 @@ impl<T: Taps> Reactor<T> {
                     _ => self.hear(event, when),
                 }
             }
-            for slot in yielded {
-                self.step(slot, When::Later);
+            for slot in line.slots() {
+                // Whoever is in line again has had a turn, of which the kernel told.
+                if !self.line.holds(slot) {
+                    self.step(slot, When::Later);
+                }
             }
             self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
@@ -231,7 +235,7 @@ impl<T: Taps> Reactor<T> {
     #[inline]
     fn patience(&self) -> Option<Duration> {
         match &self.entrance {
-            _ if !self.yielded.is_empty() || !self.speaking.is_empty() => Some(Duration::ZERO),
+            _ if !self.line.is_empty() || !self.speaking.is_empty() => Some(Duration::ZERO),
             Some(entrance) => entrance.patience(),
             None => None,
         }
@@ -313,7 +317,7 @@ impl<T: Taps> Reactor<T> {
         }));
         match step {
             Ok(Step::Waiting) => {}
-            Ok(Step::Yielded) => self.yielded.push(slot),
+            Ok(Step::Yielded) => self.line.join(slot),
             Ok(Step::Ended(end)) => return self.end(slot, end),
             Err(_) => return self.drop_broken(slot),
         }

@@ -229,13 +229,22 @@ pub fn settings(upstream: UpstreamAddress) -> Settings {
 }
 
 pub fn start(settings: Settings) -> Running {
-    let registry = Arc::new(Registry::new());
     let recorder = Recorder::default();
+    start_with(settings, recorder.clone(), recorder)
+}
+
+/// A proxy of two workers with `taps`, which `recorder` may belong to.
+fn start_with<T>(settings: Settings, taps: T, recorder: Recorder) -> Running
+where
+    T: Taps + Clone + Send + Sync + 'static,
+    T::Tap: Send,
+{
+    let registry = Arc::new(Registry::new());
     let proxy = Proxy::start(
         settings.clone(),
         Arc::clone(&registry),
         Clock::start(),
-        vec![recorder.clone(), recorder.clone()],
+        vec![taps.clone(), taps],
     )
     .unwrap();
     Running {
@@ -244,6 +253,11 @@ pub fn start(settings: Settings) -> Running {
         recorder,
         settings,
     }
+}
+
+/// [`start_before`] where so much flows that it cannot be recorded.
+pub fn start_deaf_before(server: &Server) -> Running {
+    start_with(settings(tcp(server.address)), Deaf, Recorder::default())
 }
 
 /// A proxy in front of `server`, with the settings of [`settings`].
