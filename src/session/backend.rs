@@ -252,7 +252,7 @@ impl<S: Sink> Backend<'_, S> {
 
     fn parse_complete(&mut self) {
         if let Some(cycle) = self.conversation.pipeline.advance_over(Owed::Parse) {
-            cycle.replaced = None;
+            cycle.parsed();
             return;
         }
         let parsed = self.conversation.pipeline.pass(|what| match what {

@@ -1,10 +1,12 @@
 //! What the session has prepared and opened: statements, and portals (cursors among them).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::asked::{Asked, Origin, Progress};
+use super::parameters::Prepared;
 use super::pipeline::Pipeline;
 use crate::sql::NameHash;
 
@@ -231,6 +233,9 @@ impl<V: Entry> Bounded<V> {
 #[derive(Debug)]
 pub(super) struct Catalog {
     statements: Bounded<Origin>,
+    /// The statement with a name that was used last, while no other is prepared or goes: it is asked for again and
+    /// again, and a map is two more places in memory. That it is used is noted once: until another is, it is the last.
+    latest: Option<(NameHash, Origin)>,
     portals: Bounded<Portal>,
 }
 
@@ -238,6 +243,7 @@ impl Catalog {
     pub(super) fn new(statements_max: usize, portals_max: usize) -> Catalog {
         Catalog {
             statements: Bounded::new(statements_max),
+            latest: None,
             portals: Bounded::new(portals_max),
         }
     }
@@ -249,16 +255,43 @@ impl Catalog {
 
     #[inline]
     pub(super) fn statement(&mut self, name: NameHash) -> Option<&Origin> {
-        self.statements.get(name).map(|statement| &*statement)
+        if name == NameHash::UNNAMED {
+            return self.unnamed_statement();
+        }
+        let is_latest = self.latest.as_ref().is_some_and(|it| it.0 == name);
+        if !is_latest {
+            let statement = self.statements.get(name)?.clone();
+            self.latest = Some((name, statement));
+        }
+        self.latest.as_ref().map(|(_, statement)| statement)
+    }
+
+    #[inline]
+    pub(super) fn unnamed_statement(&self) -> Option<&Origin> {
+        self.statements.unnamed.as_ref().map(|kept| &kept.value)
+    }
+
+    /// The statement without a name, where nobody has it but the portal without a name and `beside`: to prepare it once
+    /// more changes it for nobody else.
+    #[inline]
+    pub(super) fn free_statement(&self, beside: Option<&Arc<Prepared>>) -> Option<&Arc<Prepared>> {
+        let statement = self.unnamed_statement()?.prepared()?;
+        let portal = self.portals.unnamed.as_ref();
+        let portal = portal.and_then(|kept| kept.value.asked.prepared());
+        let holders = [beside, portal].into_iter().flatten();
+        let known = holders.filter(|held| Arc::ptr_eq(held, statement)).count();
+        (Arc::strong_count(statement) == 1 + known).then_some(statement)
     }
 
     /// Registers a prepared statement; returns what it replaced.
     #[inline]
     pub(super) fn prepare(&mut self, name: NameHash, statement: Origin) -> Option<Origin> {
+        self.latest = None;
         self.statements.insert(name, statement).0
     }
 
     pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Origin> {
+        self.latest = None;
         self.statements.remove(name)
     }
 
@@ -270,12 +303,13 @@ impl Catalog {
         previous: Option<Origin>,
     ) -> Option<Origin> {
         match previous {
-            Some(statement) => self.statements.insert(name, statement).0,
-            None => self.statements.remove(name),
+            Some(statement) => self.prepare(name, statement),
+            None => self.deallocate(name),
         }
     }
 
     pub(super) fn deallocate_all(&mut self) {
+        self.latest = None;
         self.statements.clear();
     }
 

@@ -17,6 +17,7 @@ use super::catalog::{Lifetime, Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
 use super::frontend::Frontend;
 use super::parameters::{Prepared, read_bind};
+use super::parses::Repeated;
 use super::pipeline::{Awaited, What};
 use super::stopwatch::Mark;
 use super::text::wire_name;
@@ -38,7 +39,8 @@ pub(super) struct Cycle {
     pub replaced: Option<Origin>,
     /// An unfinished portal that Bind replaced.
     pub replaced_portal: Option<Box<Portal>>,
-    /// What its rows are, where its statement, a new one, has not been told ([`Conversation::keep_rows`]).
+    /// What its rows are, where its statement, a new one, has not been told ([`Conversation::keep_rows`]). While
+    /// ParseComplete is owed: what those of the statement before were, which is the same one.
     pub described: Option<Described>,
 }
 
@@ -78,6 +80,13 @@ impl Cycle {
             Owed::Describe => 1,
             Owed::Execute => 0,
         }
+    }
+
+    /// ParseComplete came, if it was owed.
+    #[inline]
+    pub(super) fn parsed(&mut self) {
+        self.replaced = None;
+        self.described = None;
     }
 
     /// What was owed came.
@@ -183,17 +192,36 @@ impl<S: Sink> Frontend<'_, S> {
             catalog,
             settings,
             dialect,
+            pipeline,
+            untold,
             ..
         } = &mut *self.conversation;
-        let (mut asked, replaced) = match requests.form.parses {
+        let (mut asked, replaced, described) = match requests.form.parses {
             true => {
-                let parsed = self.scratch.repeated(requests.parse, *dialect, settings)?;
-                let asked = parsed.clone().asked();
-                (asked, catalog.prepare(NameHash::UNNAMED, parsed))
+                let present = match requests.form.describes && pipeline.is_empty() {
+                    true => catalog.free_statement(untold.as_ref().map(|(last, _)| last)),
+                    false => None,
+                };
+                let body = requests.parse;
+                match self.scratch.repeated(body, *dialect, settings, present)? {
+                    Repeated::Present(prepared) => {
+                        let told_last = untold.take_if(|(last, _)| Arc::ptr_eq(last, &prepared));
+                        let (before, described) = match told_last {
+                            Some((before, described)) => (before, Some(described)),
+                            None => (Arc::clone(&prepared), None),
+                        };
+                        let asked = Origin::Parse(prepared).asked();
+                        (asked, Some(Origin::Parse(before)), described)
+                    }
+                    Repeated::New(parsed) => {
+                        let asked = parsed.clone().asked();
+                        (asked, catalog.prepare(NameHash::UNNAMED, parsed), None)
+                    }
+                }
             }
             false => {
                 let statement = catalog.statement(wire_name(requests.statement))?;
-                (statement.clone().asked(), None)
+                (statement.clone().asked(), None, None)
             }
         };
         self.request_begins();
@@ -220,7 +248,7 @@ impl<S: Sink> Frontend<'_, S> {
             asked,
             replaced,
             replaced_portal,
-            described: None,
+            described,
         };
         self.push_statement(What::Cycle(cycle), bytes);
         Some(behind)
@@ -250,7 +278,7 @@ impl<S: Sink> Backend<'_, S> {
             Owed::Execute => return None,
         };
         let replaced_portal = cycle.replaced_portal.take();
-        cycle.replaced = None;
+        cycle.parsed();
         for _ in 0..steps {
             pipeline.advance();
         }

@@ -86,6 +86,19 @@ impl Prepared {
             .get_or_init(|| type_oids(description, wanted).collect());
     }
 
+    /// Whether it was prepared from this text and the server has told nothing of it since.
+    #[inline]
+    pub(super) fn is_untold_of(
+        &self,
+        wording: &Arc<Wording>,
+        placeholders: &Arc<Placeholders>,
+    ) -> bool {
+        Arc::ptr_eq(&self.wording, wording)
+            && Arc::ptr_eq(&self.placeholders, placeholders)
+            && self.told.get().is_none()
+            && self.rows.get().is_none()
+    }
+
     fn type_of(&self, index: usize) -> u32 {
         let told = self.told.get().and_then(|told| told.get(index));
         let given = self.placeholders.given.get(index);

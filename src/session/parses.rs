@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::asked::{Origin, Wording};
-use super::parameters::Placeholders;
+use super::parameters::{Placeholders, Prepared};
 use crate::sql::value::{ValueKey, mix};
 
 /// How many are remembered, of one worker; of two that share a place the later one is.
@@ -36,16 +36,36 @@ struct Known {
     placeholders: Arc<Placeholders>,
 }
 
+/// What a Parse that came before prepares.
+#[derive(Debug)]
+pub(super) enum Repeated {
+    /// What the session has under its name, of which the server has told nothing that it may tell otherwise now.
+    Present(Arc<Prepared>),
+    /// A new one.
+    New(Origin),
+}
+
 impl Parses {
-    /// What a Parse of this body prepares, if it is remembered.
+    /// What a Parse of this body prepares, if it is remembered, where the session has `present` under its name.
     #[inline]
-    pub(super) fn get(&self, body: &[u8], key: ValueKey) -> Option<Origin> {
+    pub(super) fn get(
+        &self,
+        body: &[u8],
+        key: ValueKey,
+        present: Option<&Arc<Prepared>>,
+    ) -> Option<Repeated> {
         let known = self.known.get(place(body)?)?.as_ref()?;
         if *known.body != *body || known.key != key {
             return None;
         }
+        if let Some(present) = present
+            && present.is_untold_of(&known.wording, &known.placeholders)
+        {
+            return Some(Repeated::Present(Arc::clone(present)));
+        }
         let placeholders = Arc::clone(&known.placeholders);
-        Some(Origin::of(Arc::clone(&known.wording), Some(placeholders)))
+        let statement = Origin::of(Arc::clone(&known.wording), Some(placeholders));
+        Some(Repeated::New(statement))
     }
 
     /// Remembers what a Parse of this body prepared.
@@ -130,25 +150,51 @@ mod tests {
         )
     }
 
+    fn get(parses: &Parses, body: &[u8], key: ValueKey) -> Option<Origin> {
+        match parses.get(body, key, None)? {
+            Repeated::New(statement) => Some(statement),
+            Repeated::Present(_) => panic!("nothing is there"),
+        }
+    }
+
     fn fingerprint(statement: Option<Origin>) -> Option<u64> {
         statement.map(|statement| statement.wording().statement.fingerprint.0)
+    }
+
+    #[test]
+    fn what_is_there_is_taken_again_until_the_server_has_told_of_it() {
+        let (mut parses, key) = (Parses::default(), ValueKey::random());
+        parses.add(&body(1, 9), key, &parsed(1, true));
+        let is_present = |statement: &Origin| {
+            let repeated = parses.get(&body(1, 9), key, statement.prepared());
+            matches!(repeated, Some(Repeated::Present(_)))
+        };
+        let statement = get(&parses, &body(1, 9), key).expect("known");
+        assert!(is_present(&statement));
+        assert!(!is_present(&parsed(1, true)), "another text of that shape");
+        let prepared = statement.prepared().expect("prepared");
+        prepared.told(&[0, 1, 0, 0, 0, 23]);
+        assert!(!is_present(&statement));
     }
 
     #[test]
     fn a_body_is_known_again_by_all_its_bytes_and_its_key() {
         let (mut parses, key) = (Parses::default(), ValueKey::random());
         parses.add(&body(1, 9), key, &parsed(1, true));
-        assert_eq!(fingerprint(parses.get(&body(1, 9), key)), Some(1));
-        assert_eq!(fingerprint(parses.get(&body(2, 9), key)), None);
+        assert_eq!(fingerprint(get(&parses, &body(1, 9), key)), Some(1));
+        assert_eq!(fingerprint(get(&parses, &body(2, 9), key)), None);
         assert_eq!(
-            fingerprint(parses.get(&body(1, 9), ValueKey::random())),
+            fingerprint(get(&parses, &body(1, 9), ValueKey::random())),
             None
         );
         let mut types = body(1, 9);
         types.splice(types.len() - 2.., [0, 1, 0, 0, 0, 23]);
-        assert_eq!(fingerprint(parses.get(&types, key)), None);
+        assert_eq!(fingerprint(get(&parses, &types, key)), None);
         // Each has a statement of its own, which the server may describe otherwise.
-        let (one, other) = (parses.get(&body(1, 9), key), parses.get(&body(1, 9), key));
+        let (one, other) = (
+            get(&parses, &body(1, 9), key),
+            get(&parses, &body(1, 9), key),
+        );
         let (one, other) = (one.expect("known"), other.expect("known"));
         assert!(!Arc::ptr_eq(
             one.prepared().expect("prepared"),
@@ -160,10 +206,10 @@ mod tests {
     fn what_has_no_shape_and_what_is_too_short_or_too_long_is_not_remembered() {
         let (mut parses, key) = (Parses::default(), ValueKey::random());
         parses.add(&body(1, 9), key, &parsed(1, false));
-        assert_eq!(fingerprint(parses.get(&body(1, 9), key)), None);
+        assert_eq!(fingerprint(get(&parses, &body(1, 9), key)), None);
         for body in [&b"\0SELECT 1\0\0\0"[..], &body(1, BODY_BYTES_MAX)] {
             parses.add(body, key, &parsed(1, true));
-            assert_eq!(fingerprint(parses.get(body, key)), None);
+            assert_eq!(fingerprint(get(&parses, body, key)), None);
         }
     }
 
@@ -173,7 +219,7 @@ mod tests {
         for number in 0..3_000 {
             let body = body(number, number % 3_900);
             parses.add(&body, key, &parsed(number as u64, true));
-            assert_eq!(fingerprint(parses.get(&body, key)), Some(number as u64));
+            assert_eq!(fingerprint(get(&parses, &body, key)), Some(number as u64));
             let known = parses.known.iter().flatten();
             assert_eq!(
                 parses.bytes,

@@ -9,8 +9,8 @@ use super::asked::{Asked, Origin, Wording};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
 use super::found::{Context, Found, judge_together, offset, slice};
-use super::parameters;
-use super::parses::Parses;
+use super::parameters::{self, Prepared};
+use super::parses::{Parses, Repeated};
 use super::pipeline::SpareQueue;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
@@ -55,16 +55,19 @@ impl Scratch {
         self.scanner.bytes_max()
     }
 
-    /// What a Parse prepares whose body came before, byte for byte.
+    /// What a Parse prepares whose body came before, byte for byte; `present` is what its session has under that name.
     #[inline]
     pub(super) fn repeated(
         &self,
         body: &[u8],
         dialect: Dialect,
         settings: &Settings,
-    ) -> Option<Origin> {
+        present: Option<&Arc<Prepared>>,
+    ) -> Option<Repeated> {
         match settings.literals {
-            Literals::Dropped if dialect.is_standard() => self.parses.get(body, settings.values?),
+            Literals::Dropped if dialect.is_standard() => {
+                self.parses.get(body, settings.values?, present)
+            }
             Literals::Dropped | Literals::Kept => None,
         }
     }
@@ -237,7 +240,7 @@ pub(super) fn read_whole<'a, S: Sink>(
 ) -> &'a [u8] {
     let Source { carrier, dialect } = source;
     if carrier == Carrier::Parse
-        && let Some(statement) = scratch.repeated(body, dialect, settings)
+        && let Some(Repeated::New(statement)) = scratch.repeated(body, dialect, settings, None)
     {
         each(catalog, sink, statement.asked());
         return cstring(body).map_or(&[], |(name, _)| name);

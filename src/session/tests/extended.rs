@@ -205,61 +205,6 @@ fn a_query_inside_a_pipeline_is_legal() {
 }
 
 #[test]
-fn close_forgets_the_statement() {
-    let mut s = Script::new();
-    s.client(
-        1,
-        &[
-            parse("p", "SELECT 1"),
-            close('S', "p"),
-            bind("", "p"),
-            execute("", 0),
-            sync(),
-        ]
-        .concat(),
-    );
-    s.upstream(
-        2,
-        &[
-            parse_complete(),
-            close_complete(),
-            error("ERROR", "26000"),
-            ready(b'I'),
-        ]
-        .concat(),
-    );
-    assert_eq!(s.briefs().len(), 1);
-    assert!(s.briefs()[0].0.starts_with("EXECUTE"), "{:?}", s.briefs());
-}
-
-#[test]
-fn a_statement_that_was_never_seen_is_executed_under_a_name_of_its_own() {
-    let mut s = Script::new();
-    s.client(1, &[bind("", "_pg3_0"), execute("", 0), sync()].concat());
-    s.upstream(
-        2,
-        &[
-            bind_complete(),
-            row(),
-            row(),
-            complete("SELECT 2"),
-            ready(b'I'),
-        ]
-        .concat(),
-    );
-    let (text, rows, _) = &s.briefs()[0];
-    assert!(
-        text.starts_with("EXECUTE") && *rows == 2,
-        "{:?}",
-        s.briefs()
-    );
-    assert_eq!(
-        s.sink.exchanges[0].statement_name.as_deref(),
-        Some("_pg3_0")
-    );
-}
-
-#[test]
 fn a_suspended_portal_is_one_query() {
     let mut s = Script::new();
     s.client(
@@ -443,29 +388,6 @@ fn a_cursor_declared_in_the_extended_protocol_is_the_same_cursor() {
     s.expect(&[("SELECT 1", 4, None)]);
     assert_eq!(s.sink.exchanges[0].protocol, Protocol::Cursor);
 }
-
-#[test]
-fn ten_thousand_named_statements_hold_what_256_do() {
-    let mut s = Script::new();
-    for i in 0..10_000 {
-        s.client(1, &[parse(&format!("p{i}"), "SELECT 1"), sync()].concat());
-        s.upstream(1, &[parse_complete(), ready(b'I')].concat());
-        // The table of 256 doubles at most once for what was removed from it.
-        assert!(
-            s.session.held_bytes() < 200 << 10,
-            "{}",
-            s.session.held_bytes()
-        );
-    }
-    s.client(2, &[bind("", "p9999"), execute("", 0), sync()].concat());
-    s.upstream(
-        3,
-        &[bind_complete(), complete("SELECT 0"), ready(b'I')].concat(),
-    );
-    s.expect(&[("SELECT 1", 0, None)]);
-}
-
-// ---- runs of requests that are sent before the one before them is answered ----
 
 #[test]
 fn a_failed_parse_leaves_alone_what_a_later_run_has_prepared() {

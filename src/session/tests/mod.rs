@@ -6,6 +6,7 @@ mod extended;
 mod faults;
 mod remembered;
 mod simple;
+mod statements;
 mod values;
 mod wire;
 
