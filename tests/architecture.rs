@@ -124,7 +124,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("listenfd", &["src/app/sockets.rs"]),
     ("sd_notify", &["src/app"]),
-    ("rustix", &["src/app", "src/proxy/direct.rs"]),
+    (
+        "rustix",
+        &["src/app", "src/proxy/direct.rs", "src/proxy/urgency.rs"],
+    ),
+    ("thread_priority", &["src/proxy/urgency.rs"]),
 ];
 
 /// Lines of a file in `src`, tests in files of their own included.

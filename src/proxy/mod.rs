@@ -58,6 +58,7 @@ mod sweep;
 pub mod tls;
 mod unseen;
 mod upstream;
+mod urgency;
 mod worker;
 
 use std::io;

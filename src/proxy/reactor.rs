@@ -42,7 +42,7 @@ use super::session::{Place, Session};
 use super::socket::Socket;
 use super::sweep::Sweep;
 use super::unseen::{Unseen, When};
-use super::{Running, Shared};
+use super::{Running, Shared, urgency};
 use crate::event::{Tap, Taps};
 use crate::registry::ConnectionError;
 
@@ -102,6 +102,7 @@ where
         .name(format!("pgprism-relay-{index}"))
         .spawn(move || {
             let _running = running;
+            urgency::interrupt_nobody();
             Reactor {
                 poll,
                 _waker: own_waker,
