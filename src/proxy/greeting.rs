@@ -18,6 +18,9 @@ use crate::wire::startup::{
 /// Bytes that announce a packet's length.
 const LENGTH_BYTES: usize = 4;
 
+/// What is sent on in one piece, at most, of what only the upstream shall understand: more than any ClientHello.
+const OPAQUE_BYTES_MAX: usize = 16 * 1024;
+
 /// The first byte of a TLS handshake: of no startup packet, which would be 369 MB long.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -256,7 +259,12 @@ async fn read_packet(
     let length = packet.first_chunk().copied().unwrap_or_default();
     let length = match packet_length(length) {
         Ok(length) => length,
-        Err(_) if *tls == TlsMode::PassThrough => return Ok(Packet::Opaque(packet)),
+        Err(_) if *tls == TlsMode::PassThrough => {
+            // Together, as the client sent it: a server that has no use for it closes behind what it has read, and
+            // answers what still comes with a reset.
+            client.read_arrived(&mut packet, OPAQUE_BYTES_MAX);
+            return Ok(Packet::Opaque(packet));
+        }
         Err(error) => return Err(error.into()),
     };
     if *tls == TlsMode::PassThrough {

@@ -153,6 +153,19 @@ impl Socket {
             .is_some_and(|socket| matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(1..)))
     }
 
+    /// Reads what has arrived at a socket without TLS, without waiting, behind what is in `bytes`: at most `more` bytes.
+    pub(super) fn read_arrived(&self, bytes: &mut Vec<u8>, more: usize) {
+        let before = bytes.len();
+        bytes.resize(before + more, 0);
+        let room = bytes.get_mut(before..).unwrap_or_default();
+        // An end is there for the next reader as well, which a reset looks like by then.
+        let count = self
+            .as_raw()
+            .and_then(|socket| (&*socket).read(room).ok())
+            .unwrap_or(0);
+        bytes.truncate(before + count);
+    }
+
     /// Takes it out of its runtime, where it is in one: from now on a reactor has to be told of it.
     pub(super) fn leave_runtime(&mut self) -> io::Result<()> {
         let direct = match std::mem::replace(&mut self.stream, Stream::Nowhere) {
