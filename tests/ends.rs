@@ -210,9 +210,7 @@ fn a_login_in_time_ends_the_limit() {
     settings.tunables.timeouts.login = Duration::from_millis(300);
     let running = start(settings);
     let mut client = running.client();
-    wait_until("the login is noted", || {
-        running.figures().connect_duration.count() == 1
-    });
+    running.wait_logins(1);
     // Another login runs into its limit, which began after this one's.
     let mut silent = running.dial();
     assert_eq!(read_rest(&mut silent), b"");
@@ -369,6 +367,7 @@ fn cancels_find_their_server_by_keys_of_every_length() {
         client
     };
     let sessions = [log_in(0, &first_key), log_in(1, &second_key)];
+    running.wait_logins(2);
     let cancel = |number: usize, key: &[u8]| {
         let mut client = dial(addresses[number]);
         client.write_all(&cancel_request(key)).unwrap();
@@ -408,9 +407,7 @@ fn a_cancel_goes_to_the_address_of_its_session_not_of_the_next() {
     let (old, new) = (server("old"), server("new"));
     let running = start_before(&old);
     let _session = running.client();
-    wait_until("its login is noted", || {
-        running.figures().connect_duration.count() == 1
-    });
+    running.wait_logins(1);
     let mut settings = running.settings.clone();
     settings.listeners[0].upstream = tcp(new.address);
     running.proxy.reload(&settings).unwrap();

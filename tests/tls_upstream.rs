@@ -491,9 +491,7 @@ fn cancel_requests_take_the_sessions_road() {
     );
     let running = start_with(&server, &mode(SslMode::VerifyFull, Some(&ca.root)));
     let client = running.client();
-    wait_until("the key is known", || {
-        running.figures().connect_duration.count() == 1
-    });
+    running.wait_logins(1);
     // One key that is known, and one that is not.
     for key in [&b"\0\0\0\x07keys"[..], b"\0\0\0\x08skey"] {
         let request = cancel_request(key);

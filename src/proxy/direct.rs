@@ -265,7 +265,11 @@ impl Direct {
                     return Poll::Pending;
                 }
                 Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => {
+                    // What the peer said before it went may have come by now, and is told with the next wait only.
+                    self.readable = Readable::Ended;
+                    return Poll::Ready(Err(error.into()));
+                }
             }
         }
     }

@@ -30,7 +30,8 @@ thread_local! {
 /// One side's socket.
 ///
 /// A read shorter than the buffer must mean that the source is drained, and its `poll_read` must remember that; a
-/// short write likewise. Tokio's sockets do both, which saves the system calls that would only say EAGAIN.
+/// short write likewise. Tokio's sockets do both, which saves the system calls that would only say EAGAIN. Once a write
+/// has failed, though, a read must ask: what the peer said before it went may have come since.
 /// What it took to write may wait inside of it until `poll_flush` is ready.
 pub trait Leg: AsyncRead + AsyncWrite + Unpin {
     /// Whether it is known, without asking anybody, that a read gives nothing now, and that somebody will tell when
@@ -216,8 +217,10 @@ impl<C: Leg, U: Leg> Relay<C, U> {
     /// What follows of a step after which not both directions simply wait.
     #[cold]
     fn unusual(&mut self, up: Pause, down: Pause) -> Step {
-        let up_rests = matches!(up, Pause::Waiting) && !self.to_upstream.holds_bytes();
-        let down_rests = matches!(down, Pause::Waiting) && !self.to_client.holds_bytes();
+        let up_waits = matches!(up, Pause::Waiting);
+        let down_waits = matches!(down, Pause::Waiting);
+        let up_rests = up_waits && !self.to_upstream.holds_bytes();
+        let down_rests = down_waits && !self.to_client.holds_bytes();
         let yielded = matches!(up, Pause::Yielded) || matches!(down, Pause::Yielded);
         if let Pause::Failed(error) = up {
             return lost(Side::Client, error);
@@ -230,10 +233,11 @@ impl<C: Leg, U: Leg> Relay<C, U> {
                 let first = self.first_fin.unwrap_or(Side::Client);
                 return Step::Ended(End::Finished { first });
             }
-            (Phase::Broken(error), _) if down_rests => {
+            // Broken in an earlier step, so that the other direction has asked its source since.
+            (Phase::Broken(error), _) if up_waits && down_rests => {
                 return lost(Side::Upstream, std::mem::replace(error, ended()));
             }
-            (_, Phase::Broken(error)) if up_rests => {
+            (_, Phase::Broken(error)) if down_waits && up_rests => {
                 return lost(Side::Client, std::mem::replace(error, ended()));
             }
             _ => {}

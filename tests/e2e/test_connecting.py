@@ -36,7 +36,9 @@ def test_two_listeners_for_two_databases_aliases(start_pgprism, servers):
         address = new.address.at(proxy.endpoint_of(listener))
         with psycopg.connect(address.conninfo(), autocommit=True) as connection:
             assert connection.info.server_version // 10000 == major
-            (session,) = [c for c in proxy.connections() if c["state"] != "starting"]
+            (session,) = wait_until(
+                lambda: [c for c in proxy.connections() if c["state"] != "starting"], "the login is noted"
+            )
             assert session["listener"] == listener
             assert session["database"] == "postgres" and session["user"] == "app"
             assert session["backend_pid"] == connection.info.backend_pid

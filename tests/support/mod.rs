@@ -297,6 +297,15 @@ impl Running {
         });
     }
 
+    /// Waits until so many logins, at all listeners together, are noted: a client has its answer a little earlier.
+    pub fn wait_logins(&self, count: u64) {
+        wait_until("the logins are noted", || {
+            let listeners = self.registry.snapshot().listeners;
+            let noted = listeners.iter().map(|one| one.connect_duration.count());
+            noted.sum::<u64>() == count
+        });
+    }
+
     /// Waits for the end of a drain, on a runtime of its own.
     pub fn wait_ended(&self) {
         tokio::runtime::Builder::new_current_thread()
