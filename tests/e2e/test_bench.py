@@ -138,3 +138,38 @@ def test_what_a_build_is_optimised_by_is_copied_once(tmp_path):
     optimised, first = told()
     assert optimised == bool(first)
     assert told() == (optimised, first)
+
+
+@pytest.mark.smoke
+def test_a_build_that_is_not_the_profiles_says_so(tmp_path):
+    """The compiler does not: with another set of dependencies all symbols are others, and none is found."""
+    rustc = subprocess.run(["rustc", "-vV"], check=True, timeout=30, capture_output=True, text=True).stdout
+    facts = dict(line.split(": ") for line in rustc.splitlines() if ": " in line)
+    recorded = PROJECT / "bench" / "profile" / f"{facts['host']}-rust-{facts['release']}.symbols"
+    cargo = tmp_path / "bin" / "cargo"
+    cargo.parent.mkdir()
+    release = f"$CARGO_TARGET_DIR/{facts['host']}/release"
+    cargo.write_text(f'#!/bin/sh\nmkdir -p "{release}" && cp "$BUILT" "{release}/pgprism"\n')
+    cargo.chmod(0o755)
+
+    def told_of(symbols: list[str]) -> str:
+        """What is told of a program that has these symbols."""
+        source, built = tmp_path / "built.s", tmp_path / "built.o"
+        source.write_text("".join(f'"{symbol}": .byte 0\n' for symbol in symbols))
+        subprocess.run(["cc", "-c", "-o", built, source], check=True, timeout=30)
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "PGPRISM_BIN"},
+            "PATH": f"{cargo.parent}:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(tmp_path), "BUILT": str(built),
+        }  # fmt: skip
+        return subprocess.run(
+            [PROJECT / "scripts" / "release"],
+            env=environment, check=True, timeout=30, capture_output=True, text=True,
+        ).stderr  # fmt: skip
+
+    if not recorded.exists():
+        assert "plain release build" in told_of([])
+        return
+    symbols = recorded.read_text().split()
+    assert len(symbols) > 100
+    assert told_of(symbols) == ""
+    assert f"of the {len(symbols)} functions" in told_of(symbols[: len(symbols) // 3])
