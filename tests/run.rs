@@ -228,12 +228,12 @@ fn mistakes_are_told_before_the_command_runs() {
     assert_eq!(run(&[]).0, 64);
 }
 
-/// A shell that says `ready`, then the name of each signal that it gets, and ends at SIGUSR1.
+/// A shell that says `ready`, then the name of each signal that it gets, and ends at SIGUSR1, or with whoever started it.
 const LISTENER: &str = "
     for name in INT TERM HUP QUIT USR2 WINCH; do trap \"echo $name\" $name; done
     trap 'echo USR1; exit 7' USR1
     echo ready
-    while :; do sleep 0.02; done";
+    while kill -0 $PPID; do sleep 0.02; done";
 
 struct Lines(std::sync::mpsc::Receiver<String>);
 
@@ -255,7 +255,18 @@ impl Lines {
     }
 }
 
-fn start(mut command: Command) -> (Child, Lines) {
+/// A program that does not outlive the test.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // An error says that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(mut command: Command) -> (Started, Lines) {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -263,18 +274,18 @@ fn start(mut command: Command) -> (Child, Lines) {
         .spawn()
         .unwrap();
     let lines = Lines::of(child.stdout.take().unwrap());
-    (child, lines)
+    (Started(child), lines)
 }
 
-fn send(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+fn send(child: &Started, signal: Signal) {
+    kill(Pid::from_raw(child.0.id() as i32), signal).unwrap();
 }
 
 /// Its exit status, within the test's patience.
-fn status_of(child: &mut Child) -> Option<i32> {
+fn status_of(child: &mut Started) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(status) = child.try_wait().unwrap() {
+        if let Some(status) = child.0.try_wait().unwrap() {
             return status.code();
         }
         assert!(Instant::now() < deadline, "pgprism ends");
@@ -325,7 +336,7 @@ fn it_stops_and_goes_on_with_the_command() {
     let command: u32 = lines.next().parse().unwrap();
     send(&child, Signal::SIGTSTP);
     wait_for_state(command, |state| state == 'T');
-    wait_for_state(child.id(), |state| state == 'T');
+    wait_for_state(child.0.id(), |state| state == 'T');
     send(&child, Signal::SIGCONT);
     wait_for_state(command, |state| state != 'T');
     send(&child, Signal::SIGTERM);
