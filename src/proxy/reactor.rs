@@ -37,12 +37,10 @@ use super::line::Line;
 use super::listener::{Entrance, Met};
 use super::newcomer::{Advance, Arrival, Newcomer};
 use super::orders::{Door, Gate, Handle, Left, Order, Parting};
-use super::pulse::Pulse;
 use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
 use super::socket::Socket;
 use super::sweep::Sweep;
-use super::token::{self, Subject};
 use super::unseen::{Unseen, When};
 use super::{Running, Shared, urgency};
 use crate::event::{Tap, Taps};
@@ -54,6 +52,9 @@ const EVENTS_MAX: usize = 256;
 /// Clients that are let in, and newcomers that are heard, at one time, before sessions get their turn: each may take
 /// as long as several queries.
 const NEWCOMERS_IN_A_ROW_MAX: usize = 16;
+
+/// Says that there are orders.
+const ORDERS: Token = Token(usize::MAX);
 
 /// A reactor that runs: how its worker speaks to it, how the reactor that accepts does, what it gives back, and its
 /// thread. The receiver ends when it has given back everything and is gone.
@@ -78,9 +79,8 @@ where
     T::Tap: Send,
 {
     let poll = Poll::new()?;
-    let waker = Arc::new(mio::Waker::new(poll.registry(), token::ORDERS)?);
+    let waker = Arc::new(mio::Waker::new(poll.registry(), ORDERS)?);
     let own_waker = Arc::clone(&waker);
-    let pulse = Pulse::new(poll.registry(), token::BEAT)?;
     let (orders, inbox) = mpsc::channel();
     let (crossings, crossing) = mpsc::channel();
     let (arrivals, arriving) = mpsc::channel();
@@ -112,7 +112,6 @@ where
                 line: Line::default(),
                 speaking: VecDeque::new(),
                 unseen: Unseen::new(),
-                pulse,
                 sweep: Sweep::default(),
                 entrance,
                 has_logins,
@@ -138,15 +137,14 @@ struct Reactor<T: Taps> {
     _waker: Arc<mio::Waker>,
     place: Place,
     taps: Arc<T>,
-    /// By slot: see [`token::of_leg`].
+    /// By slot: see [`token`].
     guests: Slab<Guest<T>>,
     /// Sessions that had more to do.
     line: Line,
     /// Slots of newcomers that have said something.
     speaking: VecDeque<usize>,
-    /// What was sent on, until it is shown to the taps.
+    /// What was sent on in this turn, until it is shown to the taps.
     unseen: Unseen,
-    pulse: Pulse,
     sweep: Sweep,
     /// Where clients come in, if they do here and still do.
     entrance: Option<Entrance<T::Tap>>,
@@ -175,6 +173,19 @@ enum Orders {
     End,
 }
 
+/// Which leg of which slot's session an event is about.
+fn token(slot: usize, side: Side) -> Token {
+    Token(slot << 1 | usize::from(side == Side::Upstream))
+}
+
+fn leg_of(token: Token) -> (usize, Side) {
+    let side = match token.0 & 1 {
+        0 => Side::Client,
+        _ => Side::Upstream,
+    };
+    (token.0 >> 1, side)
+}
+
 impl<T: Taps> Reactor<T> {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -188,18 +199,16 @@ impl<T: Taps> Reactor<T> {
                 }
             }
             let line = std::mem::take(&mut self.line);
-            let (mut has_orders, mut is_beat) = (false, false);
+            let mut has_orders = false;
             let mut told = events.iter().peekable();
             while let Some(event) = told.next() {
                 let when = match told.peek() {
                     Some(_) => When::Later,
-                    None => self.unseen.last(),
+                    None => When::Now,
                 };
-                match token::subject(event.token()) {
-                    Subject::Leg(slot, side) => self.hear(slot, side, event, when),
-                    Subject::Listener(route) => self.note_clients(route),
-                    Subject::Orders => has_orders = true,
-                    Subject::Beat => is_beat = true,
+                match event.token() {
+                    ORDERS => has_orders = true,
+                    _ => self.hear(event, when),
                 }
             }
             for slot in line.slots() {
@@ -211,13 +220,7 @@ impl<T: Taps> Reactor<T> {
             self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
             self.let_some_in();
-            if is_beat {
-                self.pulse.has_beaten();
-                self.unseen.beat();
-            }
-            if has_orders || is_beat || !self.unseen.can_wait() {
-                self.show();
-            }
+            self.show();
             if has_orders {
                 // What was written has been shown.
                 self.crossing.try_iter().for_each(drop);
@@ -226,17 +229,6 @@ impl<T: Taps> Reactor<T> {
                 }
                 self.show();
             }
-            self.keep_time();
-        }
-    }
-
-    /// Has a beat come while something may wait to be shown; without one, nothing does.
-    #[inline]
-    fn keep_time(&mut self) {
-        if let Err(error) = self.pulse.follow(self.unseen.beats()) {
-            tracing::debug!(%error, "a relaying thread has no timer");
-            self.unseen.calm_down();
-            self.show();
         }
     }
 
@@ -251,7 +243,8 @@ impl<T: Taps> Reactor<T> {
     }
 
     #[inline]
-    fn hear(&mut self, slot: usize, side: Side, event: &Event, when: When) {
+    fn hear(&mut self, event: &Event, when: When) {
+        let (slot, side) = leg_of(event.token());
         match (self.guests.get_mut(slot), side) {
             (Some(Guest::Session(session)), Side::Client) => {
                 note(&mut session.relay.client, event);
@@ -265,13 +258,12 @@ impl<T: Taps> Reactor<T> {
                 note(&mut newcomer.client, event);
                 self.speaking.push_back(slot);
             }
-            (Some(Guest::Between) | None, _) => {}
-        }
-    }
-
-    fn note_clients(&mut self, route: usize) {
-        if let Some(entrance) = &mut self.entrance {
-            entrance.note(route);
+            (Some(Guest::Between), _) => {}
+            (None, _) => {
+                if let Some(entrance) = &mut self.entrance {
+                    entrance.note(event.token());
+                }
+            }
         }
     }
 
@@ -281,10 +273,11 @@ impl<T: Taps> Reactor<T> {
         while !self.unseen.is_empty() {
             let mut seen_by = None;
             let show = AssertUnwindSafe(|| {
-                while let Some(slot) = self.unseen.next() {
-                    seen_by = Some(slot);
-                    if let Some(Guest::Session(session)) = self.guests.get_mut(slot) {
-                        self.unseen.show_one(slot, &mut session.watch);
+                while let Some(shown) = self.unseen.next() {
+                    seen_by = Some(shown.slot);
+                    if let Some(Guest::Session(session)) = self.guests.get_mut(shown.slot) {
+                        let watch = &mut session.watch;
+                        watch.relayed(shown.direction, shown.bytes, shown.at);
                     }
                 }
             });
@@ -385,13 +378,9 @@ impl<T: Taps> Reactor<T> {
         let slot = self.guests.vacant_key();
         let client = &mut newcomer.client;
         // What it has said already the kernel tells.
-        let registered = client.leave_runtime().and_then(|()| {
-            register(
-                client,
-                token::of_leg(slot, Side::Client),
-                self.poll.registry(),
-            )
-        });
+        let registered = client
+            .leave_runtime()
+            .and_then(|()| register(client, token(slot, Side::Client), self.poll.registry()));
         self.guests.insert(Guest::Newcomer(newcomer));
         if let Err(error) = registered {
             self.lose(slot, &error);
@@ -419,8 +408,8 @@ impl<T: Taps> Reactor<T> {
         match catch_unwind(AssertUnwindSafe(|| newcomer.advance(taps, shared))) {
             Ok(Advance::Waiting(newcomer)) => self.settle(slot, Guest::Newcomer(newcomer)),
             Ok(Advance::Session(mut session)) => {
-                let upstream = token::of_leg(slot, Side::Upstream);
-                match register(&mut session.relay.upstream, upstream, self.poll.registry()) {
+                let token = token(slot, Side::Upstream);
+                match register(&mut session.relay.upstream, token, self.poll.registry()) {
                     Ok(()) => {
                         self.settle(slot, Guest::Session(session));
                         self.step(slot, When::Later);
@@ -527,18 +516,8 @@ impl<T: Taps> Reactor<T> {
         let slot = self.guests.vacant_key();
         let relay = &mut session.relay;
         let registry = self.poll.registry();
-        let registered = register(
-            &mut relay.client,
-            token::of_leg(slot, Side::Client),
-            registry,
-        )
-        .and_then(|()| {
-            register(
-                &mut relay.upstream,
-                token::of_leg(slot, Side::Upstream),
-                registry,
-            )
-        });
+        let registered = register(&mut relay.client, token(slot, Side::Client), registry)
+            .and_then(|()| register(&mut relay.upstream, token(slot, Side::Upstream), registry));
         self.guests.insert(Guest::Session(session));
         match registered {
             // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
@@ -578,10 +557,23 @@ fn await_room<T: Tap>(
     registry: &Registry,
 ) -> io::Result<()> {
     if let Some(client) = session.relay.client.direct_mut() {
-        client.await_room(registry, token::of_leg(slot, Side::Client))?;
+        client.await_room(registry, token(slot, Side::Client))?;
     }
     if let Some(upstream) = session.relay.upstream.direct_mut() {
-        upstream.await_room(registry, token::of_leg(slot, Side::Upstream))?;
+        upstream.await_room(registry, token(slot, Side::Upstream))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_its_leg() {
+        for (slot, side) in [(0, Side::Client), (0, Side::Upstream), (7, Side::Upstream)] {
+            assert_eq!(leg_of(token(slot, side)), (slot, side));
+            assert_ne!(token(slot, side), ORDERS);
+        }
+    }
 }

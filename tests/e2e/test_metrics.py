@@ -270,7 +270,7 @@ def test_hostile_names_are_escaped(pgprism, database):
 
 @pytest.mark.smoke
 def test_who_reads_figures_finds_every_query_that_was_answered(pgprism, database):
-    """At a brisk pace what was sent on is looked at later, and nothing comes behind these queries that would hurry it."""
+    """What was sent on is looked at afterwards, and nothing comes behind these queries that would hurry it."""
     calls = 0
     with psycopg.connect(database.at(pgprism.endpoint).conninfo(), autocommit=True) as connection:
         cursor = connection.cursor()

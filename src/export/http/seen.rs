@@ -1,6 +1,6 @@
 //! Whoever reads figures finds in them every query whose answer somebody has had.
 //!
-//! A relaying thread sends on first and looks at it afterwards, at a brisk pace some milliseconds later.
+//! A relaying thread sends on first and looks at it afterwards: a client may ask before it has.
 
 use std::sync::Arc;
 use std::time::Duration;
