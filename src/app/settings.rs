@@ -231,7 +231,7 @@ pub(super) fn http(
     (store, registry): (&Arc<Store>, &Arc<Registry>),
     feed: Arc<Feed>,
     clock: Clock,
-    (fence, settler): (Fence, Settler),
+    settle: http::Settle,
 ) -> http::Settings {
     let upstreams = Arc::clone(registry);
     let (hosts, token) = access(config);
@@ -252,20 +252,12 @@ pub(super) fn http(
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })
         }),
-        seen: seen(fence.clone()),
-        settle: settle(fence, settler),
+        settle,
     }
 }
 
-fn seen(fence: Fence) -> http::Seen {
-    Arc::new(move || {
-        let fence = fence.clone();
-        Box::pin(async move { fence.pass().await })
-    })
-}
-
 /// First what clients were sent has to be seen, then what was seen to be analysed.
-fn settle(fence: Fence, settler: Settler) -> http::Settle {
+pub(super) fn settle(fence: Fence, settler: Settler) -> http::Settle {
     Arc::new(move |test| {
         let (fence, settler) = (fence.clone(), settler.clone());
         Box::pin(async move {
