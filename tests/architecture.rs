@@ -113,6 +113,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "src/proxy/orders.rs",
             "src/proxy/listener.rs",
             "src/proxy/direct.rs",
+            "src/proxy/pulse.rs",
+            "src/proxy/token.rs",
             "src/proxy/delay",
         ],
     ),

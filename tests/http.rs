@@ -88,6 +88,7 @@ impl Admin {
             probe: Arc::new(move || {
                 Box::pin(async move { unreachable.map_or(Ok(()), |reason| Err(reason.to_owned())) })
             }),
+            seen: Arc::new(|| Box::pin(async {})),
             settle: Arc::new(|_| Box::pin(async { true })),
             bounds: wanted.bounds,
         })

@@ -128,7 +128,7 @@ impl Service {
         .and_then(|analysis| Analyst::start(analysis, rings.clone(), clock, config.tick, faults))
         .map_err(|error| AppError::internal("start the analysis")(error.into()))?;
         let feed = analyst.feed();
-        let settle = settings::settle(proxy.fence(), analyst.settler());
+        let settler = analyst.settler();
         let collector = Collector::start(Arc::clone(&store), clock, config.tick, analyst)
             .map_err(|error| AppError::internal("start the collector")(error.into()))?;
         slow_log.watch(Arc::clone(&feed));
@@ -139,7 +139,7 @@ impl Service {
                 (&store, &registry),
                 Arc::clone(&feed),
                 clock,
-                settle,
+                (proxy.fence(), settler),
             ),
         )?;
         let catalog = start_catalog(&config, &guide, &store)?;

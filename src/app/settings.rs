@@ -231,7 +231,7 @@ pub(super) fn http(
     (store, registry): (&Arc<Store>, &Arc<Registry>),
     feed: Arc<Feed>,
     clock: Clock,
-    settle: http::Settle,
+    (fence, settler): (Fence, Settler),
 ) -> http::Settings {
     let upstreams = Arc::clone(registry);
     let (hosts, token) = access(config);
@@ -252,12 +252,21 @@ pub(super) fn http(
             let found = unreachable_upstream(&upstreams);
             Box::pin(async move { found.map_or(Ok(()), Err) })
         }),
-        settle,
+        seen: seen(fence.clone()),
+        settle: settle(fence, settler),
     }
 }
 
+/// A thread that relays is not woken for it, whoever asks.
+fn seen(fence: Fence) -> http::Seen {
+    Arc::new(move || {
+        let fence = fence.clone();
+        Box::pin(async move { fence.come_by().await })
+    })
+}
+
 /// First what clients were sent has to be seen, then what was seen to be analysed.
-pub(super) fn settle(fence: Fence, settler: Settler) -> http::Settle {
+fn settle(fence: Fence, settler: Settler) -> http::Settle {
     Arc::new(move |test| {
         let (fence, settler) = (fence.clone(), settler.clone());
         Box::pin(async move {

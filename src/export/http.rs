@@ -28,6 +28,7 @@ mod held;
 mod login;
 mod page;
 mod places;
+mod seen;
 mod socket;
 mod stream;
 
@@ -106,6 +107,9 @@ impl Default for Bounds {
 pub type Probe =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
+/// Waits until whatever any client has been sent by now is in the figures.
+pub type Seen = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// Waits until all that was recorded is analysed, and ends what is open of a test; false where that cannot be.
 pub type Settle =
     Arc<dyn Fn(Option<TestId>) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -126,6 +130,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// How `/readyz` asks.
     pub probe: Probe,
+    /// How whoever reads figures waits for those of the last queries.
+    pub seen: Seen,
     /// How `/api/v1/settle` waits.
     pub settle: Settle,
     /// Limits.
@@ -141,6 +147,7 @@ struct Admin {
     metrics: Metrics,
     access: Access,
     probe: Probe,
+    seen: Seen,
     settle: Settle,
     scrapes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -223,6 +230,7 @@ impl Server {
             hosts,
             token,
             probe,
+            seen,
             settle,
             bounds,
         } = settings;
@@ -246,6 +254,7 @@ impl Server {
             feed,
             clock,
             probe,
+            seen,
             settle,
         });
         let page = page::VIEWS
@@ -254,25 +263,31 @@ impl Server {
                 router.route(view, get(page::document))
             })
             .route(page::ASSETS, get(page::asset));
-        let router = Router::new()
-            .merge(page)
-            .route("/healthz", get(api::healthz))
-            .route("/readyz", get(api::readyz))
+        let figures = Router::new()
             .route("/metrics", get(api::metrics))
             .route("/api/v1/summary", get(api::summary))
             .route("/api/v1/queries", get(api::queries))
             .route("/api/v1/queries/{fingerprint}", get(api::query))
+            .route("/api/v1/connections", get(api::connections))
+            .route("/api/v1/history", get(api::history))
+            .route("/api/v1/reset", post(api::reset))
+            .route_layer(middleware::from_fn_with_state(
+                Arc::clone(&admin),
+                seen::first,
+            ));
+        let router = Router::new()
+            .merge(page)
+            .merge(figures)
+            .route("/healthz", get(api::healthz))
+            .route("/readyz", get(api::readyz))
             .route("/api/v1/findings", get(api::findings))
             .route("/api/v1/findings/{id}", get(api::finding))
             .route("/api/v1/findings/{id}/mute", post(api::mute))
             .route("/api/v1/findings/{id}/unmute", post(api::unmute))
             .route("/api/v1/units", get(api::units))
             .route("/api/v1/units/{id}", get(api::unit))
-            .route("/api/v1/connections", get(api::connections))
-            .route("/api/v1/history", get(api::history))
             .route("/api/v1/stream", get(stream::stream))
             .route("/api/v1/settle", post(api::settle))
-            .route("/api/v1/reset", post(api::reset))
             .route("/api/v1/login", post(login::login))
             .route("/api/v1/logout", post(login::logout))
             .fallback(error::no_such_path)

@@ -1,10 +1,14 @@
 //! How somebody knows that all that clients were sent was looked at, too.
 //!
 //! A relaying thread writes first and shows the bytes to the taps afterwards ([`super::unseen`]). A client may act on an
-//! answer between the two; who wants to know what the taps saw of it passes the fence before.
+//! answer between the two; who wants to know what the taps saw of it passes the fence before, or waits without a word
+//! until the threads have come that far by themselves: that takes some milliseconds at most, and costs them nothing,
+//! whoever asks and however often.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -18,6 +22,53 @@ pub struct Fence {
 
 /// Somebody who waits for a relaying thread to come by; it lets go of this then.
 pub(super) type Crossing = mpsc::Sender<Infallible>;
+
+/// How often whoever waits without a word looks: the threads show what waits after some milliseconds at most.
+const LOOKS_EACH: Duration = Duration::from_millis(1);
+
+/// How far a relaying thread is, written by it alone: even while it shows all before it waits, odd while it gathers. What
+/// was sent on before the number changed has been shown.
+#[derive(Debug, Default)]
+pub(super) struct Rounds(AtomicU64);
+
+/// What a relaying thread does with what it sends on next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Shows it before it waits.
+    Shown,
+    /// Gathers it: some of it waits while the thread does.
+    Gathered,
+}
+
+impl Rounds {
+    /// All that was sent on has been shown.
+    #[inline]
+    pub(super) fn are_over(&self, next: Next) {
+        let round = self.0.load(Ordering::Relaxed);
+        let following = match next {
+            Next::Shown => (round + 1) & !1,
+            Next::Gathered => (round + 2) | 1,
+        };
+        if following != round {
+            // Whoever sees it sees what was shown.
+            self.0.store(following, Ordering::Release);
+        }
+    }
+
+    /// Whether the thread gathers, as far as others know.
+    #[inline]
+    pub(super) fn gather(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & 1 == 1
+    }
+
+    /// Ready once what was sent on up to now has been shown.
+    async fn come_to_an_end(&self) {
+        let round = self.0.load(Ordering::Acquire);
+        while round & 1 == 1 && self.0.load(Ordering::Acquire) == round {
+            tokio::time::sleep(LOOKS_EACH).await;
+        }
+    }
+}
 
 impl Fence {
     pub(super) fn new(gates: Vec<Gate>) -> Fence {
@@ -35,5 +86,38 @@ impl Fence {
         drop(crossing);
         // Nothing is ever sent: it ends when the last thread has let go.
         let _: Option<Infallible> = all_gone.recv().await;
+    }
+
+    /// Ready once the same is true, without asking anybody for it.
+    pub async fn come_by(&self) {
+        for gate in self.gates.iter() {
+            gate.rounds.come_to_an_end().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_goes_on_when_the_round_is_over() {
+        let rounds = Rounds::default();
+        rounds.come_to_an_end().await;
+        rounds.are_over(Next::Shown);
+        assert!(!rounds.gather());
+        for next in [Next::Gathered, Next::Shown] {
+            rounds.are_over(Next::Gathered);
+            assert!(rounds.gather());
+            let mut waits = pin!(rounds.come_to_an_end());
+            assert!(timeout(3 * LOOKS_EACH, &mut waits).await.is_err());
+            rounds.are_over(next);
+            waits.await;
+            assert_eq!(rounds.gather(), next == Next::Gathered);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::direct;
@@ -16,7 +16,7 @@ use super::greeting::Hearing;
 use super::newcomer::Newcomer;
 use super::orders::Door;
 use super::socket::{Socket, set_options};
-use super::{ListenerSettings, ListeningSocket, Settings, Shared, sockets_above};
+use super::{ListenerSettings, ListeningSocket, Settings, Shared, sockets_above, token};
 use crate::event::{Moment, Tap};
 use crate::registry::{self, ConnectionError};
 
@@ -161,7 +161,7 @@ impl<T: Tap> Entrance<T> {
     pub(super) fn open(&self, registry: &Registry) {
         for (route, listener) in self.listeners.iter().enumerate() {
             let socket = listener.handed.socket.as_raw_fd();
-            let token = token(route);
+            let token = token::of_listener(route);
             if let Err(error) = registry.register(&mut SourceFd(&socket), token, Interest::READABLE)
             {
                 let figures = &self.shared.route(route).figures;
@@ -171,9 +171,8 @@ impl<T: Tap> Entrance<T> {
         }
     }
 
-    /// Takes note that somebody waits.
-    pub(super) fn note(&mut self, token: Token) {
-        let route = LISTENERS.saturating_sub(token.0);
+    /// Takes note that somebody waits at the listener of `route`.
+    pub(super) fn note(&mut self, route: usize) {
         if let Some(listener) = self.listeners.get_mut(route) {
             listener.has_clients = true;
         }
@@ -381,14 +380,6 @@ fn is_harmless(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::WouldBlock
     )
 }
-
-/// What tells of the listener of this route: from above, where no session has its tokens.
-fn token(route: usize) -> Token {
-    Token(LISTENERS - route)
-}
-
-/// The first listener's token.
-const LISTENERS: usize = usize::MAX - 1;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::mpsc as channel;
 
-use super::fence::Crossing;
+use super::fence::{Crossing, Rounds};
 use super::newcomer::{Arrival, Newcomer};
 use super::relay::End;
 use super::session::Session;
@@ -36,6 +36,7 @@ pub(super) enum Order<T: Tap> {
 pub(super) struct Gate {
     pub(super) crossings: mpsc::Sender<Crossing>,
     pub(super) waker: Arc<mio::Waker>,
+    pub(super) rounds: Arc<Rounds>,
 }
 
 /// How the reactor that accepts hands clients to another worker. That one's reactor drains no further than to wait for

@@ -28,20 +28,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::{Events, Poll, Registry, Token};
+use mio::{Events, Poll};
 use slab::Slab;
 use tokio::sync::mpsc as channel;
 
-use super::fence::Crossing;
+use super::fence::{Crossing, Next, Rounds};
 use super::line::Line;
 use super::listener::{Entrance, Met};
 use super::newcomer::{Advance, Arrival, Newcomer};
 use super::orders::{Door, Gate, Handle, Left, Order, Parting};
+use super::pulse::Pulse;
 use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
-use super::socket::Socket;
 use super::sweep::Sweep;
-use super::unseen::{Unseen, When};
+use super::token::{self, Subject};
+use super::unseen::{Unseen, WAITS_AT_MOST, When};
 use super::{Running, Shared, urgency};
 use crate::event::{Tap, Taps};
 use crate::registry::ConnectionError;
@@ -52,9 +53,6 @@ const EVENTS_MAX: usize = 256;
 /// Clients that are let in, and newcomers that are heard, at one time, before sessions get their turn: each may take
 /// as long as several queries.
 const NEWCOMERS_IN_A_ROW_MAX: usize = 16;
-
-/// Says that there are orders.
-const ORDERS: Token = Token(usize::MAX);
 
 /// A reactor that runs: how its worker speaks to it, how the reactor that accepts does, what it gives back, and its
 /// thread. The receiver ends when it has given back everything and is gone.
@@ -79,13 +77,15 @@ where
     T::Tap: Send,
 {
     let poll = Poll::new()?;
-    let waker = Arc::new(mio::Waker::new(poll.registry(), ORDERS)?);
+    let waker = Arc::new(mio::Waker::new(poll.registry(), token::ORDERS)?);
     let own_waker = Arc::clone(&waker);
+    let pulse = Pulse::new(poll.registry(), token::BEAT)?;
     let (orders, inbox) = mpsc::channel();
     let (crossings, crossing) = mpsc::channel();
     let (arrivals, arriving) = mpsc::channel();
     let (outbox, left) = channel::unbounded_channel();
     let has_logins = Arc::new(AtomicBool::new(false));
+    let rounds = Arc::new(Rounds::default());
     let door = Door {
         arrivals,
         waker: Arc::clone(&waker),
@@ -95,7 +95,11 @@ where
     let handle = Handle {
         orders,
         waker: Arc::clone(&waker),
-        gate: Gate { crossings, waker },
+        gate: Gate {
+            crossings,
+            waker,
+            rounds: Arc::clone(&rounds),
+        },
         has_logins: Arc::clone(&has_logins),
     };
     let thread = std::thread::Builder::new()
@@ -112,6 +116,8 @@ where
                 line: Line::default(),
                 speaking: VecDeque::new(),
                 unseen: Unseen::new(),
+                pulse,
+                rounds,
                 sweep: Sweep::default(),
                 entrance,
                 has_logins,
@@ -137,14 +143,16 @@ struct Reactor<T: Taps> {
     _waker: Arc<mio::Waker>,
     place: Place,
     taps: Arc<T>,
-    /// By slot: see [`token`].
+    /// By slot: see [`token::of_leg`].
     guests: Slab<Guest<T>>,
     /// Sessions that had more to do.
     line: Line,
     /// Slots of newcomers that have said something.
     speaking: VecDeque<usize>,
-    /// What was sent on in this turn, until it is shown to the taps.
+    /// What was sent on, until it is shown to the taps.
     unseen: Unseen,
+    pulse: Pulse,
+    rounds: Arc<Rounds>,
     sweep: Sweep,
     /// Where clients come in, if they do here and still do.
     entrance: Option<Entrance<T::Tap>>,
@@ -173,19 +181,6 @@ enum Orders {
     End,
 }
 
-/// Which leg of which slot's session an event is about.
-fn token(slot: usize, side: Side) -> Token {
-    Token(slot << 1 | usize::from(side == Side::Upstream))
-}
-
-fn leg_of(token: Token) -> (usize, Side) {
-    let side = match token.0 & 1 {
-        0 => Side::Client,
-        _ => Side::Upstream,
-    };
-    (token.0 >> 1, side)
-}
-
 impl<T: Taps> Reactor<T> {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -199,16 +194,22 @@ impl<T: Taps> Reactor<T> {
                 }
             }
             let line = std::mem::take(&mut self.line);
-            let mut has_orders = false;
+            let (mut has_orders, mut is_beat) = (false, false);
+            let mut sockets = 0;
             let mut told = events.iter().peekable();
             while let Some(event) = told.next() {
-                let when = match told.peek() {
-                    Some(_) => When::Later,
-                    None => When::Now,
-                };
-                match event.token() {
-                    ORDERS => has_orders = true,
-                    _ => self.hear(event, when),
+                match token::subject(event.token()) {
+                    Subject::Leg(slot, side) => {
+                        sockets += 1;
+                        let when = match told.peek() {
+                            Some(_) => When::Later,
+                            None => self.unseen.last(sockets),
+                        };
+                        self.hear(slot, side, event, when);
+                    }
+                    Subject::Listener(route) => self.note_clients(route),
+                    Subject::Orders => has_orders = true,
+                    Subject::Beat => is_beat = true,
                 }
             }
             for slot in line.slots() {
@@ -220,7 +221,15 @@ impl<T: Taps> Reactor<T> {
             self.listen_to_some();
             // Last: a slot that has become free must not be somebody else's while there are events for it.
             self.let_some_in();
-            self.show();
+            if is_beat {
+                self.pulse.has_beaten();
+                self.unseen.beat();
+            }
+            // Whoever wants to know must be able to see that something waits.
+            let can_wait = self.rounds.gather() && self.unseen.can_wait();
+            if has_orders || is_beat || !can_wait {
+                self.show();
+            }
             if has_orders {
                 // What was written has been shown.
                 self.crossing.try_iter().for_each(drop);
@@ -229,7 +238,25 @@ impl<T: Taps> Reactor<T> {
                 }
                 self.show();
             }
+            if self.unseen.is_empty() {
+                self.begin_round();
+            }
         }
+    }
+
+    /// All was shown: says what is done with what is sent on next, and has a beat come if that may wait. Without one
+    /// nothing does.
+    #[inline]
+    fn begin_round(&mut self) {
+        let mut next = self.unseen.next_round();
+        if next == Next::Gathered
+            && let Err(error) = self.pulse.beat_within(WAITS_AT_MOST)
+        {
+            tracing::debug!(%error, "a relaying thread has no timer");
+            self.unseen.calm_down();
+            next = Next::Shown;
+        }
+        self.rounds.are_over(next);
     }
 
     /// How long to wait for the kernel to tell something.
@@ -243,27 +270,27 @@ impl<T: Taps> Reactor<T> {
     }
 
     #[inline]
-    fn hear(&mut self, event: &Event, when: When) {
-        let (slot, side) = leg_of(event.token());
+    fn hear(&mut self, slot: usize, side: Side, event: &Event, when: When) {
         match (self.guests.get_mut(slot), side) {
             (Some(Guest::Session(session)), Side::Client) => {
-                note(&mut session.relay.client, event);
+                token::note(&mut session.relay.client, event);
                 self.step(slot, when);
             }
             (Some(Guest::Session(session)), Side::Upstream) => {
-                note(&mut session.relay.upstream, event);
+                token::note(&mut session.relay.upstream, event);
                 self.step(slot, when);
             }
             (Some(Guest::Newcomer(newcomer)), _) => {
-                note(&mut newcomer.client, event);
+                token::note(&mut newcomer.client, event);
                 self.speaking.push_back(slot);
             }
-            (Some(Guest::Between), _) => {}
-            (None, _) => {
-                if let Some(entrance) = &mut self.entrance {
-                    entrance.note(event.token());
-                }
-            }
+            (Some(Guest::Between) | None, _) => {}
+        }
+    }
+
+    fn note_clients(&mut self, route: usize) {
+        if let Some(entrance) = &mut self.entrance {
+            entrance.note(route);
         }
     }
 
@@ -323,7 +350,7 @@ impl<T: Taps> Reactor<T> {
             Err(_) => return self.drop_broken(slot),
         }
         if session.relay.holds_bytes()
-            && let Err(error) = await_room(session, slot, self.poll.registry())
+            && let Err(error) = token::await_room(session, slot, self.poll.registry())
         {
             return self.lose(slot, &error);
         }
@@ -353,8 +380,8 @@ impl<T: Taps> Reactor<T> {
             Some(Guest::Newcomer(newcomer)) => return self.send_on(slot, newcomer.into()),
             Some(Guest::Between) | None => return,
         };
-        forget(&mut session.relay.client, self.poll.registry());
-        forget(&mut session.relay.upstream, self.poll.registry());
+        token::forget(&mut session.relay.client, self.poll.registry());
+        token::forget(&mut session.relay.upstream, self.poll.registry());
         self.give_back(Left::Session(session, parting));
     }
 
@@ -380,7 +407,7 @@ impl<T: Taps> Reactor<T> {
         // What it has said already the kernel tells.
         let registered = client
             .leave_runtime()
-            .and_then(|()| register(client, token(slot, Side::Client), self.poll.registry()));
+            .and_then(|()| token::register(client, slot, Side::Client, self.poll.registry()));
         self.guests.insert(Guest::Newcomer(newcomer));
         if let Err(error) = registered {
             self.lose(slot, &error);
@@ -408,8 +435,8 @@ impl<T: Taps> Reactor<T> {
         match catch_unwind(AssertUnwindSafe(|| newcomer.advance(taps, shared))) {
             Ok(Advance::Waiting(newcomer)) => self.settle(slot, Guest::Newcomer(newcomer)),
             Ok(Advance::Session(mut session)) => {
-                let token = token(slot, Side::Upstream);
-                match register(&mut session.relay.upstream, token, self.poll.registry()) {
+                let upstream = &mut session.relay.upstream;
+                match token::register(upstream, slot, Side::Upstream, self.poll.registry()) {
                     Ok(()) => {
                         self.settle(slot, Guest::Session(session));
                         self.step(slot, When::Later);
@@ -431,7 +458,7 @@ impl<T: Taps> Reactor<T> {
     /// Gives a newcomer, whose slot was `slot`, to the worker.
     fn send_on(&mut self, slot: usize, mut arrival: Box<Arrival>) {
         drop(self.guests.try_remove(slot));
-        forget(&mut arrival.newcomer.client, self.poll.registry());
+        token::forget(&mut arrival.newcomer.client, self.poll.registry());
         self.give_back(Left::Arrival(arrival));
     }
 
@@ -516,64 +543,13 @@ impl<T: Taps> Reactor<T> {
         let slot = self.guests.vacant_key();
         let relay = &mut session.relay;
         let registry = self.poll.registry();
-        let registered = register(&mut relay.client, token(slot, Side::Client), registry)
-            .and_then(|()| register(&mut relay.upstream, token(slot, Side::Upstream), registry));
+        let registered = token::register(&mut relay.client, slot, Side::Client, registry)
+            .and_then(|()| token::register(&mut relay.upstream, slot, Side::Upstream, registry));
         self.guests.insert(Guest::Session(session));
         match registered {
             // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
             Ok(()) => self.step(slot, When::Later),
             Err(error) => self.lose(slot, &error),
-        }
-    }
-}
-
-/// Notes at a leg what the kernel told of it.
-#[inline]
-fn note(leg: &mut Socket, event: &Event) {
-    if let Some(direct) = leg.direct_mut() {
-        direct.note(event);
-    }
-}
-
-fn register(leg: &mut Socket, token: Token, registry: &Registry) -> io::Result<()> {
-    match leg.direct_mut() {
-        Some(direct) => direct.register(registry, token),
-        None => Ok(()),
-    }
-}
-
-/// Has the kernel tell no more of a leg.
-fn forget(leg: &mut Socket, registry: &Registry) {
-    if let Some(direct) = leg.direct_mut() {
-        // An error says that it was not there: it will not be told of either way.
-        let _ = direct.deregister(registry);
-    }
-}
-
-/// Has the kernel tell when sinks that refused bytes have room.
-fn await_room<T: Tap>(
-    session: &mut Session<T>,
-    slot: usize,
-    registry: &Registry,
-) -> io::Result<()> {
-    if let Some(client) = session.relay.client.direct_mut() {
-        client.await_room(registry, token(slot, Side::Client))?;
-    }
-    if let Some(upstream) = session.relay.upstream.direct_mut() {
-        upstream.await_room(registry, token(slot, Side::Upstream))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_tells_its_leg() {
-        for (slot, side) in [(0, Side::Client), (0, Side::Upstream), (7, Side::Upstream)] {
-            assert_eq!(leg_of(token(slot, side)), (slot, side));
-            assert_ne!(token(slot, side), ORDERS);
         }
     }
 }

@@ -10,12 +10,17 @@
 //! a small read is copied, and all of them are shown when the last one was sent; that one, which nobody waits behind,
 //! needs no copy.
 //!
+//! A client alone has every wake-up to itself. There the copies of many wake-ups are gathered, as long as they come
+//! briskly ([`Pace`]).
+//!
 //! *Architecture invariants:* a session's reads are shown in their order, each with the time at which it came. What is
-//! large, and whatever else a tap hears, is told at once, behind what waits of its session. Nothing waits when the
-//! thread does.
+//! large, and whatever else a tap hears, is told at once, behind what waits of its session. When the thread waits,
+//! nothing waits for longer than [`WAITS_AT_MOST`].
 
 use std::ops::Range;
+use std::time::Duration;
 
+use super::fence::Next;
 use crate::event::{Direction, Moment, Rest, Tap};
 
 /// A longer read is not copied.
@@ -23,6 +28,20 @@ const COPIED_BYTES_MAX: usize = 2 * 1024;
 
 /// Copies are shown when there is no room for another one: they, too, are to stay in a cache.
 const BYTES_MAX: usize = 16 * 1024;
+
+/// A wake-up of more sockets has enough to show: it pays for what it fetches into the caches.
+const FEW_SOCKETS: usize = 1;
+
+/// So many reads in so short a time, one wake-up of few sockets after the other, are a brisk pace. It goes on while there
+/// are so many from beat to beat.
+const BRISK_READS: usize = 16;
+const BRISK_WITHIN_NS: u64 = 4_000_000;
+
+/// So many reads are gathered at it.
+const GATHERED_MAX: usize = 32;
+
+/// How long a read may wait to be shown.
+pub(super) const WAITS_AT_MOST: Duration = Duration::from_millis(10);
 
 /// When a tap is shown what was just sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +52,27 @@ pub(super) enum When {
     Later,
 }
 
+/// How reads come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Once in a while, or many at a time: nothing waits while the thread does. So many came since then, one wake-up of
+    /// few sockets after the other.
+    Calm { since: Moment, reads: usize },
+    /// Few at a time, and there will be more soon; so many came since the last beat.
+    Brisk { reads: usize },
+}
+
+impl Pace {
+    const CALM: Pace = Pace::Calm {
+        since: Moment(0),
+        reads: 0,
+    };
+}
+
 /// Reads of all sessions of a thread, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Unseen {
+    pace: Pace,
     reads: Vec<Read>,
     /// How many of them were taken out.
     taken: usize,
@@ -65,6 +102,7 @@ impl Unseen {
     /// Nothing waits.
     pub(super) fn new() -> Unseen {
         Unseen {
+            pace: Pace::CALM,
             reads: Vec::new(),
             taken: 0,
             bytes: Vec::with_capacity(BYTES_MAX),
@@ -81,6 +119,74 @@ impl Unseen {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.reads.is_empty()
+    }
+
+    /// When the last read of a wake-up is shown, behind those of so many sockets.
+    #[inline]
+    pub(super) fn last(&mut self, sockets: usize) -> When {
+        if sockets > FEW_SOCKETS {
+            self.pace = Pace::CALM;
+        }
+        match self.pace {
+            Pace::Brisk { .. } => When::Later,
+            Pace::Calm { .. } => When::Now,
+        }
+    }
+
+    /// Whether what waits goes on to wait while the thread does: more will come soon.
+    #[inline]
+    pub(super) fn can_wait(&self) -> bool {
+        match self.pace {
+            Pace::Brisk { .. } => self.reads.len() < GATHERED_MAX,
+            Pace::Calm { .. } => false,
+        }
+    }
+
+    /// What is done with the reads that come now.
+    #[inline]
+    pub(super) fn next_round(&self) -> Next {
+        match self.pace {
+            Pace::Brisk { .. } => Next::Gathered,
+            Pace::Calm { .. } => Next::Shown,
+        }
+    }
+
+    /// A beat: what waits is to be shown now, and the pace may be another.
+    #[cold]
+    pub(super) fn beat(&mut self) {
+        self.pace = match self.pace {
+            Pace::Brisk { reads } if reads >= BRISK_READS => Pace::Brisk { reads: 0 },
+            Pace::Brisk { .. } | Pace::Calm { .. } => Pace::CALM,
+        };
+    }
+
+    /// Nothing waits while the thread does, until reads come briskly once more.
+    #[cold]
+    pub(super) fn calm_down(&mut self) {
+        self.pace = Pace::CALM;
+    }
+
+    /// A read came.
+    #[inline]
+    fn came(&mut self, at: Moment) {
+        match &mut self.pace {
+            Pace::Brisk { reads } => *reads += 1,
+            Pace::Calm { reads: 0, .. } => {
+                self.pace = Pace::Calm {
+                    since: at,
+                    reads: 1,
+                };
+            }
+            Pace::Calm { since, reads } => {
+                *reads += 1;
+                if *reads >= BRISK_READS {
+                    self.pace = match at.since(*since) <= BRISK_WITHIN_NS {
+                        true => Pace::Brisk { reads: 0 },
+                        false => Pace::CALM,
+                    };
+                }
+            }
+        }
     }
 
     /// Takes out what came first; nothing waits any more once there is none.
@@ -176,6 +282,7 @@ impl<T: Tap> Later<'_, T> {
 impl<T: Tap> Tap for Later<'_, T> {
     #[inline(always)]
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+        self.unseen.came(at);
         let kept = match self.when {
             When::Now => Kept::No,
             When::Later => self.unseen.keep(self.slot, direction, bytes, at),
@@ -332,5 +439,76 @@ mod tests {
             show_all(&mut unseen, &mut later);
             prop_assert_eq!(&later, &at_once);
         }
+    }
+
+    /// Relays so many reads, one wake-up each and one every so many nanoseconds; the time of the last.
+    fn relay(unseen: &mut Unseen, reads: usize, from: u64, every: u64) -> u64 {
+        let mut tap = Heard::default();
+        let mut at = from;
+        for _ in 0..reads {
+            at += every;
+            let when = unseen.last(1);
+            let later = &mut Later {
+                slot: 0,
+                when,
+                tap: &mut tap,
+                unseen,
+            };
+            later.relayed(Direction::ClientToUpstream, b"query", Moment(at));
+        }
+        at
+    }
+
+    const SLOWLY: u64 = 1_000_000;
+    const BRISKLY: u64 = 100_000;
+
+    #[test]
+    fn reads_wait_while_they_come_briskly() {
+        let mut unseen = Unseen::new();
+        let now = relay(&mut unseen, 100, 7 * SLOWLY, SLOWLY);
+        assert_eq!((unseen.last(1), unseen.can_wait()), (When::Now, false));
+        assert!(unseen.is_empty());
+        assert_eq!(unseen.next_round(), Next::Shown);
+
+        let now = relay(&mut unseen, 3 * BRISK_READS, now, BRISKLY);
+        assert_eq!(unseen.next_round(), Next::Gathered);
+        assert_eq!(unseen.last(1), When::Later);
+        // A beat behind which more came.
+        unseen.beat();
+        assert_eq!(unseen.next_round(), Next::Gathered);
+        let now = relay(&mut unseen, BRISK_READS - 1, now, BRISKLY);
+        unseen.beat();
+        assert_eq!(unseen.next_round(), Next::Shown);
+        assert!(!unseen.can_wait());
+
+        relay(&mut unseen, 2 * BRISK_READS, now, BRISKLY);
+        assert_eq!(unseen.next_round(), Next::Gathered);
+        unseen.calm_down();
+        assert_eq!((unseen.last(1), unseen.can_wait()), (When::Now, false));
+    }
+
+    #[test]
+    fn a_wake_up_of_several_sockets_gathers_nothing() {
+        let mut unseen = Unseen::new();
+        let mut now = relay(&mut unseen, BRISK_READS, 7 * SLOWLY, BRISKLY);
+        assert_eq!(unseen.next_round(), Next::Gathered);
+        for _ in 0..5 {
+            assert_eq!(unseen.last(FEW_SOCKETS + 1), When::Now);
+            assert_eq!(unseen.next_round(), Next::Shown);
+            now = relay(&mut unseen, BRISK_READS - 1, now, BRISKLY);
+            assert_eq!(unseen.next_round(), Next::Shown);
+        }
+        relay(&mut unseen, 1, now, BRISKLY);
+        assert_eq!(unseen.next_round(), Next::Gathered);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut unseen = Unseen::new();
+        relay(&mut unseen, BRISK_READS, 0, 1);
+        while unseen.can_wait() {
+            relay(&mut unseen, 1, 0, 1);
+        }
+        assert_eq!(unseen.reads.len(), GATHERED_MAX);
     }
 }

@@ -268,6 +268,24 @@ def test_hostile_names_are_escaped(pgprism, database):
     pgprism.items("connections")
 
 
+@pytest.mark.smoke
+def test_who_reads_figures_finds_every_query_that_was_answered(pgprism, database):
+    """At a brisk pace what was sent on is looked at later, and nothing comes behind these queries that would hurry it."""
+    calls = 0
+    with psycopg.connect(database.at(pgprism.endpoint).conninfo(), autocommit=True) as connection:
+        cursor = connection.cursor()
+        for burst in range(30):
+            for _ in range(50 + burst):
+                cursor.execute("SELECT 1 AS answered")
+                calls += 1
+            (fingerprint,) = fingerprints(["SELECT 1 AS answered"])
+            if burst % 2:
+                assert pgprism.api(f"queries/{fingerprint}")["calls"] == calls
+            else:
+                metric = "pgprism_query_duration_seconds_count"
+                assert pgprism.metrics().total(metric, fingerprint=fingerprint) == calls
+
+
 def test_reset_clears_the_api_and_no_metric(pgprism, database):
     with psycopg.connect(database.at(pgprism.endpoint).conninfo(), autocommit=True) as connection:
         connection.execute("SELECT 1 AS cleared")

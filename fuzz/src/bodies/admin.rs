@@ -81,6 +81,7 @@ impl Place {
                 clock,
                 hosts: vec!["metrics.example".to_owned()],
                 token: token.map(str::to_owned),
+                seen: Arc::new(|| Box::pin(async {})),
                 settle: Arc::new(|_| Box::pin(async { true })),
                 probe: Arc::new(|| Box::pin(async { Err("down".to_owned()) })),
                 bounds: Bounds::default(),
