@@ -30,7 +30,8 @@ class Scrape:
         self.text = text
         self.types: dict[str, str] = {}
         self.samples: list[Sample] = []
-        for line in text.splitlines():
+        # The format knows no other end of a line: a carriage return is part of a label's value.
+        for line in text.split("\n"):
             if line.startswith("# TYPE "):
                 _, _, name, kind = line.split(" ", 3)
                 self.types[name] = kind
