@@ -71,6 +71,11 @@ impl Guarded {
         self.analysis.is_behind()
     }
 
+    /// [`Analysis::has_unparsed_shapes`].
+    pub fn has_unparsed_shapes(&self) -> bool {
+        self.analysis.has_unparsed_shapes()
+    }
+
     /// Does [`Analysis::settle`] once [`Analysis::is_past`] `mark`, and says so; never while it rests.
     pub fn settle(&mut self, mark: Mark, test: Option<TestId>, now: Moment) -> bool {
         if self.rests() || !self.analysis.is_past(mark) {

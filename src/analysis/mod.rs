@@ -259,6 +259,11 @@ impl Analysis {
         self.waiting.since().is_some()
     }
 
+    /// Whether there are shapes that the parser had no room for at the last tick, or that came since.
+    pub fn has_unparsed_shapes(&self) -> bool {
+        !self.store.shapes_from(self.shapes_parsed, 1).is_empty()
+    }
+
     /// Ends what is open of `test`, and publishes all that is known by now.
     pub fn settle(&mut self, test: Option<TestId>, now: Moment) {
         self.now = now;

@@ -50,7 +50,7 @@ const LONGEST: Duration = Duration::from_millis(250);
 const LITTLE: usize = 4;
 const MUCH: usize = 2;
 
-/// How soon it looks again while somebody waits for it: shapes are parsed within a millisecond.
+/// How soon it looks again while somebody waits for it, or the parser for shapes: one is parsed within a millisecond.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How long its last round may take when the process ends.
@@ -275,7 +275,9 @@ impl Seat {
 
     /// Until it is time for the next round, or somebody wants it sooner.
     fn sleep(&self) -> Result<Order, RecvTimeoutError> {
-        if !self.wishes.is_empty() {
+        // Thousands of new shapes may come at once, and the parser is through with some hundred of them long before a tick.
+        let has_shapes = self.analysis.is_behind() && self.analysis.has_unparsed_shapes();
+        if !self.wishes.is_empty() || has_shapes {
             return self.orders.recv_timeout(LOOK_AGAIN);
         }
         let bells = || self.readers.iter().map(|reader| reader.ring().bell());
