@@ -71,9 +71,9 @@ impl Guarded {
         self.analysis.is_behind()
     }
 
-    /// [`Analysis::has_unparsed_shapes`].
+    /// [`Analysis::has_unparsed_shapes`]; while it rests, nobody would have them parsed.
     pub fn has_unparsed_shapes(&self) -> bool {
-        self.analysis.has_unparsed_shapes()
+        !self.rests() && self.analysis.has_unparsed_shapes()
     }
 
     /// Does [`Analysis::settle`] once [`Analysis::is_past`] `mark`, and says so; never while it rests.

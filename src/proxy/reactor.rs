@@ -14,7 +14,7 @@
 //! reactor accepts for all.
 //!
 //! *Architecture invariants:* this thread waits in one place, for sockets and for orders; it has no timers but for its
-//! listeners' sake, and knows no time but that of the reads. Whoever wants anything but its bytes moved goes to the
+//! listeners' sake and for what waits to be shown, and knows no time but that of the reads. Whoever wants anything but its bytes moved goes to the
 //! worker. A panic costs the client it came in.
 
 use std::collections::VecDeque;
