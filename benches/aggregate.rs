@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use divan::Bencher;
-use pgprism::aggregate::{Settings, Store, Worker};
+use pgprism::aggregate::{Settings, Store, Whose, Worker};
 use pgprism::event::{
     Exchange, Moment, Phases, Protocol, QueryEvent, SessionFacts, SessionId, Statement,
 };
@@ -116,7 +116,7 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
         .bench_local_values(|_| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(event, exchange.beside());
+                worker.record(&mut Whose::default(), event, exchange.beside());
             }
         });
 }
@@ -132,7 +132,7 @@ fn collect(bencher: Bencher, shapes: u64) {
         .with_inputs(|| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(event, exchange.beside());
+                worker.record(&mut Whose::default(), event, exchange.beside());
             }
         })
         .bench_local_values(|()| store.collect(Moment(0)));

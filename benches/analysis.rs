@@ -7,7 +7,6 @@
 
 mod support;
 
-use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,9 +18,17 @@ use pgprism::observer::{Observer, Reader, Shared};
 use pgprism::session;
 use support::message;
 
+/// As the proxy has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Between two queries: 10,000 a second.
 const QUERY_NS: u64 = 100_000;
 const TICK_NS: u64 = 50_000_000;
+
+/// Events that are taken at a go; and bytes that others touch in between, some times what a core has for itself.
+const BITE: usize = 128;
+const OTHERS_BYTES: usize = 4 << 20;
 
 /// Who asks, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +37,18 @@ enum Load {
     Lone,
     /// The same over sixteen connections in turn.
     LoneOfSixteen,
+    /// Over so many that what is known of one is in no near cache when its turn comes.
+    LoneOfMany,
     /// Transactions of fifty selects, as bench/django_load.py sends them: a page, and a loop over its rows.
     Pages,
     /// The same, each over a connection of its own.
     Requests,
 }
 
-const LOADS: [(&str, Load); 4] = [
+const LOADS: [(&str, Load); 5] = [
     ("lone", Load::Lone),
     ("lone-16", Load::LoneOfSixteen),
+    ("lone-128", Load::LoneOfMany),
     ("pages", Load::Pages),
     ("requests", Load::Requests),
 ];
@@ -159,6 +169,7 @@ impl Stage {
     fn play(&mut self, load: Load, queries: u64) {
         let connections = match load {
             Load::LoneOfSixteen => 16,
+            Load::LoneOfMany => 128,
             Load::Lone | Load::Pages | Load::Requests => 1,
         };
         let mut taps: Vec<Open> = (0..connections).map(|_| self.connect()).collect();
@@ -168,7 +179,7 @@ impl Stage {
             }
             for tap in &mut taps {
                 match load {
-                    Load::Lone | Load::LoneOfSixteen => self.lone(tap),
+                    Load::Lone | Load::LoneOfSixteen | Load::LoneOfMany => self.lone(tap),
                     Load::Pages => self.page(tap, round * 37 % 50_000),
                     Load::Requests => {
                         self.page(tap, round * 37 % 50_000);
@@ -217,28 +228,48 @@ fn happened(event: &Observed) -> u64 {
     }
 }
 
-/// As the analysis' thread does it.
+/// As the analysis' thread does it: some events, then others have the core.
 #[inline(never)]
-fn analyse(analysis: &mut Analysis, events: Vec<Observed>) {
-    let mut events: VecDeque<_> = events.into_iter().map(Some).collect();
+fn analyse(analysis: &mut Analysis, events: Vec<Observed>, others: &mut dyn FnMut()) -> Duration {
+    let mut took = Duration::ZERO;
+    let mut events: Vec<_> = events.into_iter().map(Some).collect();
     let mut tick = TICK_NS;
-    while !events.is_empty() {
+    let mut left = &mut events[..];
+    while !left.is_empty() {
         tick += TICK_NS;
         let is_due =
             |event: &Option<Observed>| event.as_ref().is_some_and(|event| happened(event) <= tick);
-        let due = events.partition_point(is_due);
-        analysis.observe_all(Moment(tick), events.iter_mut().take(due));
-        events.drain(..due);
+        let due = left.partition_point(is_due);
+        let (now, later) = std::mem::take(&mut left).split_at_mut(due);
+        left = later;
+        for bite in now.chunks_mut(BITE) {
+            others();
+            let begun = Instant::now();
+            analysis.observe_all(Moment(tick), bite.iter_mut());
+            bite.fill_with(|| None);
+            took += begun.elapsed();
+        }
+        others();
+        let begun = Instant::now();
         analysis.tick(Moment(tick));
+        took += begun.elapsed();
     }
+    took
 }
 
-/// Nanoseconds for each query.
-fn measure(load: Load, queries: u64) -> f64 {
+/// Drives what is in the caches out of them.
+fn others(memory: &mut [u64]) {
+    for line in memory.iter_mut().step_by(8) {
+        *line = line.wrapping_add(1);
+    }
+    black_box(memory);
+}
+
+/// Nanoseconds for each query, where others touch so many bytes in between.
+fn measure(load: Load, queries: u64, others_bytes: usize) -> f64 {
     let (events, queries, mut analysis) = prepare(load, queries);
-    let begun = Instant::now();
-    analyse(&mut analysis, events);
-    let took = begun.elapsed();
+    let mut memory = vec![0; others_bytes / 8];
+    let took = analyse(&mut analysis, events, &mut || others(&mut memory));
     let snapshot = analysis.feed().snapshot();
     assert!(snapshot.statements > queries / 2, "{snapshot:?}");
     black_box(snapshot);
@@ -250,13 +281,13 @@ fn main() {
     if let [wanted, queries] = arguments.as_slice()
         && let Some((name, load)) = LOADS.iter().find(|(name, _)| name == wanted)
     {
-        let ns = measure(*load, queries.parse().expect("a number"));
+        let ns = measure(*load, queries.parse().expect("a number"), 0);
         println!("{name}: {ns:.0} ns a query");
         return;
     }
     for (name, load) in LOADS {
         let best = (0..5)
-            .map(|_| measure(load, 40_000))
+            .map(|_| measure(load, 40_000, OTHERS_BYTES))
             .fold(f64::INFINITY, f64::min);
         println!("{name:<10} {best:>7.0} ns a query");
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pgprism::aggregate::{Settings, Store};
+use pgprism::aggregate::{Settings, Store, Whose};
 use pgprism::analysis::{Analysis, Settings as AnalysisSettings};
 use pgprism::event::{Exchange, Moment, Phases, Protocol, SessionFacts, SessionId, Statement};
 use pgprism::sql::{Fingerprint, Verb};
@@ -94,7 +94,11 @@ fn ten_thousand_shapes_and_eight_workers() {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(&exchange.event(facts), exchange.beside());
+                worker.record(
+                    &mut Whose::default(),
+                    &exchange.event(facts),
+                    exchange.beside(),
+                );
             }
             if n % 500 == 0 {
                 now.0 += SECOND;

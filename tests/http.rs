@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgprism::aggregate::{Settings as StoreSettings, Store};
+use pgprism::aggregate::{Settings as StoreSettings, Store, Whose};
 use pgprism::analysis::{Analysis, Settings as AnalysisSettings, Snapshot};
 use pgprism::clock::Clock;
 use pgprism::event::{
@@ -172,7 +172,11 @@ impl Admin {
                 cursor: None,
                 flow: None,
             };
-            worker.record(&exchange.event(&facts), exchange.beside());
+            worker.record(
+                &mut Whose::default(),
+                &exchange.event(&facts),
+                exchange.beside(),
+            );
             self.analysis.observe(Observed::Query(QueryEvent {
                 facts: Arc::clone(&facts),
                 sequence: exchange.sequence,

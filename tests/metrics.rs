@@ -5,7 +5,7 @@ mod snapshots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pgprism::aggregate::{Settings, Store};
+use pgprism::aggregate::{Settings, Store, Whose};
 use pgprism::analysis::Feed;
 use pgprism::clock::Clock;
 use pgprism::event::{
@@ -223,14 +223,20 @@ impl Fixture {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(&exchange.event(&facts), exchange.beside());
+                worker.record(
+                    &mut Whose::default(),
+                    &exchange.event(&facts),
+                    exchange.beside(),
+                );
             }
             worker.session_event(
+                &mut Whose::default(),
                 &facts,
                 SessionEvent::TransactionEnded(TransactionOutcome::RolledBack),
                 Moment(0),
             );
             worker.session_event(
+                &mut Whose::default(),
                 &facts,
                 SessionEvent::IdledInTransaction(1_500_000_000),
                 Moment(0),

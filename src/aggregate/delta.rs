@@ -42,9 +42,6 @@ pub enum Fill {
 /// While a reader holds the store a full delta may grow so many times as long before the worker waits for it.
 const PATIENCE: usize = 4;
 
-/// Sessions whose context a worker remembers; sessions that share a slot push each other out, which costs a lookup.
-const CONTEXT_SLOTS: usize = 1024;
-
 /// Routes of one entry within one tick; further ones are noted in a later tick.
 pub(super) const ENTRY_ROUTES_MAX: usize = 8;
 
@@ -323,13 +320,47 @@ pub struct Worker {
     known: RefCell<Known>,
 }
 
-/// A session's facts, the numbers of its names and that of its listener.
-type KnownSession = (Arc<SessionFacts>, Context, NameId);
+/// The numbers of a session's names, once one of its queries was counted. The session keeps it itself: with many of them a
+/// worker's list of all would be in no cache.
+#[derive(Debug, Default)]
+pub struct Whose(Option<Numbers>);
+
+#[derive(Debug)]
+struct Numbers {
+    /// Whose they are: facts are replaced whole.
+    facts: Arc<SessionFacts>,
+    context: Context,
+    listener: NameId,
+}
+
+impl Whose {
+    /// Looked up again when the session's facts were replaced.
+    #[inline]
+    fn numbers(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
+        match &self.0 {
+            Some(known) if Arc::ptr_eq(&known.facts, facts) => (known.context, known.listener),
+            _ => self.look_up(facts, store),
+        }
+    }
+
+    #[cold]
+    fn look_up(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
+        let mut names = lock(&store.names);
+        let context = names.context(facts);
+        let listener = names.listeners.id(&facts.listener);
+        drop(names);
+        self.0 = Some(Numbers {
+            facts: Arc::clone(facts),
+            context,
+            listener,
+        });
+        (context, listener)
+    }
+}
 
 /// What a worker has looked up already, so that a query takes no shared lock.
 #[derive(Debug)]
 struct Known {
-    contexts: Box<[Option<KnownSession>]>,
     shapes: HashMap<u64, ShapeRef, RandomState>,
     /// Shapes that may be shown, which they are from then on: what is asked of each query stands here, not where they
     /// are.
@@ -340,7 +371,6 @@ struct Known {
 impl Worker {
     pub(super) fn new(store: Arc<Store>, delta: Arc<Mutex<Delta>>) -> Worker {
         let known = Known {
-            contexts: vec![None; CONTEXT_SLOTS].into_boxed_slice(),
             shapes: HashMap::default(),
             shown: ByShape::new(store.shapes.max()),
             routes: HashMap::default(),
@@ -353,12 +383,12 @@ impl Worker {
     }
 
     /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
-    pub fn record(&self, event: &QueryEvent, beside: Beside<'_>) {
+    pub fn record(&self, whose: &mut Whose, event: &QueryEvent, beside: Beside<'_>) {
         let mut known = self.known.borrow_mut();
         if let Some(shape) = event.shape {
             known.ended(shape, event.sqlstate);
         }
-        let (context, _) = known.context(&event.facts, &self.store);
+        let (context, _) = whose.numbers(&event.facts, &self.store);
         let route = event
             .tags
             .as_ref()
@@ -383,8 +413,14 @@ impl Worker {
     }
 
     /// Counts what happened on a session that is not a query.
-    pub fn session_event(&self, facts: &Arc<SessionFacts>, event: SessionEvent, _at: Moment) {
-        let (_, listener) = self.known.borrow_mut().context(facts, &self.store);
+    pub fn session_event(
+        &self,
+        whose: &mut Whose,
+        facts: &Arc<SessionFacts>,
+        event: SessionEvent,
+        _at: Moment,
+    ) {
+        let (_, listener) = whose.numbers(facts, &self.store);
         let mut delta = lock(&self.delta);
         match event {
             SessionEvent::LoggedIn => {}
@@ -444,33 +480,6 @@ impl Known {
                 self.shown.set(shape.number(), ());
             }
         }
-    }
-
-    /// Numbers of the session's names and of its listener; looked up again when its facts were replaced.
-    #[inline]
-    fn context(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
-        let index = facts.id.0 as usize % CONTEXT_SLOTS;
-        if let Some((known, context, listener)) = &self.contexts[index]
-            && Arc::ptr_eq(known, facts)
-        {
-            return (*context, *listener);
-        }
-        self.look_up(index, facts, store)
-    }
-
-    #[cold]
-    fn look_up(
-        &mut self,
-        index: usize,
-        facts: &Arc<SessionFacts>,
-        store: &Store,
-    ) -> (Context, NameId) {
-        let mut names = lock(&store.names);
-        let context = names.context(facts);
-        let listener = names.listeners.id(&facts.listener);
-        drop(names);
-        self.contexts[index] = Some((Arc::clone(facts), context, listener));
-        (context, listener)
     }
 
     fn route(&mut self, route: &str, store: &Store) -> NameId {

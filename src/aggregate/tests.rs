@@ -78,15 +78,17 @@ fn counts_a_query_in_table_series_and_history() {
     let at = Moment(SECOND);
     let mut failed = exchange(&worker, 7, 3 * MILLISECOND, at);
     failed.sqlstate = Some(SqlState(*b"23505"));
-    worker.record(&failed.event(&facts), failed.beside());
+    let whose = &mut Whose::default();
+    worker.record(whose, &failed.event(&facts), failed.beside());
     let slow = exchange(&worker, 7, 200 * MILLISECOND, at);
-    worker.record(&slow.event(&facts), slow.beside());
+    worker.record(whose, &slow.event(&facts), slow.beside());
     worker.session_event(
+        whose,
         &facts,
         SessionEvent::TransactionEnded(TransactionOutcome::Committed),
         at,
     );
-    worker.session_event(&facts, SessionEvent::IdledInTransaction(5), at);
+    worker.session_event(whose, &facts, SessionEvent::IdledInTransaction(5), at);
     store.collect(at);
 
     let detail = store.query(Some(Fingerprint(7)), at).expect("a row");
@@ -162,8 +164,11 @@ impl Bench {
     fn run(&mut self, fingerprint: u64, database: &str, duration_ns: u64) {
         let facts = facts_of(fingerprint, database, "shop", "web");
         let exchange = exchange(&self.worker, fingerprint, duration_ns, self.now);
-        self.worker
-            .record(&exchange.event(&facts), exchange.beside());
+        self.worker.record(
+            &mut Whose::default(),
+            &exchange.event(&facts),
+            exchange.beside(),
+        );
     }
 
     fn pass(&mut self, time_ns: u64) {
@@ -192,10 +197,11 @@ fn many_workers_lose_nothing() {
                 let worker = store.worker();
                 scope.spawn(move || {
                     let facts = facts_of(number, "shop", "shop", "web");
+                    let whose = &mut Whose::default();
                     // More than a delta holds, of entries and of durations, between two collections.
                     for query in 0..30_000_u64 {
                         let exchange = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
-                        worker.record(&exchange.event(&facts), exchange.beside());
+                        worker.record(whose, &exchange.event(&facts), exchange.beside());
                     }
                 })
             })
@@ -266,6 +272,8 @@ fn names_and_codes_beyond_their_limits_are_other() {
     };
     let store = Store::new(&settings);
     let worker = store.worker();
+    // As of a session whose facts are replaced.
+    let whose = &mut Whose::default();
     for number in 0..20_u8 {
         let facts = facts_of(
             u64::from(number),
@@ -275,7 +283,7 @@ fn names_and_codes_beyond_their_limits_are_other() {
         );
         let mut failed = exchange(&worker, 1, MILLISECOND, Moment(SECOND));
         failed.sqlstate = Some(SqlState([b'4', b'2', b'0', b'0', b'A' + number]));
-        worker.record(&failed.event(&facts), failed.beside());
+        worker.record(whose, &failed.event(&facts), failed.beside());
     }
     store.collect(Moment(SECOND));
     let metrics = store.metrics();

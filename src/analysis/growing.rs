@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::event::Moment;
-use crate::unit::{UnitId, UnitRecord};
+use crate::unit::{Round, Unit, UnitId, UnitRecord};
 
 /// A unit is looked at when it is so old, and so often from then on, nanoseconds: a request is over by then, so that
 /// looking costs nothing where nobody waits for it.
@@ -20,8 +20,8 @@ pub(super) struct Growing {
     open: HashMap<UnitId, Looked, RandomState>,
     /// Those that got statements since the last tick.
     touched: Vec<UnitId>,
-    /// The last of them: most statements go where the one before them went.
-    last: Option<UnitId>,
+    /// Rounds that are over; a tick ends each.
+    over: Round,
     /// Those that grew since they were looked at, by when they were.
     grown: BTreeSet<(Moment, UnitId)>,
 }
@@ -45,16 +45,17 @@ enum Growth {
 }
 
 impl Growing {
-    /// A unit got a statement or rows.
+    /// A unit got a statement or rows. It remembers that itself until the round is over: one look-up is enough.
     #[inline]
-    pub(super) fn touched(&mut self, unit: UnitId, now: Moment) {
-        if self.last != Some(unit) {
-            self.touch(unit, now);
+    pub(super) fn touched<P>(&mut self, unit: &mut Unit<P>, now: Moment) {
+        let round = self.over.next();
+        if unit.touched != round {
+            unit.touched = round;
+            self.touch(unit.id(), now);
         }
     }
 
     fn touch(&mut self, unit: UnitId, now: Moment) {
-        self.last = Some(unit);
         let looked = self.open.entry(unit).or_insert(Looked {
             queries: 0,
             at: now,
@@ -68,8 +69,15 @@ impl Growing {
         }
     }
 
+    /// Forgets all units.
+    pub(super) fn start_again(&mut self) {
+        *self = Growing {
+            over: self.over.next(),
+            ..Growing::default()
+        };
+    }
+
     pub(super) fn ended(&mut self, unit: UnitId) {
-        self.last = self.last.filter(|last| *last != unit);
         if let Some(looked) = self.open.remove(&unit) {
             self.grown.remove(&(looked.at, unit));
         }
@@ -81,7 +89,7 @@ impl Growing {
         now: Moment,
         queries: impl Fn(UnitId) -> Option<u64>,
     ) -> Vec<UnitId> {
-        self.last = None;
+        self.over = self.over.next();
         let is_old = |(at, _): &&(Moment, UnitId)| now.since(*at) >= LOOK_NS;
         let mut due: Vec<UnitId> = self
             .grown

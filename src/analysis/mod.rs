@@ -283,7 +283,7 @@ impl Analysis {
     /// ignore rules and what is muted.
     fn start_again(&mut self) {
         self.units.start_again();
-        self.results.growing = Growing::default();
+        self.results.growing.start_again();
         self.results.detector.start_again();
     }
 
@@ -304,7 +304,7 @@ impl Analysis {
                 }
                 if let Some((unit, joined)) = joined {
                     results.statements += u64::from(!joined.housekeeping);
-                    results.growing.touched(unit.id(), self.now);
+                    results.growing.touched(unit, self.now);
                     results.detector.query(unit, event, &joined);
                 }
             }
@@ -312,7 +312,7 @@ impl Analysis {
                 let unit = self.units.rows(event, &mut |unit| ended.push(unit));
                 ended.into_iter().for_each(|unit| results.ended(unit));
                 if let Some(unit) = unit {
-                    results.growing.touched(unit.id(), self.now);
+                    results.growing.touched(unit, self.now);
                     results.detector.rows(unit, event);
                 }
             }

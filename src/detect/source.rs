@@ -33,6 +33,8 @@ pub(super) struct Source {
     /// The number behind the last row.
     end: u64,
     batches: VecDeque<Batch>,
+    /// The number of the first of them, beside what is looked at with each result that comes.
+    oldest: u64,
     /// The columns that loops run along, by their place in `columns.keys`.
     followed: Vec<usize>,
     /// Those of them that have an index.
@@ -86,6 +88,7 @@ impl Source {
             first_row: 0,
             end: 0,
             batches: VecDeque::new(),
+            oldest: 0,
             followed: Vec::new(),
             indexes: Vec::new(),
             bytes: 0,
@@ -113,6 +116,9 @@ impl Source {
         self.forget_before(kept_from);
         let first_row = batch.first_row;
         self.end = batch.end();
+        if self.batches.is_empty() {
+            self.oldest = batch.number;
+        }
         self.batches.push_back(batch);
         let taken = (keys.rows as usize * width).min(keys.keys.len());
         match keys.keys.get(..taken).unwrap_or_default() {
@@ -180,11 +186,7 @@ impl Source {
     /// Forgets the results that came before that of the unit with this number.
     #[inline]
     pub(super) fn forget_before(&mut self, number: u64) {
-        while self
-            .batches
-            .front()
-            .is_some_and(|oldest| oldest.number < number)
-        {
+        while self.oldest < number && !self.batches.is_empty() {
             self.forget_oldest();
         }
     }
@@ -205,6 +207,7 @@ impl Source {
             self.keys.drain(..freed);
         }
         self.first_row = batch.end();
+        self.oldest = self.batches.front().map_or(0, |oldest| oldest.number);
     }
 
     /// Takes a result's rows out of the indexes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::ring::{RingFull, Writer};
 use super::{Observer, Shared};
-use crate::aggregate::{Store, Worker};
+use crate::aggregate::{Store, Whose, Worker};
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
     Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, ShapeRef, SlowQuery,
@@ -25,6 +25,7 @@ pub(super) struct Outlet {
     log_lines: u64,
     /// Queries that were offered to the analysis.
     offered: u64,
+    whose: Whose,
 }
 
 /// It, and the worker that counts, for as long as the session is looked at.
@@ -44,6 +45,7 @@ impl Outlet {
             shown_facts: None,
             log_lines: 0,
             offered: 0,
+            whose: Whose::default(),
         }
     }
 
@@ -99,7 +101,7 @@ impl Outlet {
     /// Counts a query whose values are not in the event yet, and has it written down if it took long.
     #[inline]
     fn counts(&mut self, worker: &Worker, event: &QueryEvent, beside: Beside<'_>) {
-        worker.record(event, beside);
+        worker.record(&mut self.whose, event, beside);
         let threshold_ns = self.shared.slow_threshold_ns.load(Ordering::Relaxed);
         if event.phases.duration_ns() >= threshold_ns {
             self.log(event, beside);
@@ -165,8 +167,10 @@ impl Sink for WorkerSink<'_> {
 
     #[inline]
     fn query(&mut self, mut query: Finished<'_>) {
-        count(&self.outlet.status.queries);
         self.outlet.offered = query.sequence() + 1;
+        // Its memory is elsewhere, and need not be waited for: nothing is read from it.
+        let queries = &self.outlet.status.queries;
+        queries.store(self.outlet.offered, Ordering::Relaxed);
         let room = match self.outlet.drops_on_purpose() {
             true => None,
             false => self
@@ -217,7 +221,8 @@ impl Sink for WorkerSink<'_> {
         if matches!(event, SessionEvent::TransactionEnded(_)) {
             count(&self.outlet.status.transactions);
         }
-        self.worker.session_event(facts, event, at);
+        self.worker
+            .session_event(&mut self.outlet.whose, facts, event, at);
     }
 
     fn unknown_message(&mut self, direction: Direction, _: u8) {

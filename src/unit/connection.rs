@@ -26,6 +26,8 @@ pub(super) struct Connection {
     /// Something before the next query was lost, which may have been the begin of its unit.
     pub lost: bool,
     pub current: Option<UnitId>,
+    /// Where that is among the open ones.
+    pub place: usize,
     /// The test that its last tagged statement was of.
     pub test: Option<TestId>,
     /// Units that it had.
@@ -88,6 +90,7 @@ impl Connection {
             from_start: true,
             lost: false,
             current: None,
+            place: 0,
             test: None,
             units: 0,
             bridged: 0,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::event::{Moment, Phases, SessionFacts, SessionId};
 
 pub use hashes::{GATHERED_MAX, Hashes, Known};
-pub use open::Unit;
+pub use open::{Round, Unit};
 pub use timeline::{Statements, Timeline, TimelineEntry};
 pub use trace::TestId;
 pub use units::Units;

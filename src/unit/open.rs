@@ -120,6 +120,17 @@ impl<'a> Arrival<'a> {
     }
 }
 
+/// The time between two looks at what goes on, by number; a unit begins with one that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Round(u64);
+
+impl Round {
+    /// The one behind this.
+    pub fn next(self) -> Round {
+        Round(self.0 + 1)
+    }
+}
+
 /// A unit of work that is still going on, and `payload`, what the detectors remember of it.
 #[derive(Debug)]
 pub struct Unit<P> {
@@ -127,6 +138,8 @@ pub struct Unit<P> {
     facts: Arc<SessionFacts>,
     /// What the detectors remember.
     pub payload: P,
+    /// In which round it got something last, as whoever looks at it from time to time counts them.
+    pub touched: Round,
     pub(super) begin: Mark,
     /// Something stronger than its statements themselves say.
     pub(super) held_by: Option<Evidence>,
@@ -184,6 +197,7 @@ impl<P: Default> Unit<P> {
             id,
             facts: Arc::clone(arrival.facts),
             payload: P::default(),
+            touched: Round::default(),
             begin,
             held_by: None,
             test: arrival.test,

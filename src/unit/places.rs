@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 pub(super) struct Places<K, V> {
     by_key: HashMap<K, usize, RandomState>,
     /// Boxed: the values are large, and half of the places may be empty.
-    values: Vec<Option<Box<V>>>,
+    values: Vec<Option<(K, Box<V>)>>,
     free: Vec<usize>,
     last: Option<(K, usize)>,
 }
@@ -31,8 +31,9 @@ impl<K: Copy + Eq + Hash, V> Places<K, V> {
         self.by_key.len()
     }
 
+    /// Where the value of a key is, for [`Places::get_near`].
     #[inline]
-    fn place(&self, key: K) -> Option<usize> {
+    pub(super) fn place(&self, key: K) -> Option<usize> {
         match self.last {
             Some((last, place)) if last == key => Some(place),
             _ => self.by_key.get(&key).copied(),
@@ -41,20 +42,32 @@ impl<K: Copy + Eq + Hash, V> Places<K, V> {
 
     #[inline]
     pub(super) fn get(&self, key: K) -> Option<&V> {
-        self.values.get(self.place(key)?)?.as_deref()
+        let (_, value) = self.values.get(self.place(key)?)?.as_ref()?;
+        Some(value)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let place = self.place(key)?;
         self.last = Some((key, place));
-        self.values.get_mut(place)?.as_deref_mut()
+        let (_, value) = self.values.get_mut(place)?.as_mut()?;
+        Some(value)
+    }
+
+    /// The same for who knows where it is, or was.
+    #[inline]
+    pub(super) fn get_near(&mut self, key: K, place: usize) -> Option<&mut V> {
+        let is_there = matches!(self.values.get(place), Some(Some((there, _))) if *there == key);
+        if is_there {
+            self.last = Some((key, place));
+        }
+        self.get_mut(key)
     }
 
     /// Puts a value at a key that has none.
     pub(super) fn insert(&mut self, key: K, value: V) {
         let place = self.free.pop().unwrap_or(self.values.len());
-        let value = Some(Box::new(value));
+        let value = Some((key, Box::new(value)));
         match self.values.get_mut(place) {
             Some(free) => *free = value,
             None => self.values.push(value),
@@ -66,24 +79,23 @@ impl<K: Copy + Eq + Hash, V> Places<K, V> {
         let place = self.by_key.remove(&key)?;
         self.last = self.last.filter(|(last, _)| *last != key);
         self.free.push(place);
-        let value = self.values.get_mut(place)?.take()?;
+        let (_, value) = self.values.get_mut(place)?.take()?;
         Some(*value)
     }
 
     /// All of them, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        self.by_key.iter().filter_map(|(key, place)| {
-            let value = self.values.get(*place)?.as_deref()?;
-            Some((*key, value))
-        })
+        let values = self.values.iter().flatten();
+        values.map(|(key, value)| (*key, &**value))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.values.iter().filter_map(Option::as_deref)
+        self.iter().map(|(_, value)| value)
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.values.iter_mut().filter_map(Option::as_deref_mut)
+        let values = self.values.iter_mut().flatten();
+        values.map(|(_, value)| &mut **value)
     }
 }
 
@@ -98,10 +110,10 @@ mod tests {
     proptest! {
         /// It answers as the standard library's map does, whatever was asked before.
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec((0u8..8, 0u8..4), 0..200)) {
+        fn it_is_a_map(steps in prop::collection::vec((0u8..8, 0u8..4, 0usize..9), 0..200)) {
             let mut places = Places::default();
             let mut map = BTreeMap::new();
-            for (number, (key, step)) in steps.into_iter().enumerate() {
+            for (number, (key, step, near)) in steps.into_iter().enumerate() {
                 match step {
                     0 => prop_assert_eq!(places.remove(key), map.remove(&key)),
                     1 if !map.contains_key(&key) => {
@@ -110,6 +122,7 @@ mod tests {
                     }
                     _ => prop_assert_eq!(places.get_mut(key), map.get_mut(&key)),
                 }
+                prop_assert_eq!(places.get_near(key, near), map.get_mut(&key));
                 prop_assert_eq!(places.get(key), map.get(&key));
                 prop_assert_eq!(places.len(), map.len());
                 let all: BTreeMap<_, _> = places.iter().map(|(key, value)| (key, *value)).collect();

@@ -8,8 +8,8 @@ use crate::event::{Moment, Phases, Shape};
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
 
-/// Statements of one part.
-const PART_MAX: usize = 128;
+/// Statements of one part: it is of a size that the allocator has at hand, and no pages of its own.
+const PART_MAX: usize = 64;
 
 /// One statement of a unit.
 #[derive(Debug, Clone)]

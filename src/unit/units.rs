@@ -398,7 +398,10 @@ impl<P: Default> Units<P> {
         if let Some(Seen::Check(check)) = before.check {
             connection.hit(check, self.classes.get(connection.class));
         }
-        let current = connection.current.and_then(|id| self.open.get_mut(id));
+        let place = connection.place;
+        let current = connection
+            .current
+            .and_then(|id| self.open.get_near(id, place));
         let verdict = match &current {
             Some(unit) => judge(
                 unit,
@@ -514,8 +517,10 @@ impl<P: Default> Units<P> {
             }
             None => self.new_unit(mark, arrival, ended),
         };
+        let place = self.open.place(id)?;
         let connection = self.connections.get_mut(session)?;
         connection.current = Some(id);
+        connection.place = place;
         connection.units = connection.units.saturating_add(1);
         if connection.units == UNITS_OF_PERSISTENT {
             self.classes.get(connection.class).persistent_open += 1;
