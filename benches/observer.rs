@@ -2,7 +2,8 @@
 //!
 //! *to the shard* is the part of it that begins with the read that ends the query (CommandComplete and ReadyForQuery,
 //! read by themselves) and ends when the query is in its histogram, its shard's counts and the analysis' ring. Nothing
-//! is lexed there.
+//! is lexed there. The second line is of many sessions whose memory is in no near cache: whether it pays to tell a tap
+//! that something will come ([`Tap::expect`]).
 //!
 //! One argument, a mode, and another, a number of queries, run that alone: for counting instructions
 //! (`valgrind --tool=callgrind --toggle-collect='*relay_to_tap*' ... prepared 10000`).
@@ -10,6 +11,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use pgprism::aggregate::{Settings as Limits, Store};
@@ -113,6 +115,29 @@ enum Timed {
     End,
 }
 
+/// The tap of a session that has logged in and prepared what it will ask.
+fn opened(observer: &Observer, session: u64, conversation: &Conversation) -> impl Tap + use<> {
+    let mut tap = observer.open(support::start(session, 0));
+    tap.relayed(Direction::UpstreamToClient, &support::login(), Moment(1));
+    if !conversation.first.is_empty() {
+        tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));
+        let reply = &conversation.first_reply;
+        tap.relayed(Direction::UpstreamToClient, reply, Moment(3));
+    }
+    tap
+}
+
+/// Takes all events that wait; how many queries are among them.
+fn take_queries(events: &mut Reader) -> usize {
+    let mut seen = 0;
+    let is_query = |event: &&mut Option<_>| matches!(event, Some(Observed::Query(_)));
+    while events.bite(TICK as usize, |events| {
+        seen += events.filter(is_query).count();
+    }) > 0
+    {}
+    seen
+}
+
 /// Has so many queries observed; nanoseconds for each.
 fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     let store = Store::new(&Limits::default());
@@ -123,21 +148,8 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
         Timed::Whole | Timed::End => 1,
         Timed::Many => MANY,
     };
-    let login = support::login();
-    let mut taps: Vec<_> = (0..sessions)
-        .map(|session| {
-            let mut tap = observer.open(support::start(1 + session as u64, 0));
-            tap.relayed(Direction::UpstreamToClient, &login, Moment(1));
-            if !conversation.first.is_empty() {
-                tap.relayed(Direction::ClientToUpstream, &conversation.first, Moment(2));
-                tap.relayed(
-                    Direction::UpstreamToClient,
-                    &conversation.first_reply,
-                    Moment(3),
-                );
-            }
-            tap
-        })
+    let mut taps: Vec<_> = (1..=sessions as u64)
+        .map(|session| opened(&observer, session, conversation))
         .collect();
     let (reply, end) = match timed {
         Timed::Whole | Timed::Many => (&conversation.reply[..], &[][..]),
@@ -166,11 +178,7 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
         if query % TICK == 0 {
             let tick = Instant::now();
             store.collect(Moment(at));
-            let is_query = |event: &&mut Option<_>| matches!(event, Some(Observed::Query(_)));
-            while events.bite(TICK as usize, |events| {
-                seen += events.filter(is_query).count();
-            }) > 0
-            {}
+            seen += take_queries(&mut events);
             taken += tick.elapsed().as_nanos() as u64;
         }
     }
@@ -182,6 +190,90 @@ fn observe(conversation: &Conversation, queries: u64, timed: Timed) -> f64 {
     }
 }
 
+/// Sessions that ask beside each other, and of how many a wake-up brings a request, and of how many a reply: as with 128
+/// clients of pgbench.
+const BESIDE: usize = 128;
+const AT_A_WAKE_UP: usize = 11;
+
+/// What is touched between two wake-ups, bytes: it drives all else out of a core's own caches, as the kernel and
+/// PostgreSQL do.
+const DRIVES_OUT: usize = 4 << 20;
+
+const WAKE_UP_TURNS: usize = 15;
+
+/// Whether a tap is told that something will come before the first of a wake-up is shown.
+#[derive(Clone, Copy)]
+enum Told {
+    No,
+    Yes,
+}
+
+/// Has so many queries of [`BESIDE`] sessions observed, those of a wake-up one after the other; nanoseconds for each.
+fn observe_wake_ups(conversation: &Conversation, queries: u64, told: Told) -> f64 {
+    let store = Store::new(&Limits::default());
+    let shared = Shared::new(Settings::default(), 100_000_000, 1 << 30, 16, 64 << 20);
+    let observer = Observer::new(shared, &store, 16_384);
+    let mut events = Reader::new(observer.ring());
+    let mut taps: Vec<_> = (1..=BESIDE as u64)
+        .map(|session| Box::new(opened(&observer, session, conversation)))
+        .collect();
+    let mut idle: VecDeque<usize> = (0..BESIDE).collect();
+    let mut asking = VecDeque::new();
+    let mut others = vec![0_u8; DRIVES_OUT];
+    let mut random = 88_172_645_463_325_252_u64;
+    let (mut at, mut seen, mut answered, mut took) = (1000, 0, 0, 0);
+    while answered < queries {
+        for place in others.iter_mut().step_by(64) {
+            *place = place.wrapping_add(1);
+        }
+        let replies: Vec<usize> = match asking.len() >= BESIDE / 2 {
+            true => asking.drain(..AT_A_WAKE_UP).collect(),
+            false => Vec::new(),
+        };
+        let requests: Vec<usize> = (0..AT_A_WAKE_UP)
+            .filter_map(|_| {
+                // Xorshift: in no order that a processor could foresee.
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                idle.swap_remove_back(random as usize % idle.len())
+            })
+            .collect();
+        let began = Instant::now();
+        if let Told::Yes = told {
+            for session in &requests {
+                taps[*session].expect(Direction::ClientToUpstream);
+            }
+            for session in &replies {
+                taps[*session].expect(Direction::UpstreamToClient);
+            }
+        }
+        for session in &requests {
+            at += 1_000;
+            let tap = &mut *taps[*session];
+            let request = &conversation.request;
+            relay_to_tap(tap, Direction::ClientToUpstream, request, Moment(at));
+        }
+        for session in &replies {
+            at += 1_000;
+            let tap = &mut *taps[*session];
+            let reply = &conversation.reply;
+            relay_to_tap(tap, Direction::UpstreamToClient, reply, Moment(at));
+        }
+        took += began.elapsed().as_nanos() as u64;
+        answered += replies.len() as u64;
+        asking.extend(requests);
+        idle.extend(replies);
+        if events.waiting() as u64 >= TICK {
+            store.collect(Moment(at));
+            seen += take_queries(&mut events);
+        }
+    }
+    seen += take_queries(&mut events);
+    assert_eq!(seen as u64, answered, "every query is told");
+    took as f64 / answered as f64
+}
+
 /// Nanoseconds that a look at the clock and another take by themselves.
 fn clock_ns() -> f64 {
     const LOOKS: u32 = 100_000;
@@ -190,6 +282,11 @@ fn clock_ns() -> f64 {
         began.elapsed().as_nanos() as f64
     });
     looks.sum::<f64>() / f64::from(LOOKS)
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 fn main() {
@@ -213,6 +310,18 @@ fn main() {
         println!(
             "{:12}{whole:8.0} ns a query,{end:8.0} ns of it to the shard;{many:8.0} ns with {MANY} sessions in turn",
             conversation.mode
+        );
+        // In turns: what else the machine does falls on both alike.
+        let (mut untold, mut told) = (Vec::new(), Vec::new());
+        for _ in 0..WAKE_UP_TURNS {
+            untold.push(observe_wake_ups(&conversation, queries / 10, Told::No));
+            told.push(observe_wake_ups(&conversation, queries / 10, Told::Yes));
+        }
+        println!(
+            "{:12}{:8.0} ns with {BESIDE} sessions and the caches driven out between wake-ups, {:.0} ns where they expect it",
+            "",
+            median(untold),
+            median(told)
         );
     }
 }

@@ -68,6 +68,10 @@ pub trait Tap {
     fn closed(&mut self, at: Moment);
     /// Whether the session could be ended here without cutting a message or a transaction.
     fn rest(&self) -> Rest;
+    /// Bytes of this direction will be shown soon, once others have been served: what will be looked at may be fetched
+    /// meanwhile.
+    #[inline]
+    fn expect(&self, _: Direction) {}
 }
 
 /// What a session is in the middle of, asked by the drain.

@@ -20,6 +20,7 @@ pub mod sql;
 pub mod event;
 pub mod fault;
 pub mod bell;
+pub mod cache;
 pub mod session;
 pub mod aggregate;
 pub mod unit;

@@ -14,6 +14,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("event", Imports::Above),
     ("fault", Imports::Only(&[])),
     ("bell", Imports::Only(&[])),
+    ("cache", Imports::Only(&[])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),
@@ -105,6 +106,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crossterm", &["src/cli/top/terminal.rs"]),
     ("sqlparser", &["src/sql/facts"]),
     ("hdrhistogram", &["src/aggregate"]),
+    ("prefetch_index", &["src/cache.rs"]),
     ("pgwire", &["src/wire"]),
     (
         "mio",

@@ -63,6 +63,13 @@ impl<T: Tap> Tap for Guarded<T> {
         self.guarded(at, |tap| tap.closed(at));
     }
 
+    #[inline]
+    fn expect(&self, direction: Direction) {
+        if let Some(tap) = &self.tap {
+            tap.expect(direction);
+        }
+    }
+
     fn rest(&self) -> Rest {
         let Some(tap) = &self.tap else {
             return Rest::Unknown;

@@ -353,6 +353,16 @@ impl Tap for SessionTap {
         self.charge(0);
     }
 
+    #[inline]
+    fn expect(&self, direction: Direction) {
+        if let Watching::Session(session) = &self.watching {
+            session.expect(direction);
+        }
+        if direction == Direction::UpstreamToClient {
+            self.outlet.expect();
+        }
+    }
+
     fn rest(&self) -> Rest {
         match &self.watching {
             Watching::Session(session) => session.rest(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::ring::{RingFull, Writer};
 use super::{Observer, Shared};
 use crate::aggregate::{Store, Whose, Worker};
+use crate::cache;
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
     Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, ShapeRef, SlowQuery,
@@ -46,6 +47,15 @@ impl Outlet {
             log_lines: 0,
             offered: 0,
             whose: Whose::default(),
+        }
+    }
+
+    /// Has fetched what the next query will change.
+    #[inline]
+    pub(super) fn expect(&self) {
+        cache::fetch(&self.status.queries);
+        if let Some(facts) = &self.shown_facts {
+            cache::fetch(&**facts);
         }
     }
 

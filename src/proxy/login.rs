@@ -108,6 +108,13 @@ impl<T: Tap> Tap for Watch<T> {
         }
     }
 
+    #[inline(always)]
+    fn expect(&self, direction: Direction) {
+        if let Some(tap) = &self.tap {
+            tap.expect(direction);
+        }
+    }
+
     fn rest(&self) -> Rest {
         match (&self.login, &self.tap) {
             (Some(login), _) if login.replies.is_between_messages() => Rest::BetweenMessages,

@@ -8,7 +8,7 @@
 //! A wake-up finds several sockets ready. Were each read shown as soon as it was sent on, the kernel's code and the
 //! tap's would drive each other out of the core's caches once a read, and who is ready next would wait for the tap. So
 //! a small read is copied, and all of them are shown when the last one was sent; that one, which nobody waits behind,
-//! needs no copy.
+//! needs no copy. What its tap will look at is fetched into the caches meanwhile.
 //!
 //! A client alone has every wake-up to itself. There the copies of many wake-ups are gathered, as long as they come
 //! briskly ([`Pace`]).
@@ -288,7 +288,7 @@ impl<T: Tap> Tap for Later<'_, T> {
             When::Later => self.unseen.keep(self.slot, direction, bytes, at),
         };
         match kept {
-            Kept::Yes => {}
+            Kept::Yes => self.tap.expect(direction),
             Kept::No => self.now().relayed(direction, bytes, at),
         }
     }
@@ -317,6 +317,7 @@ impl<T: Tap> Tap for Later<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -438,6 +439,44 @@ mod tests {
             }
             show_all(&mut unseen, &mut later);
             prop_assert_eq!(&later, &at_once);
+        }
+    }
+
+    /// Counts how often it is told that something will come.
+    #[derive(Default)]
+    struct Expecting(Cell<usize>);
+
+    impl Tap for Expecting {
+        fn relayed(&mut self, _: Direction, _: &[u8], _: Moment) {}
+        fn refused(&mut self, _: Direction, _: Moment) {}
+        fn accepted(&mut self, _: Direction, _: Moment) {}
+        fn finished(&mut self, _: Direction, _: Moment) {}
+        fn closed(&mut self, _: Moment) {}
+        fn rest(&self) -> Rest {
+            Rest::Unknown
+        }
+        fn expect(&self, _: Direction) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn a_tap_expects_what_waits_and_nothing_else() {
+        let (mut tap, mut unseen) = (Expecting::default(), Unseen::new());
+        for (when, bytes, expected) in [
+            (When::Now, 10, 0),
+            (When::Later, 10, 1),
+            (When::Later, COPIED_BYTES_MAX + 1, 1),
+            (When::Later, 20, 2),
+        ] {
+            let later = &mut Later {
+                slot: 0,
+                when,
+                tap: &mut tap,
+                unseen: &mut unseen,
+            };
+            later.relayed(Direction::ClientToUpstream, &vec![b'x'; bytes], Moment(1));
+            assert_eq!(tap.0.get(), expected, "{when:?}, {bytes} bytes");
         }
     }
 

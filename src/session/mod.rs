@@ -51,10 +51,12 @@ mod wordings;
 #[cfg(test)]
 mod tests;
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::cache::{self, Lines};
 use crate::event::{
     ClosedEvent, ConnectionState, Direction, Held, Moment, Rest, RowsEvent, SessionEvent,
     SessionFacts, SessionStart, ShapeRef,
@@ -240,6 +242,24 @@ pub struct Session {
     conversation: Conversation,
 }
 
+/// Where a part of a [`Session`] lies.
+macro_rules! lines {
+    ($part:ty, $($field:tt)+) => {
+        Lines::of(offset_of!(Session, $($field)+), size_of::<$part>())
+    };
+}
+
+/// What every query changes when it is asked.
+const ASKED: Lines = lines!(Walker, client)
+    .and(lines!(Walker, upstream))
+    .and(lines!(pipeline::Pipeline, conversation.pipeline))
+    .and(lines!(stopwatch::Stopwatch, conversation.ledger.stopwatch));
+
+/// What every query changes when it is answered.
+const ANSWERED: Lines = ASKED
+    .and(lines!(ledger::Ledger, conversation.ledger))
+    .and(lines!(rows::Results, conversation.results));
+
 impl Session {
     /// A connection whose StartupMessage was just forwarded.
     pub fn open(start: &SessionStart, settings: Arc<Settings>) -> Session {
@@ -271,6 +291,18 @@ impl Session {
                 lost: None,
             },
         }
+    }
+
+    /// Bytes of one direction will be told soon: has fetched what they change. What few queries change is not among
+    /// it, since a core waits for some lines at a time and no more.
+    #[inline]
+    pub fn expect(&self, direction: Direction) {
+        let lines = match direction {
+            Direction::ClientToUpstream => ASKED,
+            Direction::UpstreamToClient => ANSWERED,
+        };
+        let at = offset_of!(Session, conversation.is_over);
+        cache::fetch_lines(&self.conversation.is_over, at, lines);
     }
 
     /// Who this session is by now.
