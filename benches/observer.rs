@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use pgprism::aggregate::{Settings as Limits, Store};
-use pgprism::event::{Direction, Moment, Observed, Tap, Taps};
+use pgprism::event::{Ahead, Direction, Moment, Observed, Tap, Taps};
 use pgprism::observer::{Observer, Reader, Shared};
 use pgprism::session::Settings;
 use support::message;
@@ -239,26 +239,27 @@ fn observe_wake_ups(conversation: &Conversation, queries: u64, told: Told) -> f6
                 idle.swap_remove_back(random as usize % idle.len())
             })
             .collect();
+        let asked = requests.iter().map(|it| (*it, Direction::ClientToUpstream));
+        let told_back = replies.iter().map(|it| (*it, Direction::UpstreamToClient));
+        let reads: Vec<_> = asked.chain(told_back).collect();
+        let expect = |taps: &[Box<_>], read: Option<&(usize, Direction)>, ahead| {
+            if let (Told::Yes, Some((session, direction))) = (told, read) {
+                Tap::expect(&*taps[*session], *direction, ahead);
+            }
+        };
         let began = Instant::now();
-        if let Told::Yes = told {
-            for session in &requests {
-                taps[*session].expect(Direction::ClientToUpstream);
-            }
-            for session in &replies {
-                taps[*session].expect(Direction::UpstreamToClient);
-            }
+        for read in &reads {
+            expect(&taps, Some(read), Ahead::Sockets);
         }
-        for session in &requests {
+        for (place, (session, direction)) in reads.iter().enumerate() {
+            expect(&taps, reads.get(place + 2), Ahead::TwoReads);
+            expect(&taps, reads.get(place + 1), Ahead::OneRead);
             at += 1_000;
-            let tap = &mut *taps[*session];
-            let request = &conversation.request;
-            relay_to_tap(tap, Direction::ClientToUpstream, request, Moment(at));
-        }
-        for session in &replies {
-            at += 1_000;
-            let tap = &mut *taps[*session];
-            let reply = &conversation.reply;
-            relay_to_tap(tap, Direction::UpstreamToClient, reply, Moment(at));
+            let bytes = match direction {
+                Direction::ClientToUpstream => &conversation.request,
+                Direction::UpstreamToClient => &conversation.reply,
+            };
+            relay_to_tap(&mut *taps[*session], *direction, bytes, Moment(at));
         }
         took += began.elapsed().as_nanos() as u64;
         answered += replies.len() as u64;

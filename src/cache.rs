@@ -30,9 +30,10 @@ pub fn fetch<T>(thing: &T) {
     prefetch_index(from_ref(thing), 0);
 }
 
-/// Fetches lines of a thing of which `byte` is the one `at` bytes behind its first.
+/// Fetches lines of a thing of which `byte`, which is one, is the one `at` bytes behind its first.
 #[inline(always)]
-pub fn fetch_lines(byte: &bool, at: usize, lines: Lines) {
+pub fn fetch_lines<B>(byte: &B, at: usize, lines: Lines) {
+    const { assert!(size_of::<B>() == 1) }
     let Lines(mut left) = lines;
     while left != 0 {
         let line = LINE_BYTES * left.trailing_zeros() as usize;
@@ -61,7 +62,7 @@ mod tests {
     fn nothing_is_touched() {
         let alone = Box::new(true);
         fetch(&*alone);
-        fetch_lines(&alone, usize::MAX, Lines(u64::MAX));
-        fetch_lines(&alone, 0, Lines(0));
+        fetch_lines(&*alone, usize::MAX, Lines(u64::MAX));
+        fetch_lines(&*alone, 0, Lines(0));
     }
 }

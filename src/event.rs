@@ -68,10 +68,20 @@ pub trait Tap {
     fn closed(&mut self, at: Moment);
     /// Whether the session could be ended here without cutting a message or a transaction.
     fn rest(&self) -> Rest;
-    /// Bytes of this direction will be shown soon, once others have been served: what will be looked at may be fetched
-    /// meanwhile.
+    /// Bytes of this direction will be shown soon: what will be looked at may be fetched meanwhile.
     #[inline]
-    fn expect(&self, _: Direction) {}
+    fn expect(&self, _: Direction, _: Ahead) {}
+}
+
+/// What is done before the bytes that a [`Tap`] is told to expect are shown to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// Sockets are served.
+    Sockets,
+    /// Two other reads are shown.
+    TwoReads,
+    /// One other read is shown.
+    OneRead,
 }
 
 /// What a session is in the middle of, asked by the drain.

@@ -34,6 +34,7 @@ const ROOMS: &[(&str, Imports)] = &[
             "wire::sasl",
             "wire::SqlState",
             "event",
+            "cache",
             "clock",
             "registry",
         ]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::mark_unobserved;
 use crate::aggregate::Store;
-use crate::event::{ConnectionStatus, Direction, Moment, Rest, Tap};
+use crate::event::{Ahead, ConnectionStatus, Direction, Moment, Rest, Tap};
 
 /// Wraps a [`Tap`]; after a panic in it the session goes on unobserved, with the reason `panic`.
 pub struct Guarded<T> {
@@ -64,9 +64,9 @@ impl<T: Tap> Tap for Guarded<T> {
     }
 
     #[inline]
-    fn expect(&self, direction: Direction) {
+    fn expect(&self, direction: Direction, ahead: Ahead) {
         if let Some(tap) = &self.tap {
-            tap.expect(direction);
+            tap.expect(direction, ahead);
         }
     }
 

@@ -35,7 +35,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::aggregate::{Store, Worker};
 use crate::bell::Bell;
 use crate::event::{
-    ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
+    Ahead, ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
     SlowQuery, Tap, Taps,
 };
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
@@ -354,11 +354,11 @@ impl Tap for SessionTap {
     }
 
     #[inline]
-    fn expect(&self, direction: Direction) {
+    fn expect(&self, direction: Direction, ahead: Ahead) {
         if let Watching::Session(session) = &self.watching {
-            session.expect(direction);
+            session.expect(direction, ahead);
         }
-        if direction == Direction::UpstreamToClient {
+        if (direction, ahead) == (Direction::UpstreamToClient, Ahead::Sockets) {
             self.outlet.expect();
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::clock::Clock;
-use crate::event::{Direction, Moment, Rest, Tap};
+use crate::event::{Ahead, Direction, Moment, Rest, Tap};
 use crate::wire::startup::{CancelKey, LoginReplies, LoginReply};
 
 /// The tap that the relay of every session gets: it follows the login and hands everything to the session's own tap,
@@ -109,9 +109,9 @@ impl<T: Tap> Tap for Watch<T> {
     }
 
     #[inline(always)]
-    fn expect(&self, direction: Direction) {
+    fn expect(&self, direction: Direction, ahead: Ahead) {
         if let Some(tap) = &self.tap {
-            tap.expect(direction);
+            tap.expect(direction, ahead);
         }
     }
 

@@ -44,7 +44,7 @@ use super::sweep::Sweep;
 use super::token::{self, Subject};
 use super::unseen::{Unseen, WAITS_AT_MOST, When};
 use super::{Running, Shared, urgency};
-use crate::event::{Tap, Taps};
+use crate::event::{Ahead, Tap, Taps};
 use crate::registry::ConnectionError;
 
 /// Sockets that one look at the kernel can tell of.
@@ -202,7 +202,10 @@ impl<T: Taps> Reactor<T> {
                     Subject::Leg(slot, side) => {
                         sockets += 1;
                         let when = match told.peek() {
-                            Some(_) => When::Later,
+                            Some(next) => {
+                                self.expect(next);
+                                When::Later
+                            }
                             None => self.unseen.last(sockets),
                         };
                         self.hear(slot, side, event, when);
@@ -288,6 +291,16 @@ impl<T: Taps> Reactor<T> {
         }
     }
 
+    /// Has fetched what `event`, the next one, needs.
+    #[inline]
+    fn expect(&self, event: &Event) {
+        if let Subject::Leg(slot, _) = token::subject(event.token())
+            && let Some(Guest::Session(session)) = self.guests.get(slot)
+        {
+            session.expect();
+        }
+    }
+
     fn note_clients(&mut self, route: usize) {
         if let Some(entrance) = &mut self.entrance {
             entrance.note(route);
@@ -300,7 +313,12 @@ impl<T: Taps> Reactor<T> {
         while !self.unseen.is_empty() {
             let mut seen_by = None;
             let show = AssertUnwindSafe(|| {
-                while let Some(shown) = self.unseen.next() {
+                loop {
+                    self.foretell(2, Ahead::TwoReads);
+                    self.foretell(1, Ahead::OneRead);
+                    let Some(shown) = self.unseen.next() else {
+                        return;
+                    };
                     seen_by = Some(shown.slot);
                     if let Some(Guest::Session(session)) = self.guests.get_mut(shown.slot) {
                         let watch = &mut session.watch;
@@ -311,6 +329,16 @@ impl<T: Taps> Reactor<T> {
             if let (Err(_), Some(slot)) = (catch_unwind(show), seen_by) {
                 self.drop_broken(slot);
             }
+        }
+    }
+
+    /// Tells a tap of the read that it will be shown so many reads behind the next one.
+    #[inline]
+    fn foretell(&self, reads: usize, ahead: Ahead) {
+        if let Some((slot, direction)) = self.unseen.behind_next(reads)
+            && let Some(Guest::Session(session)) = self.guests.get(slot)
+        {
+            session.watch.expect(direction, ahead);
         }
     }
 

@@ -102,7 +102,7 @@ pub struct Relay<C, U> {
     to_client: Flow,
     last_read_at: Moment,
     /// Who sent FIN first, when one was read.
-    first_fin: Option<Side>,
+    pub(super) first_fin: Option<Side>,
 }
 
 /// One direction.

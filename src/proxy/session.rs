@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +23,7 @@ use super::sweep::{Overdue, Sweep};
 use super::unseen::{Later, Unseen, When};
 use super::upstream::Road;
 use super::{Shared, TlsMode, UpstreamGauge};
+use crate::cache::{self, Lines};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Rest, SessionId, SessionStart, Tap, Taps,
 };
@@ -86,6 +88,20 @@ pub(super) enum Until {
 }
 
 impl<T: Tap> Session<T> {
+    /// What each read needs.
+    const MOVED: Lines = Lines::of(
+        offset_of!(Session<T>, relay),
+        size_of::<Relay<Socket, Socket>>(),
+    )
+    .and(Lines::of(
+        offset_of!(Session<T>, watch),
+        size_of::<Watch<T>>(),
+    ))
+    .and(Lines::of(
+        offset_of!(Session<T>, figures),
+        size_of::<Arc<registry::Listener>>(),
+    ));
+
     /// The session of a client and its upstream; `startup` where it is known what was sent there.
     pub(super) fn open(
         newcomer: Newcomer,
@@ -191,6 +207,13 @@ impl<T: Tap> Session<T> {
             facts,
             presence,
         })
+    }
+
+    /// It will be moved what can be moved: has fetched what that needs, its tap included.
+    #[inline]
+    pub(super) fn expect(&self) {
+        let at = offset_of!(Session<T>, relay.first_fin);
+        cache::fetch_lines(&self.relay.first_fin, at, Session::<T>::MOVED);
     }
 
     /// Moves what can be moved now.

@@ -8,7 +8,8 @@
 //! A wake-up finds several sockets ready. Were each read shown as soon as it was sent on, the kernel's code and the
 //! tap's would drive each other out of the core's caches once a read, and who is ready next would wait for the tap. So
 //! a small read is copied, and all of them are shown when the last one was sent; that one, which nobody waits behind,
-//! needs no copy. What its tap will look at is fetched into the caches meanwhile.
+//! needs no copy. What its tap will look at is fetched into the caches meanwhile, and what can only be found through that
+//! while the two reads before it are shown ([`Ahead`]).
 //!
 //! A client alone has every wake-up to itself. There the copies of many wake-ups are gathered, as long as they come
 //! briskly ([`Pace`]).
@@ -21,7 +22,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::fence::Next;
-use crate::event::{Direction, Moment, Rest, Tap};
+use crate::event::{Ahead, Direction, Moment, Rest, Tap};
 
 /// A longer read is not copied.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
@@ -209,6 +210,16 @@ impl Unseen {
         None
     }
 
+    /// The read that comes so many places behind the next one, where it is another session's: where that sits, and which
+    /// way it went.
+    #[inline]
+    pub(super) fn behind_next(&self, places: usize) -> Option<(usize, Direction)> {
+        let next = self.reads.get(self.taken)?;
+        let read = self.reads.get(self.taken + places)?;
+        let slot = read.slot.filter(|_| read.slot != next.slot)?;
+        Some((slot, read.direction))
+    }
+
     /// Shows what waits of the session in `slot` to its tap.
     #[inline]
     pub(super) fn show_one(&mut self, slot: usize, tap: &mut impl Tap) {
@@ -288,7 +299,7 @@ impl<T: Tap> Tap for Later<'_, T> {
             When::Later => self.unseen.keep(self.slot, direction, bytes, at),
         };
         match kept {
-            Kept::Yes => self.tap.expect(direction),
+            Kept::Yes => self.tap.expect(direction, Ahead::Sockets),
             Kept::No => self.now().relayed(direction, bytes, at),
         }
     }
@@ -455,7 +466,7 @@ mod tests {
         fn rest(&self) -> Rest {
             Rest::Unknown
         }
-        fn expect(&self, _: Direction) {
+        fn expect(&self, _: Direction, _: Ahead) {
             self.0.set(self.0.get() + 1);
         }
     }
@@ -478,6 +489,26 @@ mod tests {
             later.relayed(Direction::ClientToUpstream, &vec![b'x'; bytes], Moment(1));
             assert_eq!(tap.0.get(), expected, "{when:?}, {bytes} bytes");
         }
+    }
+
+    #[test]
+    fn the_reads_behind_the_next_one_are_foretold() {
+        let mut unseen = Unseen::new();
+        let (up, down) = (Direction::ClientToUpstream, Direction::UpstreamToClient);
+        for (slot, direction) in [(3, up), (4, down), (3, down), (5, up), (6, up)] {
+            let kept = unseen.keep(slot, direction, b"read", Moment(1));
+            assert_eq!(kept, Kept::Yes);
+        }
+        unseen.forget(5);
+        // What is there for the next one is there for another of the same session.
+        let foretold = |unseen: &Unseen| [1, 2].map(|places| unseen.behind_next(places));
+        assert_eq!(foretold(&unseen), [Some((4, down)), None]);
+        unseen.next();
+        assert_eq!(foretold(&unseen), [Some((3, down)), None]);
+        unseen.next();
+        assert_eq!(foretold(&unseen), [None, Some((6, up))]);
+        while unseen.next().is_some() {}
+        assert_eq!(foretold(&unseen), [None, None]);
     }
 
     /// Relays so many reads, one wake-up each and one every so many nanoseconds; the time of the last.

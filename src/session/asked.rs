@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::columns::Remembered;
 use super::parameters::{Formats, Placeholders, Prepared};
+use crate::cache;
 use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
@@ -124,6 +125,14 @@ impl Origin {
         }
     }
 
+    /// What only one session has of it is fetched.
+    #[inline]
+    pub(super) fn expect(&self) {
+        if let Origin::Parse(prepared) = self {
+            cache::fetch(&**prepared);
+        }
+    }
+
     /// The statement that this PREPARE prepares.
     pub(super) fn prepared_statement(&self) -> Option<Origin> {
         let special = self.wording().special.as_ref()?;
@@ -182,6 +191,17 @@ impl Asked {
     /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.
     pub(super) fn has_rows(&self) -> bool {
         self.flow.is_some() || self.wording().verb == Verb::Fetch
+    }
+
+    /// What it points to is fetched.
+    #[inline]
+    pub(super) fn expect(&self) {
+        self.origin.expect();
+        if let Some(flow) = &self.flow {
+            cache::fetch(&flow.constants);
+            cache::fetch(&flow.values);
+            cache::fetch(&flow.result);
+        }
     }
 
     /// Bytes that it holds for its values.

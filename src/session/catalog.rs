@@ -248,6 +248,15 @@ impl Catalog {
         }
     }
 
+    /// The statement that is likely to be asked for is fetched.
+    #[inline]
+    pub(super) fn expect(&self) {
+        let latest = self.latest.as_ref().map(|(_, statement)| statement);
+        if let Some(statement) = latest.or(self.unnamed_statement()) {
+            statement.expect();
+        }
+    }
+
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         self.statements.held_bytes() + self.portals.held_bytes()

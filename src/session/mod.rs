@@ -58,7 +58,7 @@ use thiserror::Error;
 
 use crate::cache::{self, Lines};
 use crate::event::{
-    ClosedEvent, ConnectionState, Direction, Held, Moment, Rest, RowsEvent, SessionEvent,
+    Ahead, ClosedEvent, ConnectionState, Direction, Held, Moment, Rest, RowsEvent, SessionEvent,
     SessionFacts, SessionStart, ShapeRef,
 };
 use crate::sql::value::ValueKey;
@@ -260,6 +260,9 @@ const ANSWERED: Lines = ASKED
     .and(lines!(ledger::Ledger, conversation.ledger))
     .and(lines!(rows::Results, conversation.results));
 
+/// Statements and portals.
+const NAMED: Lines = lines!(catalog::Catalog, conversation.catalog);
+
 impl Session {
     /// A connection whose StartupMessage was just forwarded.
     pub fn open(start: &SessionStart, settings: Arc<Settings>) -> Session {
@@ -293,14 +296,28 @@ impl Session {
         }
     }
 
-    /// Bytes of one direction will be told soon: has fetched what they change. What few queries change is not among
-    /// it, since a core waits for some lines at a time and no more.
+    /// Bytes of one direction will be told soon: has fetched what they change, a part each time it is told, since a
+    /// core waits for some lines at a time and no more.
     #[inline]
-    pub fn expect(&self, direction: Direction) {
-        let lines = match direction {
-            Direction::ClientToUpstream => ASKED,
-            Direction::UpstreamToClient => ANSWERED,
-        };
+    pub fn expect(&self, direction: Direction, ahead: Ahead) {
+        let conversation = &self.conversation;
+        match (ahead, direction) {
+            (Ahead::Sockets, Direction::ClientToUpstream) => self.fetch(ASKED),
+            (Ahead::Sockets, Direction::UpstreamToClient) => self.fetch(ANSWERED),
+            (Ahead::TwoReads, Direction::ClientToUpstream) => self.fetch(NAMED),
+            (Ahead::TwoReads, Direction::UpstreamToClient) => {
+                self.fetch(NAMED);
+                conversation.pipeline.expect();
+            }
+            (Ahead::OneRead, Direction::ClientToUpstream) => conversation.catalog.expect(),
+            (Ahead::OneRead, Direction::UpstreamToClient) => {
+                conversation.pipeline.expect_values();
+            }
+        }
+    }
+
+    #[inline]
+    fn fetch(&self, lines: Lines) {
         let at = offset_of!(Session, conversation.is_over);
         cache::fetch_lines(&self.conversation.is_over, at, lines);
     }
@@ -321,7 +338,7 @@ impl Session {
         sink: &mut impl Sink,
     ) -> Result<(), Lost> {
         let conversation = &mut self.conversation;
-        conversation.pipeline.borrow(&mut scratch.queue);
+        conversation.pipeline.borrow(&mut scratch.queues);
         let walked = match direction {
             Direction::ClientToUpstream => self.client.walk(
                 bytes,
@@ -343,7 +360,7 @@ impl Session {
             ),
         };
         walked.map_err(|error| Lost::Frame { direction, error })?;
-        self.conversation.pipeline.give_back(&mut scratch.queue);
+        self.conversation.pipeline.give_back(&mut scratch.queues);
         self.conversation.lost.map_or(Ok(()), Err)
     }
 

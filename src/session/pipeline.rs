@@ -9,6 +9,7 @@ use super::columns::Described;
 use super::cycle::{Cycle, Owed};
 use super::parameters::Prepared;
 use super::stopwatch::Mark;
+use crate::cache;
 use crate::event::Protocol;
 use crate::sql::NameHash;
 
@@ -133,10 +134,13 @@ enum CopyIn {
 /// message by message.
 const SPARE_ENTRIES_MAX: usize = 256;
 
-/// The memory of the queue of a session that rests, lent to the worker's next one that asks: most rest most of the
-/// time, and each queue would be half a kilobyte.
+/// Beside so many spare queues no other is kept: so many sessions may begin to rest before others ask.
+const SPARE_QUEUES_MAX: usize = 32;
+
+/// The memory of the queues of sessions that rest, lent to the worker's next ones that ask: most rest most of the time,
+/// and each queue would be half a kilobyte.
 #[derive(Debug, Default)]
-pub(super) struct SpareQueue(VecDeque<Awaited>);
+pub(super) struct SpareQueues(Vec<VecDeque<Awaited>>);
 
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
@@ -182,30 +186,23 @@ impl Pipeline {
 
     /// Something is about to be asked or answered.
     #[inline]
-    pub(super) fn borrow(&mut self, spare: &mut SpareQueue) {
-        if self.queue.capacity() == 0 {
-            std::mem::swap(&mut self.queue, &mut spare.0);
+    pub(super) fn borrow(&mut self, spare: &mut SpareQueues) {
+        if self.queue.capacity() == 0
+            && let Some(queue) = spare.0.pop()
+        {
+            self.queue = queue;
         }
     }
 
-    /// Nothing goes on for now: where nothing is owed, the next session may have the queue's memory.
+    /// Nothing goes on for now: where nothing is owed, another session may have the queue's memory.
     #[inline]
-    pub(super) fn give_back(&mut self, spare: &mut SpareQueue) {
-        if !self.queue.is_empty() {
+    pub(super) fn give_back(&mut self, spare: &mut SpareQueues) {
+        if !self.queue.is_empty() || self.queue.capacity() == 0 {
             return;
         }
-        std::mem::swap(&mut self.queue, &mut spare.0);
-        if self.queue.capacity() > 0 || spare.0.capacity() > SPARE_ENTRIES_MAX {
-            self.drop_spare(spare);
-        }
-    }
-
-    /// Of two that nobody needs one is kept, and none that is long.
-    #[cold]
-    fn drop_spare(&mut self, spare: &mut SpareQueue) {
-        self.queue = VecDeque::new();
-        if spare.0.capacity() > SPARE_ENTRIES_MAX {
-            spare.0 = VecDeque::new();
+        let queue = std::mem::take(&mut self.queue);
+        if queue.capacity() <= SPARE_ENTRIES_MAX && spare.0.len() < SPARE_QUEUES_MAX {
+            spare.0.push(queue);
         }
     }
 
@@ -335,6 +332,25 @@ impl Pipeline {
                 Some(*ended)
             })
             .collect()
+    }
+
+    /// What is owed next, and what behind it, are fetched.
+    #[inline]
+    pub(super) fn expect(&self) {
+        for awaited in self.queue.iter().take(2) {
+            cache::fetch(&awaited.what);
+            cache::fetch(&awaited.request_bytes);
+        }
+    }
+
+    /// The values of the statement that is owed next are fetched.
+    #[inline]
+    pub(super) fn expect_values(&self) {
+        match self.queue.front().map(|awaited| &awaited.what) {
+            Some(What::Statement(asked) | What::Execute { asked, .. }) => asked.expect(),
+            Some(What::Cycle(cycle)) => cycle.asked.expect(),
+            Some(_) | None => {}
+        }
     }
 
     /// What is owed next; marks of a COPY that never began are dropped on the way.

@@ -11,7 +11,7 @@ use super::columns::Descriptions;
 use super::found::{Context, Found, judge_together, offset, slice};
 use super::parameters::{self, Prepared};
 use super::parses::{Parses, Repeated};
-use super::pipeline::SpareQueue;
+use super::pipeline::SpareQueues;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
 use crate::event::Statement;
@@ -33,7 +33,7 @@ pub struct Scratch {
     wordings: Wordings,
     parses: Parses,
     pub(super) descriptions: Descriptions,
-    pub(super) queue: SpareQueue,
+    pub(super) queues: SpareQueues,
 }
 
 impl Scratch {
@@ -46,7 +46,7 @@ impl Scratch {
             wordings: Wordings::default(),
             parses: Parses::default(),
             descriptions: Descriptions::default(),
-            queue: SpareQueue::default(),
+            queues: SpareQueues::default(),
         }
     }
 
