@@ -116,7 +116,12 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
         .bench_local_values(|_| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(&mut Whose::default(), event, exchange.beside());
+                worker.record(
+                    &mut worker.shard().begin_counting(),
+                    &mut Whose::default(),
+                    event,
+                    exchange.beside(),
+                );
             }
         });
 }
@@ -132,7 +137,12 @@ fn collect(bencher: Bencher, shapes: u64) {
         .with_inputs(|| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(&mut Whose::default(), event, exchange.beside());
+                worker.record(
+                    &mut worker.shard().begin_counting(),
+                    &mut Whose::default(),
+                    event,
+                    exchange.beside(),
+                );
             }
         })
         .bench_local_values(|()| store.collect(Moment(0)));

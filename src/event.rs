@@ -105,9 +105,32 @@ pub enum Rest {
 pub trait Taps {
     /// The tap it makes.
     type Tap: Tap;
+    /// What shows its taps several reads, one after the other.
+    type Showing<'a>: Showing<Self::Tap>
+    where
+        Self: 'a;
     /// A client's StartupMessage was accepted and its upstream connected; all bytes behind the StartupMessage, in
     /// both directions, will be shown to the tap, the authentication exchange included.
     fn open(&self, start: SessionStart) -> Self::Tap;
+    /// Several reads will be shown. Until that is over the thread calls its taps through what it gets here alone.
+    fn begin_showing(&self) -> Self::Showing<'_>;
+}
+
+/// Shows the taps of one maker what was relayed: what they share is taken once, for all that is shown.
+pub trait Showing<T> {
+    /// The same as [`Tap::relayed`].
+    fn show(&mut self, tap: &mut T, direction: Direction, bytes: &[u8], at: Moment);
+}
+
+/// Of taps that share nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OneByOne;
+
+impl<T: Tap> Showing<T> for OneByOne {
+    #[inline]
+    fn show(&mut self, tap: &mut T, direction: Direction, bytes: &[u8], at: Moment) {
+        tap.relayed(direction, bytes, at);
+    }
 }
 
 /// Identity of a client connection in this process.

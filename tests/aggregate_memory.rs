@@ -95,6 +95,7 @@ fn ten_thousand_shapes_and_eight_workers() {
                     flow: None,
                 };
                 worker.record(
+                    &mut worker.shard().begin_counting(),
                     &mut Whose::default(),
                     &exchange.event(facts),
                     exchange.beside(),

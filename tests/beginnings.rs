@@ -14,7 +14,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use pgprism::clock::Clock;
-use pgprism::event::{SessionStart, Taps};
+use pgprism::event::{OneByOne, SessionStart, Taps};
 use pgprism::proxy::{Proxy, UpstreamAddress};
 use pgprism::registry::{ConnectionError, Registry};
 use support::*;
@@ -108,6 +108,10 @@ fn a_failure_while_a_session_is_opened_costs_that_session_alone() {
     struct Fragile(Recorder);
     impl Taps for Fragile {
         type Tap = RecordingTap;
+        type Showing<'a> = OneByOne;
+        fn begin_showing(&self) -> OneByOne {
+            OneByOne
+        }
         fn open(&self, start: SessionStart) -> RecordingTap {
             assert_ne!(&*start.user, "eve", "on purpose");
             self.0.open(start)

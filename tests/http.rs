@@ -173,6 +173,7 @@ impl Admin {
                 flow: None,
             };
             worker.record(
+                &mut worker.shard().begin_counting(),
                 &mut Whose::default(),
                 &exchange.event(&facts),
                 exchange.beside(),

@@ -224,18 +224,21 @@ impl Fixture {
                     flow: None,
                 };
                 worker.record(
+                    &mut worker.shard().begin_counting(),
                     &mut Whose::default(),
                     &exchange.event(&facts),
                     exchange.beside(),
                 );
             }
             worker.session_event(
+                &mut worker.shard().begin_counting(),
                 &mut Whose::default(),
                 &facts,
                 SessionEvent::TransactionEnded(TransactionOutcome::RolledBack),
                 Moment(0),
             );
             worker.session_event(
+                &mut worker.shard().begin_counting(),
                 &mut Whose::default(),
                 &facts,
                 SessionEvent::IdledInTransaction(1_500_000_000),

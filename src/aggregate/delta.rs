@@ -312,11 +312,27 @@ impl Delta {
     }
 }
 
+/// Where one worker's figures are until the store takes them.
+#[derive(Debug, Clone)]
+pub struct Shard(Arc<Mutex<Delta>>);
+
+/// It, while something is counted there: whoever takes the figures waits.
+#[derive(Debug)]
+pub struct Counting<'a>(MutexGuard<'a, Delta>);
+
+impl Shard {
+    /// Takes it, for one query or for several.
+    #[inline]
+    pub fn begin_counting(&self) -> Counting<'_> {
+        Counting(lock(&self.0))
+    }
+}
+
 /// A proxy worker's way into the store; it may move to a thread but is used by one only.
 #[derive(Debug)]
 pub struct Worker {
     store: Arc<Store>,
-    delta: Arc<Mutex<Delta>>,
+    shard: Shard,
     known: RefCell<Known>,
 }
 
@@ -377,13 +393,24 @@ impl Worker {
         };
         Worker {
             store,
-            delta,
+            shard: Shard(delta),
             known: RefCell::new(known),
         }
     }
 
-    /// Counts a finished query, exactly once; a full delta is merged here and now, never dropped.
-    pub fn record(&self, whose: &mut Whose, event: &QueryEvent, beside: Beside<'_>) {
+    /// Where it counts.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Counts a finished query in its own shard, exactly once; a full delta is merged here and now, never dropped.
+    pub fn record(
+        &self,
+        counting: &mut Counting<'_>,
+        whose: &mut Whose,
+        event: &QueryEvent,
+        beside: Beside<'_>,
+    ) {
         let mut known = self.known.borrow_mut();
         if let Some(shape) = event.shape {
             known.ended(shape, event.sqlstate);
@@ -402,26 +429,27 @@ impl Worker {
             .store
             .slow_threshold_ns
             .load(std::sync::atomic::Ordering::Relaxed);
-        let mut delta = lock(&self.delta);
+        let delta = &mut counting.0;
         let entry = delta.record(key, event, &beside, threshold);
         if let Some(route) = route {
             entry.add_route(route);
         }
         if delta.fullness() > 0 {
-            self.make_room(&mut delta, event.completed_at);
+            self.make_room(delta, event.completed_at);
         }
     }
 
     /// Counts what happened on a session that is not a query.
     pub fn session_event(
         &self,
+        counting: &mut Counting<'_>,
         whose: &mut Whose,
         facts: &Arc<SessionFacts>,
         event: SessionEvent,
         _at: Moment,
     ) {
         let (_, listener) = whose.numbers(facts, &self.store);
-        let mut delta = lock(&self.delta);
+        let delta = &mut counting.0;
         match event {
             SessionEvent::LoggedIn => {}
             SessionEvent::TransactionEnded(outcome) => {
@@ -458,7 +486,7 @@ impl Worker {
 
     /// Merges a full delta. A reader of the store is waited for only when the delta has grown far beyond its size.
     #[cold]
-    fn make_room(&self, delta: &mut MutexGuard<'_, Delta>, now: Moment) {
+    fn make_room(&self, delta: &mut Delta, now: Moment) {
         let mut figures = match self.store.figures.try_lock() {
             Ok(figures) => figures,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

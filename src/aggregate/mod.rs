@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::event::{Moment, Phases, ShapeRef};
 use crate::sql::Fingerprint;
 
-pub use delta::{Fill, Whose, Worker};
+pub use delta::{Counting, Fill, Shard, Whose, Worker};
 pub use health::{Health, HealthCount};
 pub use history::{COLUMN_NS, COLUMNS, Column};
 pub use read::{

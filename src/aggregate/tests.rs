@@ -70,6 +70,11 @@ fn exchange(worker: &Worker, fingerprint: u64, duration_ns: u64, at: Moment) -> 
     }
 }
 
+fn record(worker: &Worker, whose: &mut Whose, exchange: &Exchange, facts: &Arc<SessionFacts>) {
+    let counting = &mut worker.shard().begin_counting();
+    worker.record(counting, whose, &exchange.event(facts), exchange.beside());
+}
+
 #[test]
 fn counts_a_query_in_table_series_and_history() {
     let store = Store::new(&Settings::default());
@@ -79,16 +84,23 @@ fn counts_a_query_in_table_series_and_history() {
     let mut failed = exchange(&worker, 7, 3 * MILLISECOND, at);
     failed.sqlstate = Some(SqlState(*b"23505"));
     let whose = &mut Whose::default();
-    worker.record(whose, &failed.event(&facts), failed.beside());
+    record(&worker, whose, &failed, &facts);
     let slow = exchange(&worker, 7, 200 * MILLISECOND, at);
-    worker.record(whose, &slow.event(&facts), slow.beside());
+    record(&worker, whose, &slow, &facts);
     worker.session_event(
+        &mut worker.shard().begin_counting(),
         whose,
         &facts,
         SessionEvent::TransactionEnded(TransactionOutcome::Committed),
         at,
     );
-    worker.session_event(whose, &facts, SessionEvent::IdledInTransaction(5), at);
+    worker.session_event(
+        &mut worker.shard().begin_counting(),
+        whose,
+        &facts,
+        SessionEvent::IdledInTransaction(5),
+        at,
+    );
     store.collect(at);
 
     let detail = store.query(Some(Fingerprint(7)), at).expect("a row");
@@ -164,11 +176,7 @@ impl Bench {
     fn run(&mut self, fingerprint: u64, database: &str, duration_ns: u64) {
         let facts = facts_of(fingerprint, database, "shop", "web");
         let exchange = exchange(&self.worker, fingerprint, duration_ns, self.now);
-        self.worker.record(
-            &mut Whose::default(),
-            &exchange.event(&facts),
-            exchange.beside(),
-        );
+        record(&self.worker, &mut Whose::default(), &exchange, &facts);
     }
 
     fn pass(&mut self, time_ns: u64) {
@@ -201,7 +209,7 @@ fn many_workers_lose_nothing() {
                     // More than a delta holds, of entries and of durations, between two collections.
                     for query in 0..30_000_u64 {
                         let exchange = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
-                        worker.record(whose, &exchange.event(&facts), exchange.beside());
+                        record(&worker, whose, &exchange, &facts);
                     }
                 })
             })
@@ -283,7 +291,7 @@ fn names_and_codes_beyond_their_limits_are_other() {
         );
         let mut failed = exchange(&worker, 1, MILLISECOND, Moment(SECOND));
         failed.sqlstate = Some(SqlState([b'4', b'2', b'0', b'0', b'A' + number]));
-        worker.record(whose, &failed.event(&facts), failed.beside());
+        record(&worker, whose, &failed, &facts);
     }
     store.collect(Moment(SECOND));
     let metrics = store.metrics();

@@ -24,43 +24,53 @@ impl<T: Tap> Guarded<T> {
         }
     }
 
+    /// Calls the tap, where there is one.
     #[inline]
-    fn guarded<R>(&mut self, at: Moment, call: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let tap = self.tap.as_mut()?;
-        match catch_unwind(AssertUnwindSafe(|| call(tap))) {
-            Ok(result) => Some(result),
-            Err(_) => {
-                let broken = self.tap.take();
-                // What is half changed may not even be droppable.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
-                self.store.health().session_unobserved("panic");
-                mark_unobserved(&self.status, at);
-                None
-            }
-        }
+    pub(super) fn guarded(&mut self, at: Moment, call: impl FnOnce(&mut T)) -> Result<(), Gone> {
+        let tap = self.tap.as_mut().ok_or(Gone::Before)?;
+        catch_unwind(AssertUnwindSafe(|| call(tap))).map_err(|_| self.break_down(at))
     }
+
+    #[cold]
+    fn break_down(&mut self, at: Moment) -> Gone {
+        let broken = self.tap.take();
+        // What is half changed may not even be droppable.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        self.store.health().session_unobserved("panic");
+        mark_unobserved(&self.status, at);
+        Gone::Now
+    }
+}
+
+/// There is no tap any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It had panicked before.
+    Before,
+    /// It panicked in this call.
+    Now,
 }
 
 impl<T: Tap> Tap for Guarded<T> {
     #[inline]
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-        self.guarded(at, |tap| tap.relayed(direction, bytes, at));
+        let _ = self.guarded(at, |tap| tap.relayed(direction, bytes, at));
     }
 
     fn refused(&mut self, direction: Direction, at: Moment) {
-        self.guarded(at, |tap| tap.refused(direction, at));
+        let _ = self.guarded(at, |tap| tap.refused(direction, at));
     }
 
     fn accepted(&mut self, direction: Direction, at: Moment) {
-        self.guarded(at, |tap| tap.accepted(direction, at));
+        let _ = self.guarded(at, |tap| tap.accepted(direction, at));
     }
 
     fn finished(&mut self, direction: Direction, at: Moment) {
-        self.guarded(at, |tap| tap.finished(direction, at));
+        let _ = self.guarded(at, |tap| tap.finished(direction, at));
     }
 
     fn closed(&mut self, at: Moment) {
-        self.guarded(at, |tap| tap.closed(at));
+        let _ = self.guarded(at, |tap| tap.closed(at));
     }
 
     #[inline]

@@ -32,18 +32,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 
-use crate::aggregate::{Store, Worker};
+use crate::aggregate::{Shard, Store, Worker};
 use crate::bell::Bell;
 use crate::event::{
     Ahead, ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
-    SlowQuery, Tap, Taps,
+    Showing, SlowQuery, Tap, Taps,
 };
 use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
 
+use guard::Gone;
 pub use guard::Guarded;
 use ring::Writer;
 pub use ring::{Bite, Reader, Ring};
-use sink::{Outlet, WorkerSink};
+use sink::{Hands, Outlet, WorkerSink};
 
 /// What all observers of the process share, and what a reload may change.
 #[derive(Debug)]
@@ -117,43 +118,51 @@ impl Shared {
 pub struct Observer {
     shared: Arc<Shared>,
     store: Arc<Store>,
-    desk: Arc<Mutex<Desk>>,
-    ring: Arc<Ring>,
+    desk: Arc<Desk>,
 }
 
 impl Observer {
     /// An observer that hands its queries to a worker of `store`, and `events_max` of them to the analysis.
     pub fn new(shared: Arc<Shared>, store: &Arc<Store>, events_max: usize) -> Observer {
         let fingerprint_bytes_max = shared.session.load().fingerprint_bytes_max;
-        let events = Writer::new(events_max);
-        let ring = events.ring();
+        let worker = store.worker();
         let desk = Desk {
-            worker: store.worker(),
-            events,
-            scratch: Scratch::new(fingerprint_bytes_max),
-            fingerprint_bytes_max,
+            events: Writer::new(events_max),
+            figures: worker.shard().clone(),
+            tools: Mutex::new(Tools {
+                worker,
+                scratch: Scratch::new(fingerprint_bytes_max),
+                fingerprint_bytes_max,
+            }),
         };
         Observer {
             shared,
             store: Arc::clone(store),
-            desk: Arc::new(Mutex::new(desk)),
-            ring,
+            desk: Arc::new(desk),
         }
     }
 
     /// Where the analysis takes this worker's events from.
     pub fn ring(&self) -> Arc<Ring> {
-        Arc::clone(&self.ring)
+        self.desk.events.ring()
     }
 }
 
 impl Taps for Observer {
     type Tap = Guarded<SessionTap>;
+    type Showing<'a> = Seat<'a>;
+
+    fn begin_showing(&self) -> Seat<'_> {
+        Seat::at(&self.desk)
+    }
 
     fn open(&self, start: SessionStart) -> Guarded<SessionTap> {
         let status = Arc::clone(&start.status);
         Guarded::new(
-            SessionTap::open(self, start),
+            SessionTap {
+                desk: Arc::clone(&self.desk),
+                observed: Observation::open(self, start),
+            },
             Arc::clone(&self.store),
             status,
         )
@@ -166,31 +175,92 @@ enum Watching {
     Off,
 }
 
-/// What the sessions of one worker share. They are looked at one at a time, from the worker's own thread: the lock is
-/// never waited for, it makes the observer `Send`, and knows of a panic.
+/// What the sessions of one worker share.
 struct Desk {
-    worker: Worker,
+    tools: Mutex<Tools>,
     events: Writer,
+    figures: Shard,
+}
+
+/// What is used to look at a session. They are looked at one at a time, from the worker's own threads: the lock is
+/// hardly ever waited for, it makes the observer `Send`, and knows of a panic.
+struct Tools {
+    worker: Worker,
     scratch: Scratch,
     fingerprint_bytes_max: usize,
 }
 
-/// Takes the place at the desk. A panic costs the scratch: what is half changed serves no other session.
-#[inline]
-fn sit_down(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(|poisoned| {
-        let mut taken = poisoned.into_inner();
-        taken.scratch = Scratch::new(taken.fingerprint_bytes_max);
-        desk.clear_poison();
-        taken
-    })
+impl Tools {
+    /// A panic costs the scratch: what is half changed serves no other session.
+    #[cold]
+    fn renew(&mut self) {
+        self.scratch = Scratch::new(self.fingerprint_bytes_max);
+    }
+}
+
+/// A place at the desk of one worker, for one look at a session or for several: each lock is taken once.
+pub struct Seat<'a> {
+    tools: MutexGuard<'a, Tools>,
+    hands: Hands<'a>,
+}
+
+impl<'a> Seat<'a> {
+    #[inline]
+    fn at(desk: &'a Desk) -> Seat<'a> {
+        let tools = desk.tools.lock().unwrap_or_else(|poisoned| {
+            let mut taken = poisoned.into_inner();
+            taken.renew();
+            desk.tools.clear_poison();
+            taken
+        });
+        Seat {
+            tools,
+            hands: Hands::at(desk),
+        }
+    }
+
+    /// What is used to look at a session, and where its results go.
+    #[inline]
+    fn lend<'s>(&'s mut self, outlet: &'s mut Outlet) -> (&'s mut Scratch, WorkerSink<'s, 'a>) {
+        let Tools {
+            worker, scratch, ..
+        } = &mut *self.tools;
+        let sink = WorkerSink {
+            outlet,
+            worker,
+            hands: &mut self.hands,
+        };
+        (scratch, sink)
+    }
+}
+
+impl Showing<Guarded<SessionTap>> for Seat<'_> {
+    #[inline]
+    fn show(
+        &mut self,
+        tap: &mut Guarded<SessionTap>,
+        direction: Direction,
+        bytes: &[u8],
+        at: Moment,
+    ) {
+        let shown = tap.guarded(at, |tap| tap.observed.shown(self, direction, bytes, at));
+        if let Err(Gone::Now) = shown {
+            self.tools.renew();
+        }
+    }
 }
 
 /// Observes one connection until it ends, or cannot be followed any more.
 pub struct SessionTap {
+    /// Where the session is looked at.
+    desk: Arc<Desk>,
+    observed: Observation,
+}
+
+/// One connection, as far as it is observed.
+struct Observation {
     watching: Watching,
     outlet: Outlet,
-    desk: Arc<Mutex<Desk>>,
     shared: Arc<Shared>,
     wanted: Arc<AtomicBool>,
     /// What this session has added to the account of all sessions' bytes.
@@ -209,27 +279,26 @@ const WEIGHED_EACH: usize = 1024;
 /// One that holds more than so much is looked at with every read: it may give it back, and then rest.
 const HOLDS_LITTLE: usize = 4 * CHARGE_BYTES;
 
-impl SessionTap {
-    fn open(observer: &Observer, start: SessionStart) -> SessionTap {
+impl Observation {
+    fn open(observer: &Observer, start: SessionStart) -> Observation {
         let shared = Arc::clone(&observer.shared);
         let outlet = Outlet::new(observer, Arc::clone(&start.status));
         start.status.observed.store(1, Ordering::Relaxed);
-        let mut tap = SessionTap {
+        let mut observed = Observation {
             watching: Watching::Session(Box::new(Session::open(
                 &start,
                 shared.session.load_full(),
             ))),
             outlet,
-            desk: Arc::clone(&observer.desk),
             shared,
             wanted: start.observe,
             charged_bytes: 0,
             passed_bytes: 0,
         };
-        if !tap.wanted.load(Ordering::Relaxed) {
-            tap.switch_off("observe_off", start.opened_at);
+        if !observed.wanted.load(Ordering::Relaxed) {
+            observed.switch_off("observe_off", start.opened_at);
         }
-        tap
+        observed
     }
 
     fn switch_off(&mut self, reason: &'static str, at: Moment) {
@@ -247,6 +316,26 @@ impl SessionTap {
                 .decode_error(lost.direction(), lost.reason());
         }
         self.switch_off(lost.reason(), at);
+    }
+
+    /// Looks at what was relayed.
+    #[inline(always)]
+    fn shown(&mut self, seat: &mut Seat<'_>, direction: Direction, bytes: &[u8], at: Moment) {
+        let Watching::Session(session) = &mut self.watching else {
+            return;
+        };
+        if !self.wanted.load(Ordering::Relaxed) {
+            return self.switch_off("observe_off", at);
+        }
+        let (scratch, mut sink) = seat.lend(&mut self.outlet);
+        if let Err(lost) = session.relayed(direction, bytes, at, scratch, &mut sink) {
+            return self.lose(lost, at);
+        }
+        self.outlet.show(session, at);
+        self.passed_bytes = self.passed_bytes.saturating_add(bytes.len());
+        if self.passed_bytes >= WEIGHED_EACH || self.charged_bytes > HOLDS_LITTLE {
+            self.weigh(at);
+        }
     }
 
     /// Looks at what the session holds.
@@ -284,43 +373,28 @@ impl SessionTap {
         }
         self.charged_bytes = held_bytes;
     }
+
+    fn closed(&mut self, mut seat: Seat<'_>, at: Moment) {
+        let (_, mut sink) = seat.lend(&mut self.outlet);
+        match &mut self.watching {
+            Watching::Session(session) => session.closed(at, &mut sink),
+            Watching::Off => sink.closed_unobserved(at),
+        }
+        drop(seat);
+        self.watching = Watching::Off;
+        self.charge(0);
+    }
 }
 
 impl Tap for SessionTap {
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-        let Watching::Session(session) = &mut self.watching else {
-            return;
-        };
-        if !self.wanted.load(Ordering::Relaxed) {
-            return self.switch_off("observe_off", at);
-        }
-        let mut desk = sit_down(&self.desk);
-        let Desk {
-            worker,
-            events,
-            scratch,
-            ..
-        } = &mut *desk;
-        let mut sink = WorkerSink {
-            outlet: &mut self.outlet,
-            worker,
-            events,
-        };
-        let followed = session.relayed(direction, bytes, at, scratch, &mut sink);
-        drop(desk);
-        if let Err(lost) = followed {
-            return self.lose(lost, at);
-        }
-        self.outlet.show(session, at);
-        self.passed_bytes = self.passed_bytes.saturating_add(bytes.len());
-        if self.passed_bytes >= WEIGHED_EACH || self.charged_bytes > HOLDS_LITTLE {
-            self.weigh(at);
-        }
+        let mut seat = Seat::at(&self.desk);
+        self.observed.shown(&mut seat, direction, bytes, at);
     }
 
     fn refused(&mut self, direction: Direction, at: Moment) {
         if let (Watching::Session(session), Direction::UpstreamToClient) =
-            (&mut self.watching, direction)
+            (&mut self.observed.watching, direction)
         {
             session.refused(at);
         }
@@ -328,7 +402,7 @@ impl Tap for SessionTap {
 
     fn accepted(&mut self, direction: Direction, at: Moment) {
         if let (Watching::Session(session), Direction::UpstreamToClient) =
-            (&mut self.watching, direction)
+            (&mut self.observed.watching, direction)
         {
             session.accepted(at);
         }
@@ -337,41 +411,28 @@ impl Tap for SessionTap {
     fn finished(&mut self, _: Direction, _: Moment) {}
 
     fn closed(&mut self, at: Moment) {
-        let mut desk = sit_down(&self.desk);
-        let Desk { worker, events, .. } = &mut *desk;
-        let mut sink = WorkerSink {
-            outlet: &mut self.outlet,
-            worker,
-            events,
-        };
-        match &mut self.watching {
-            Watching::Session(session) => session.closed(at, &mut sink),
-            Watching::Off => sink.closed_unobserved(at),
-        }
-        drop(desk);
-        self.watching = Watching::Off;
-        self.charge(0);
+        self.observed.closed(Seat::at(&self.desk), at);
     }
 
     #[inline]
     fn expect(&self, direction: Direction, ahead: Ahead) {
-        if let Watching::Session(session) = &self.watching {
+        if let Watching::Session(session) = &self.observed.watching {
             session.expect(direction, ahead);
         }
         if (direction, ahead) == (Direction::UpstreamToClient, Ahead::Sockets) {
-            self.outlet.expect();
+            self.observed.outlet.expect();
         }
     }
 
     fn rest(&self) -> Rest {
-        match &self.watching {
+        match &self.observed.watching {
             Watching::Session(session) => session.rest(),
             Watching::Off => Rest::Unknown,
         }
     }
 }
 
-impl Drop for SessionTap {
+impl Drop for Observation {
     fn drop(&mut self) {
         self.charge(0);
     }

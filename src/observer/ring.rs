@@ -3,7 +3,7 @@
 //! The writer puts them into a part, and takes another one where it is full. The reader takes a part whole, as full as it
 //! is, and reads the events where they lie: an event is large, is put together there, and never moves.
 //!
-//! The writer holds the lock while it puts an event down and counts its query, the reader while it changes one part for
+//! The writer holds the lock while it puts events down and counts their queries, the reader while it changes one part for
 //! another.
 
 use std::collections::VecDeque;
@@ -12,7 +12,11 @@ use std::slice::IterMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bell::Bell;
+use crate::cache::{self, Lines};
 use crate::event::Observed;
+
+/// As many lines as a place has, about a place behind an event: the next one, when the next event comes.
+const BEHIND: Lines = Lines::of(size_of::<Option<Observed>>(), size_of::<Option<Observed>>());
 
 /// Events in one part, which takes the memory for all of them with the first one.
 const PART_EVENTS_MAX: usize = 128;
@@ -93,10 +97,17 @@ pub(super) struct Writer {
     ring: Arc<Ring>,
 }
 
-/// A free place in a [`Ring`]; nobody else gets at it meanwhile.
+/// It at work, on one event or on several; the reader gets at none of them meanwhile.
+#[derive(Debug)]
+pub(super) struct Writing<'a> {
+    ring: &'a Ring,
+    parts: MutexGuard<'a, Parts>,
+}
+
+/// A free place in a [`Ring`].
 #[derive(Debug)]
 pub(super) struct Room<'a> {
-    parts: MutexGuard<'a, Parts>,
+    part: &'a mut Part,
 }
 
 /// The one who reads them.
@@ -133,6 +144,17 @@ impl Writer {
         Arc::clone(&self.ring)
     }
 
+    /// Begins to write; there is only one who does.
+    #[inline]
+    pub(super) fn begin_writing(&self) -> Writing<'_> {
+        Writing {
+            ring: &self.ring,
+            parts: self.ring.lock(),
+        }
+    }
+}
+
+impl Writing<'_> {
     /// Puts an event behind all others; it is gone where there is no room.
     pub(super) fn push(&mut self, event: Observed) -> Result<(), RingFull> {
         self.room()?.put(|| event);
@@ -142,20 +164,25 @@ impl Writer {
     /// Room for one event behind all others.
     #[inline(always)]
     pub(super) fn room(&mut self) -> Result<Room<'_>, RingFull> {
-        let parts = self.ring.lock();
-        if parts.last.written < self.ring.part_events {
-            Ok(Room { parts })
-        } else {
-            self.ring.room_behind(parts)
+        if self.parts.last.written >= self.ring.part_events {
+            self.ring.make_room(&mut self.parts)?;
         }
+        Ok(Room {
+            part: &mut self.parts.last,
+        })
     }
 }
 
 impl Room<'_> {
-    /// Puts an event there: it is put together where it stays.
+    /// Puts an event there: it is put together where it stays. Where the next one will be is fetched: its lines were the
+    /// reader's last.
     #[inline(always)]
     pub(super) fn put(&mut self, event: impl FnOnce() -> Observed) -> Option<&mut Observed> {
-        Some(self.parts.last.next()?.get_or_insert_with(event))
+        let event = self.part.next()?.get_or_insert_with(event);
+        if let Observed::Query(event) = event {
+            cache::fetch_lines(&event.verb, 0, BEHIND);
+        }
+        Some(event)
     }
 }
 
@@ -164,9 +191,9 @@ impl Ring {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last part is full: room in another one, if there may be one more.
+    /// The last part is full: another one, if there may be one more.
     #[cold]
-    fn room_behind<'a>(&self, mut parts: MutexGuard<'a, Parts>) -> Result<Room<'a>, RingFull> {
+    fn make_room(&self, parts: &mut Parts) -> Result<(), RingFull> {
         let full = parts.full.len() + 1;
         if full * 2 >= self.parts_max {
             self.bell.ring();
@@ -177,7 +204,7 @@ impl Ring {
         let next = parts.spare.pop().unwrap_or_default();
         let full = std::mem::replace(&mut parts.last, next);
         parts.full.push_back(full);
-        Ok(Room { parts })
+        Ok(())
     }
 
     /// The events that came first, for an empty part.
@@ -312,7 +339,7 @@ mod tests {
             steps in prop::collection::vec((0usize..2_000, 0usize..2_000), 1..12),
             bitten in 1usize..700,
         ) {
-            let mut writer = Writer::new(max);
+            let writer = Writer::new(max);
             let ring = writer.ring();
             let mut expected = VecDeque::new();
             let mut next = 0;
@@ -320,7 +347,8 @@ mod tests {
             prop_assert!((max..max + max.div_ceil(PART_EVENTS_MAX)).contains(&ring.capacity()));
             for (pushes, pops) in steps {
                 for _ in 0..pushes {
-                    match writer.push(event(next)) {
+                    let pushed = writer.begin_writing().push(event(next));
+                    match pushed {
                         Ok(()) => expected.push_back(next),
                         Err(RingFull) => {
                             prop_assert_eq!(ring.len(), ring.capacity());
@@ -353,11 +381,11 @@ mod tests {
     #[test]
     fn nothing_is_lost_or_told_twice_between_two_threads() {
         const EVENTS: u64 = 50_000;
-        let mut writer = Writer::new(1_500);
+        let writer = Writer::new(1_500);
         let ring = writer.ring();
         let writing = std::thread::spawn(move || {
             for event in (0..EVENTS).map(event) {
-                while writer.push(event.clone()).is_err() {
+                while writer.begin_writing().push(event.clone()).is_err() {
                     std::thread::yield_now();
                 }
             }

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use super::ring::{RingFull, Writer};
-use super::{Observer, Shared};
-use crate::aggregate::{Store, Whose, Worker};
+use super::ring::{RingFull, Writing};
+use super::{Desk, Observer, Shared};
+use crate::aggregate::{Counting, Store, Whose, Worker};
 use crate::cache;
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
@@ -30,10 +30,42 @@ pub(super) struct Outlet {
 }
 
 /// It, and the worker that counts, for as long as the session is looked at.
-pub(super) struct WorkerSink<'a> {
-    pub outlet: &'a mut Outlet,
-    pub worker: &'a Worker,
-    pub events: &'a mut Writer,
+pub(super) struct WorkerSink<'s, 'd> {
+    pub outlet: &'s mut Outlet,
+    pub worker: &'s Worker,
+    pub hands: &'s mut Hands<'d>,
+}
+
+/// What of a desk is taken when it is needed first, and kept until whoever sits there stands up.
+pub(super) struct Hands<'d> {
+    desk: &'d Desk,
+    writing: Option<Writing<'d>>,
+    counting: Option<Counting<'d>>,
+}
+
+impl<'d> Hands<'d> {
+    /// Nothing is needed yet.
+    pub(super) fn at(desk: &'d Desk) -> Hands<'d> {
+        Hands {
+            desk,
+            writing: None,
+            counting: None,
+        }
+    }
+
+    #[inline]
+    fn writing(&mut self) -> &mut Writing<'d> {
+        let desk = self.desk;
+        self.writing
+            .get_or_insert_with(|| desk.events.begin_writing())
+    }
+
+    #[inline]
+    fn counting(&mut self) -> &mut Counting<'d> {
+        let desk = self.desk;
+        self.counting
+            .get_or_insert_with(|| desk.figures.begin_counting())
+    }
 }
 
 impl Outlet {
@@ -110,8 +142,14 @@ impl Outlet {
 
     /// Counts a query whose values are not in the event yet, and has it written down if it took long.
     #[inline]
-    fn counts(&mut self, worker: &Worker, event: &QueryEvent, beside: Beside<'_>) {
-        worker.record(&mut self.whose, event, beside);
+    fn counts(
+        &mut self,
+        worker: &Worker,
+        counting: &mut Counting<'_>,
+        event: &QueryEvent,
+        beside: Beside<'_>,
+    ) {
+        worker.record(counting, &mut self.whose, event, beside);
         let threshold_ns = self.shared.slow_threshold_ns.load(Ordering::Relaxed);
         if event.phases.duration_ns() >= threshold_ns {
             self.log(event, beside);
@@ -135,9 +173,9 @@ impl Outlet {
     }
 }
 
-impl WorkerSink<'_> {
+impl WorkerSink<'_, '_> {
     fn offer(&mut self, observed: Observed) {
-        if !self.outlet.drops_on_purpose() && self.events.push(observed).is_err() {
+        if !self.outlet.drops_on_purpose() && self.hands.writing().push(observed).is_err() {
             self.outlet.dropped("ring_full");
         }
     }
@@ -164,7 +202,7 @@ fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-impl Sink for WorkerSink<'_> {
+impl Sink for WorkerSink<'_, '_> {
     fn shape(
         &mut self,
         fingerprint: Fingerprint,
@@ -181,10 +219,16 @@ impl Sink for WorkerSink<'_> {
         // Its memory is elsewhere, and need not be waited for: nothing is read from it.
         let queries = &self.outlet.status.queries;
         queries.store(self.outlet.offered, Ordering::Relaxed);
+        let Hands {
+            desk,
+            writing,
+            counting,
+        } = &mut *self.hands;
+        let counting = counting.get_or_insert_with(|| desk.figures.begin_counting());
         let room = match self.outlet.drops_on_purpose() {
             true => None,
-            false => self
-                .events
+            false => writing
+                .get_or_insert_with(|| desk.events.begin_writing())
                 .room()
                 .map_err(|RingFull| self.outlet.dropped("ring_full"))
                 .ok(),
@@ -193,7 +237,8 @@ impl Sink for WorkerSink<'_> {
             // Where it stays: it is large.
             Some(mut room) => {
                 if let Some(Observed::Query(event)) = room.put(|| Observed::Query(query.event())) {
-                    self.outlet.counts(self.worker, event, query.beside());
+                    self.outlet
+                        .counts(self.worker, counting, event, query.beside());
                     // None is there; a compiler that sees it copies them once.
                     if event.flow.is_none()
                         && let Some(flow) = query.take_flow()
@@ -204,7 +249,7 @@ impl Sink for WorkerSink<'_> {
             }
             None => self
                 .outlet
-                .counts(self.worker, &query.event(), query.beside()),
+                .counts(self.worker, counting, &query.event(), query.beside()),
         }
         if self.outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();
@@ -231,8 +276,13 @@ impl Sink for WorkerSink<'_> {
         if matches!(event, SessionEvent::TransactionEnded(_)) {
             count(&self.outlet.status.transactions);
         }
-        self.worker
-            .session_event(&mut self.outlet.whose, facts, event, at);
+        self.worker.session_event(
+            self.hands.counting(),
+            &mut self.outlet.whose,
+            facts,
+            event,
+            at,
+        );
     }
 
     fn unknown_message(&mut self, direction: Direction, _: u8) {

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::clock::Clock;
-use crate::event::{Ahead, Direction, Moment, Rest, Tap};
+use crate::event::{Ahead, Direction, Moment, Rest, Showing, Tap};
 use crate::wire::startup::{CancelKey, LoginReplies, LoginReply};
 
 /// The tap that the relay of every session gets: it follows the login and hands everything to the session's own tap,
@@ -61,6 +61,20 @@ impl<T: Tap> Watch<T> {
     #[inline]
     pub(super) fn can_wait(&self) -> bool {
         self.login.is_none() && self.tap.is_some()
+    }
+
+    /// Shown what was relayed while nothing here waited for it ([`Watch::can_wait`]).
+    #[inline(always)]
+    pub(super) fn shown(
+        &mut self,
+        showing: &mut impl Showing<T>,
+        direction: Direction,
+        bytes: &[u8],
+        at: Moment,
+    ) {
+        if let Some(tap) = &mut self.tap {
+            showing.show(tap, direction, bytes, at);
+        }
     }
 
     /// Once the login has ended: how, and the cancel key it gave. Afterwards it is no longer followed.

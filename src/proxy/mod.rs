@@ -45,6 +45,7 @@ mod listener;
 mod login;
 mod newcomer;
 mod orders;
+mod pace;
 mod probe;
 mod pulse;
 mod reactor;

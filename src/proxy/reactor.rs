@@ -195,18 +195,16 @@ impl<T: Taps> Reactor<T> {
             }
             let line = std::mem::take(&mut self.line);
             let (mut has_orders, mut is_beat) = (false, false);
-            let mut sockets = 0;
             let mut told = events.iter().peekable();
             while let Some(event) = told.next() {
                 match token::subject(event.token()) {
                     Subject::Leg(slot, side) => {
-                        sockets += 1;
                         let when = match told.peek() {
                             Some(next) => {
                                 self.expect(next);
                                 When::Later
                             }
-                            None => self.unseen.last(sockets),
+                            None => self.unseen.last(),
                         };
                         self.hear(slot, side, event, when);
                     }
@@ -313,6 +311,7 @@ impl<T: Taps> Reactor<T> {
         while !self.unseen.is_empty() {
             let mut seen_by = None;
             let show = AssertUnwindSafe(|| {
+                let mut showing = self.taps.begin_showing();
                 loop {
                     self.foretell(2, Ahead::TwoReads);
                     self.foretell(1, Ahead::OneRead);
@@ -322,7 +321,7 @@ impl<T: Taps> Reactor<T> {
                     seen_by = Some(shown.slot);
                     if let Some(Guest::Session(session)) = self.guests.get_mut(shown.slot) {
                         let watch = &mut session.watch;
-                        watch.relayed(shown.direction, shown.bytes, shown.at);
+                        watch.shown(&mut showing, shown.direction, shown.bytes, shown.at);
                     }
                 }
             });

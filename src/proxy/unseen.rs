@@ -11,8 +11,8 @@
 //! needs no copy. What its tap will look at is fetched into the caches meanwhile, and what can only be found through that
 //! while the two reads before it are shown ([`Ahead`]).
 //!
-//! A client alone has every wake-up to itself. There the copies of many wake-ups are gathered, as long as they come
-//! briskly ([`Pace`]).
+//! A client alone has every wake-up to itself, and a few have most of them. There the copies of many wake-ups are
+//! gathered, as long as they come briskly ([`Pace`]).
 //!
 //! *Architecture invariants:* a session's reads are shown in their order, each with the time at which it came. What is
 //! large, and whatever else a tap hears, is told at once, behind what waits of its session. When the thread waits,
@@ -22,6 +22,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::fence::Next;
+use super::pace::Pace;
 use crate::event::{Ahead, Direction, Moment, Rest, Tap};
 
 /// A longer read is not copied.
@@ -29,14 +30,6 @@ const COPIED_BYTES_MAX: usize = 2 * 1024;
 
 /// Copies are shown when there is no room for another one: they, too, are to stay in a cache.
 const BYTES_MAX: usize = 16 * 1024;
-
-/// A wake-up of more sockets has enough to show: it pays for what it fetches into the caches.
-const FEW_SOCKETS: usize = 1;
-
-/// So many reads in so short a time, one wake-up of few sockets after the other, are a brisk pace. It goes on while there
-/// are so many from beat to beat.
-const BRISK_READS: usize = 16;
-const BRISK_WITHIN_NS: u64 = 4_000_000;
 
 /// So many reads are gathered at it.
 const GATHERED_MAX: usize = 32;
@@ -51,23 +44,6 @@ pub(super) enum When {
     Now,
     /// Others are served first.
     Later,
-}
-
-/// How reads come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// Once in a while, or many at a time: nothing waits while the thread does. So many came since then, one wake-up of
-    /// few sockets after the other.
-    Calm { since: Moment, reads: usize },
-    /// Few at a time, and there will be more soon; so many came since the last beat.
-    Brisk { reads: usize },
-}
-
-impl Pace {
-    const CALM: Pace = Pace::Calm {
-        since: Moment(0),
-        reads: 0,
-    };
 }
 
 /// Reads of all sessions of a thread, in the order in which they came.
@@ -122,12 +98,10 @@ impl Unseen {
         self.reads.is_empty()
     }
 
-    /// When the last read of a wake-up is shown, behind those of so many sockets.
+    /// When the last read of a wake-up is shown.
     #[inline]
-    pub(super) fn last(&mut self, sockets: usize) -> When {
-        if sockets > FEW_SOCKETS {
-            self.pace = Pace::CALM;
-        }
+    pub(super) fn last(&mut self) -> When {
+        self.pace.woken();
         match self.pace {
             Pace::Brisk { .. } => When::Later,
             Pace::Calm { .. } => When::Now,
@@ -155,39 +129,13 @@ impl Unseen {
     /// A beat: what waits is to be shown now, and the pace may be another.
     #[cold]
     pub(super) fn beat(&mut self) {
-        self.pace = match self.pace {
-            Pace::Brisk { reads } if reads >= BRISK_READS => Pace::Brisk { reads: 0 },
-            Pace::Brisk { .. } | Pace::Calm { .. } => Pace::CALM,
-        };
+        self.pace.beat();
     }
 
     /// Nothing waits while the thread does, until reads come briskly once more.
     #[cold]
     pub(super) fn calm_down(&mut self) {
         self.pace = Pace::CALM;
-    }
-
-    /// A read came.
-    #[inline]
-    fn came(&mut self, at: Moment) {
-        match &mut self.pace {
-            Pace::Brisk { reads } => *reads += 1,
-            Pace::Calm { reads: 0, .. } => {
-                self.pace = Pace::Calm {
-                    since: at,
-                    reads: 1,
-                };
-            }
-            Pace::Calm { since, reads } => {
-                *reads += 1;
-                if *reads >= BRISK_READS {
-                    self.pace = match at.since(*since) <= BRISK_WITHIN_NS {
-                        true => Pace::Brisk { reads: 0 },
-                        false => Pace::CALM,
-                    };
-                }
-            }
-        }
     }
 
     /// Takes out what came first; nothing waits any more once there is none.
@@ -293,7 +241,7 @@ impl<T: Tap> Later<'_, T> {
 impl<T: Tap> Tap for Later<'_, T> {
     #[inline(always)]
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-        self.unseen.came(at);
+        self.unseen.pace.came(at);
         let kept = match self.when {
             When::Now => Kept::No,
             When::Later => self.unseen.keep(self.slot, direction, bytes, at),
@@ -517,7 +465,7 @@ mod tests {
         let mut at = from;
         for _ in 0..reads {
             at += every;
-            let when = unseen.last(1);
+            let when = unseen.last();
             let later = &mut Later {
                 slot: 0,
                 when,
@@ -529,53 +477,27 @@ mod tests {
         at
     }
 
-    const SLOWLY: u64 = 1_000_000;
-    const BRISKLY: u64 = 100_000;
-
     #[test]
     fn reads_wait_while_they_come_briskly() {
         let mut unseen = Unseen::new();
-        let now = relay(&mut unseen, 100, 7 * SLOWLY, SLOWLY);
-        assert_eq!((unseen.last(1), unseen.can_wait()), (When::Now, false));
+        relay(&mut unseen, 15, 0, 100_000);
         assert!(unseen.is_empty());
+        assert_eq!((unseen.last(), unseen.can_wait()), (When::Now, false));
         assert_eq!(unseen.next_round(), Next::Shown);
 
-        let now = relay(&mut unseen, 3 * BRISK_READS, now, BRISKLY);
+        relay(&mut unseen, 3, 1_500_000, 100_000);
+        assert_eq!((unseen.last(), unseen.can_wait()), (When::Later, true));
         assert_eq!(unseen.next_round(), Next::Gathered);
-        assert_eq!(unseen.last(1), When::Later);
-        // A beat behind which more came.
-        unseen.beat();
-        assert_eq!(unseen.next_round(), Next::Gathered);
-        let now = relay(&mut unseen, BRISK_READS - 1, now, BRISKLY);
-        unseen.beat();
-        assert_eq!(unseen.next_round(), Next::Shown);
-        assert!(!unseen.can_wait());
+        assert_eq!(unseen.reads.len(), 2);
 
-        relay(&mut unseen, 2 * BRISK_READS, now, BRISKLY);
-        assert_eq!(unseen.next_round(), Next::Gathered);
         unseen.calm_down();
-        assert_eq!((unseen.last(1), unseen.can_wait()), (When::Now, false));
-    }
-
-    #[test]
-    fn a_wake_up_of_several_sockets_gathers_nothing() {
-        let mut unseen = Unseen::new();
-        let mut now = relay(&mut unseen, BRISK_READS, 7 * SLOWLY, BRISKLY);
-        assert_eq!(unseen.next_round(), Next::Gathered);
-        for _ in 0..5 {
-            assert_eq!(unseen.last(FEW_SOCKETS + 1), When::Now);
-            assert_eq!(unseen.next_round(), Next::Shown);
-            now = relay(&mut unseen, BRISK_READS - 1, now, BRISKLY);
-            assert_eq!(unseen.next_round(), Next::Shown);
-        }
-        relay(&mut unseen, 1, now, BRISKLY);
-        assert_eq!(unseen.next_round(), Next::Gathered);
+        assert_eq!((unseen.last(), unseen.can_wait()), (When::Now, false));
     }
 
     #[test]
     fn what_waits_is_bounded() {
         let mut unseen = Unseen::new();
-        relay(&mut unseen, BRISK_READS, 0, 1);
+        relay(&mut unseen, 16, 0, 1);
         while unseen.can_wait() {
             relay(&mut unseen, 1, 0, 1);
         }

@@ -6,7 +6,7 @@ use super::asked::Wording;
 use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::cycle::Owed;
-use super::ledger::Part;
+use super::ledger::{Behind, Part};
 use super::parameters::Prepared;
 use super::pipeline::{Answered, Awaited, Closing, Group, What};
 use super::{Conversation, Lost, Phase, Scratch, Sink, dialect};
@@ -18,6 +18,9 @@ use crate::wire::tags::backend as tag;
 
 /// Bytes of a message of unknown type beyond which the stream is taken for garbage.
 const UNKNOWN_BYTES_MAX: u32 = 1 << 20;
+
+/// Bytes of a command tag that are looked at.
+pub(super) const COMMAND_BYTES_MAX: usize = 64;
 
 /// What the description that is arriving belongs to.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             &tag::PARSE_COMPLETE | &tag::BIND_COMPLETE | &tag::ROW_DESCRIPTION | &tag::NO_DATA => {
                 self.usual(input)
             }
+            &tag::COMMAND_COMPLETE => self.complete(input),
             _ => None,
         }
     }
@@ -69,7 +73,7 @@ impl<S: Sink> Receiver for Backend<'_, S> {
             return self.login(header);
         }
         let wanted = match header.tag {
-            tag::COMMAND_COMPLETE => Want::Prefix(64),
+            tag::COMMAND_COMPLETE => Want::Prefix(COMMAND_BYTES_MAX as u16),
             tag::ERROR_RESPONSE => Want::Prefix(512),
             tag::PARSE_COMPLETE => return self.empty(header, Self::parse_complete),
             tag::BIND_COMPLETE => return self.empty(header, Self::bind_complete),
@@ -81,7 +85,9 @@ impl<S: Sink> Receiver for Backend<'_, S> {
                 });
             }
             tag::EMPTY_QUERY_RESPONSE => {
-                return self.empty(header, |it| it.command_complete(CommandTag(b"")));
+                return self.empty(header, |it| {
+                    it.command_complete(CommandTag(b""), Behind::Unknown);
+                });
             }
             tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => {
                 self.attribute(header);
@@ -119,7 +125,9 @@ impl<S: Sink> Receiver for Backend<'_, S> {
                     .conversation
                     .malformed(Direction::UpstreamToClient, header),
             },
-            tag::COMMAND_COMPLETE => self.command_complete(CommandTag::read(prefix)),
+            tag::COMMAND_COMPLETE => {
+                self.command_complete(CommandTag::read(prefix), Behind::Unknown);
+            }
             tag::ERROR_RESPONSE => self.error_response(message::error_response(prefix)),
             tag::ROW_DESCRIPTION => self.described(prefix),
             tag::PARAMETER_DESCRIPTION => {
@@ -447,7 +455,10 @@ impl<S: Sink> Backend<'_, S> {
         }
         match open {
             Some(open) => open.advance(progress),
-            None => ledger.report(facts, asked, &progress, None, self.sink),
+            None => {
+                let behind = Behind::Unknown;
+                ledger.report(facts, asked, &progress, None, behind, self.sink);
+            }
         }
     }
 
@@ -462,11 +473,12 @@ impl<S: Sink> Backend<'_, S> {
         };
         let Conversation { ledger, facts, .. } = &mut *self.conversation;
         let progress = ledger.measure(Protocol::Function, requested, request_bytes, None, self.at);
-        ledger.report(facts, asked, &progress, None, self.sink);
+        let behind = Behind::Unknown;
+        ledger.report(facts, asked, &progress, None, behind, self.sink);
     }
 
     /// CommandComplete, or the EmptyQueryResponse that stands for one.
-    fn command_complete(&mut self, command: CommandTag<'_>) {
+    pub(super) fn command_complete(&mut self, command: CommandTag<'_>, behind: Behind) {
         let Some(Answered {
             asked,
             portal,
@@ -500,7 +512,7 @@ impl<S: Sink> Backend<'_, S> {
         }
         let untold = described.and_then(|rows| Some((Arc::clone(asked.prepared()?), rows)));
         self.conversation
-            .conclude(asked, &progress, command, self.sink);
+            .conclude(asked, &progress, command, behind, self.sink);
         if let Some((prepared, rows)) = untold {
             self.conversation.keep_rows(prepared, rows);
         }
@@ -523,7 +535,7 @@ impl<S: Sink> Backend<'_, S> {
             .fail_group(group, sqlstate, self.at, self.sink);
     }
 
-    fn ready_for_query(&mut self, status: TransactionStatus) {
+    pub(super) fn ready_for_query(&mut self, status: TransactionStatus) {
         if self.conversation.phase == Phase::Login {
             self.conversation.phase = Phase::Open;
             self.conversation.ledger.stopwatch.opened(self.at);

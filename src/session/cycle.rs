@@ -12,10 +12,11 @@
 use std::sync::Arc;
 
 use super::asked::{Asked, Origin};
-use super::backend::Backend;
+use super::backend::{Backend, COMMAND_BYTES_MAX};
 use super::catalog::{Lifetime, Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
 use super::frontend::Frontend;
+use super::ledger::Behind;
 use super::parameters::{Prepared, read_bind};
 use super::parses::Repeated;
 use super::pipeline::{Awaited, What};
@@ -24,7 +25,7 @@ use super::text::wire_name;
 use super::{Conversation, Phase, Sink};
 use crate::sql::NameHash;
 use crate::wire::frame::{HEADER_BYTES, message};
-use crate::wire::message::cstring;
+use crate::wire::message::{CommandTag, cstring, ready_for_query};
 use crate::wire::tags::{backend, frontend};
 
 /// Requests for one query that were taken together, and what has come of them.
@@ -285,6 +286,24 @@ impl<S: Sink> Backend<'_, S> {
         ledger.reply(self.at, steps * HEADER_BYTES as u64);
         self.report_portal(replaced_portal);
         Some(behind)
+    }
+
+    /// Takes CommandComplete and the ReadyForQuery behind it, both whole, from the start of `input`; returns what
+    /// follows: nearly every reply ends so, and its query need not wait to be told.
+    #[inline(always)]
+    pub(super) fn complete<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
+        let (body, behind) = message(backend::COMMAND_COMPLETE, input)?;
+        let (status, rest) = message(backend::READY_FOR_QUERY, behind)?;
+        if status.len() != 1 || self.conversation.phase == Phase::Login {
+            return None;
+        }
+        let status = ready_for_query(status)?;
+        let bytes = (input.len() - behind.len()) as u64;
+        self.conversation.ledger.reply(self.at, bytes);
+        let command = CommandTag::read(body.get(..COMMAND_BYTES_MAX).unwrap_or(body));
+        self.command_complete(command, Behind::Ready(status));
+        self.ready_for_query(status);
+        Some(rest)
     }
 
     /// RowDescription on the way to the rows of a Query, whole.

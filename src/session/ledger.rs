@@ -87,6 +87,15 @@ pub(super) struct Part<'a> {
     pub completed_at: Moment,
 }
 
+/// What is known of what follows when a statement is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// ReadyForQuery does, directly: the query can be told at once.
+    Ready(TransactionStatus),
+    /// Anything may.
+    Unknown,
+}
+
 /// A query that is over, until it is told.
 #[derive(Debug)]
 struct Ended {
@@ -177,7 +186,8 @@ pub(super) struct Ledger {
     current: Current,
     sequence: u64,
     pipeline_index: u32,
-    pending: Option<Ended>,
+    /// The query that waits to be told, in a place that is there until the server is ready: nearly all are told at once.
+    pending: Option<Box<Option<Ended>>>,
 }
 
 impl Ledger {
@@ -256,7 +266,7 @@ impl Ledger {
         }
     }
 
-    /// A query is over: it waits for the next one or for ReadyForQuery.
+    /// A query is over: it waits for the next one or for ReadyForQuery, where that does not follow at once.
     #[inline]
     pub(super) fn report(
         &mut self,
@@ -264,6 +274,7 @@ impl Ledger {
         asked: Asked,
         progress: &Progress,
         sqlstate: Option<SqlState>,
+        behind: Behind,
         sink: &mut impl Sink,
     ) {
         self.flush(facts, sink);
@@ -273,16 +284,24 @@ impl Ledger {
         let Asked { origin, flow, .. } = asked;
         let sequence = self.sequence;
         self.sequence += 1;
-        let transaction_after = self.transaction.status;
-        // None is there.
-        self.pending.get_or_insert_with(|| Ended {
+        let ended = |transaction_after| Ended {
             origin,
             flow,
             progress: *progress,
             sequence,
             sqlstate,
             transaction_after,
-        });
+        };
+        match behind {
+            Behind::Ready(status) => sink.query(Finished {
+                facts,
+                ended: &mut ended(status),
+            }),
+            Behind::Unknown => {
+                let place = self.pending.get_or_insert_default();
+                **place = Some(ended(self.transaction.status));
+            }
+        }
     }
 
     /// A cursor or suspended portal is over: one logical query, however many round trips it took.
@@ -293,13 +312,14 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         if let Some(progress) = portal.progress {
-            self.report(facts, portal.asked, &progress, None, sink);
+            let behind = Behind::Unknown;
+            self.report(facts, portal.asked, &progress, None, behind, sink);
         }
     }
 
     /// An error at the end of a group: the implicit commit failed, and with it the query that waits.
     pub(super) fn fail_pending(&mut self, sqlstate: SqlState) {
-        if let Some(pending) = &mut self.pending {
+        if let Some(pending) = self.pending() {
             pending.sqlstate.get_or_insert(sqlstate);
         }
         self.transaction.failed();
@@ -315,10 +335,11 @@ impl Ledger {
         sink: &mut impl Sink,
     ) {
         let outcome = self.transaction.ready(status);
-        if let Some(pending) = &mut self.pending {
+        if let Some(pending) = self.pending() {
             pending.transaction_after = status;
+            self.flush(facts, sink);
         }
-        self.flush(facts, sink);
+        self.pending = None;
         if let Some(outcome) = outcome {
             sink.event(facts, SessionEvent::TransactionEnded(outcome), at);
         }
@@ -375,13 +396,22 @@ impl Ledger {
         self.sequence
     }
 
+    /// The query that waits.
+    #[inline]
+    fn pending(&mut self) -> Option<&mut Ended> {
+        self.pending.as_mut()?.as_mut().as_mut()
+    }
+
     /// Hands on the query that waits.
     #[inline]
     pub(super) fn flush(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
-        if let Some(ended) = &mut self.pending {
+        let Some(place) = &mut self.pending else {
+            return;
+        };
+        if let Some(ended) = place.as_mut() {
             sink.query(Finished { facts, ended });
-            self.pending = None;
         }
+        **place = None;
     }
 
     /// The connection is over, perhaps inside a transaction.

@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, Progress};
 use super::catalog::{Lifetime, Portal, Runs, running_portal};
-use super::ledger::Part;
+use super::ledger::{Behind, Part};
 use super::pipeline::{Awaited, Closing, Group, What};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
@@ -31,6 +31,7 @@ impl Conversation {
         mut asked: Asked,
         progress: &Progress,
         command: CommandTag<'_>,
+        behind: Behind,
         sink: &mut impl Sink,
     ) {
         let Conversation {
@@ -49,7 +50,8 @@ impl Conversation {
         {
             flow.result = results.take(sink);
             self.change_catalog(&asked, command, sink);
-            return self.ledger.report(&self.facts, asked, progress, None, sink);
+            let Conversation { ledger, facts, .. } = self;
+            return ledger.report(facts, asked, progress, None, behind, sink);
         }
         let result = results.take(sink);
         match (verb, subject) {
@@ -118,7 +120,8 @@ impl Conversation {
             }
         }
         self.change_catalog(&asked, command, sink);
-        self.ledger.report(&self.facts, asked, progress, None, sink);
+        let Conversation { ledger, facts, .. } = self;
+        ledger.report(facts, asked, progress, None, behind, sink);
     }
 
     /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.
@@ -221,7 +224,8 @@ impl Conversation {
             asked = open.asked.clone();
             progress = so_far.and(&progress);
         }
-        ledger.report(facts, asked, &progress, Some(sqlstate), sink);
+        let (sqlstate, behind) = (Some(sqlstate), Behind::Unknown);
+        ledger.report(facts, asked, &progress, sqlstate, behind, sink);
     }
 
     /// Undoes what dropped requests had changed, last first, and finds the statement to which their error belongs:

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pgprism::clock::Clock;
-use pgprism::event::{Direction, Moment, Rest, SessionStart, Tap, Taps};
+use pgprism::event::{Direction, Moment, OneByOne, Rest, SessionStart, Tap, Taps};
 use pgprism::proxy::{
     ListenerSettings, Proxy, Settings, Timeouts, TlsMode, Tunables, UpstreamAddress,
 };
@@ -107,6 +107,10 @@ impl Recorder {
 
 impl Taps for Recorder {
     type Tap = RecordingTap;
+    type Showing<'a> = OneByOne;
+    fn begin_showing(&self) -> OneByOne {
+        OneByOne
+    }
     fn open(&self, start: SessionStart) -> RecordingTap {
         let record = Arc::new(Mutex::new(Record {
             start,
@@ -163,6 +167,10 @@ pub struct Deaf;
 
 impl Taps for Deaf {
     type Tap = Deaf;
+    type Showing<'a> = OneByOne;
+    fn begin_showing(&self) -> OneByOne {
+        OneByOne
+    }
     fn open(&self, _: SessionStart) -> Deaf {
         Deaf
     }

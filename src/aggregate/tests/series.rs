@@ -181,10 +181,11 @@ fn a_migration_does_not_take_the_places_of_what_comes_after_it() {
     let create = |bench: &Bench, fingerprint: u64, duration_ns: u64| {
         let mut exchange = exchange(&bench.worker, fingerprint, duration_ns, bench.now);
         exchange.statement.verb = Verb::Create;
-        bench.worker.record(
+        record(
+            &bench.worker,
             &mut Whose::default(),
-            &exchange.event(&facts("shop")),
-            exchange.beside(),
+            &exchange,
+            &facts("shop"),
         );
     };
     for fingerprint in 0..20 {

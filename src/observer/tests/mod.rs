@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Guarded, Observer, Reader, Shared, sit_down};
+use super::{Guarded, Observer, Reader, Seat, Shared};
 use crate::aggregate::{self, Store};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
-    Tap, Taps,
+    Showing, Tap, Taps,
 };
 use crate::session::Settings;
 
@@ -363,20 +363,46 @@ fn a_panic_costs_one_sessions_observation() {
 #[test]
 fn a_panic_costs_the_scratch_that_it_may_have_left_half_changed() {
     let room = room(1 << 20, u64::MAX);
-    sit_down(&room.observer.desk).fingerprint_bytes_max = 64;
-    let is_new = || {
-        sit_down(&room.observer.desk)
-            .scratch
-            .fingerprint_bytes_max()
-            == 64
-    };
+    let desk = &room.observer.desk;
+    Seat::at(desk).tools.fingerprint_bytes_max = 64;
+    let is_new = || Seat::at(desk).tools.scratch.fingerprint_bytes_max() == 64;
     assert!(!is_new());
     let seated = || {
-        let _seat = sit_down(&room.observer.desk);
+        let _seat = Seat::at(desk);
         panic!("half changed");
     };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(seated)).is_err());
-    assert!(room.observer.desk.is_poisoned());
+    assert!(desk.tools.is_poisoned());
     assert!(is_new());
-    assert!(!room.observer.desk.is_poisoned());
+    assert!(!desk.tools.is_poisoned());
+}
+
+#[test]
+fn a_panic_while_several_are_shown_costs_one_session_and_the_scratch() {
+    let room = room(1 << 20, u64::MAX);
+    let mut taps = [1, 2].map(|id| room.observer.open(start(id)));
+    for tap in &mut taps {
+        tap.relayed(UPSTREAM, LOGIN, Moment(1));
+    }
+    let [broken, sound] = &mut taps;
+    let desk = &room.observer.desk;
+    Seat::at(desk).tools.fingerprint_bytes_max = 64;
+    let mut showing = room.observer.begin_showing();
+    showing.show(sound, CLIENT, QUERY, Moment(2));
+    showing.show(broken, CLIENT, QUERY, Moment(2));
+    room.shared.panics.store(true, Ordering::Relaxed);
+    // Its query is counted, and then it panics.
+    showing.show(broken, UPSTREAM, ANSWER, Moment(3));
+    room.shared.panics.store(false, Ordering::Relaxed);
+    assert_eq!(showing.tools.scratch.fingerprint_bytes_max(), 64);
+    showing.show(broken, CLIENT, QUERY, Moment(4));
+    showing.show(sound, UPSTREAM, ANSWER, Moment(5));
+    drop(showing);
+    assert_eq!(broken.rest(), Rest::Unknown);
+    assert_eq!(sound.rest(), Rest::Idle);
+    assert_eq!(reasons(&room.store), [("panic", 1)]);
+    room.store.collect(Moment(6));
+    assert_eq!(room.store.summary().queries, 2);
+    let events = Reader::new(room.observer.ring()).take_all();
+    assert_eq!(events.len(), 2);
 }
