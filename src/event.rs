@@ -55,6 +55,7 @@ impl Direction {
 /// The relay calls `relayed` once for every run of bytes that the peer's kernel has *accepted*, in order, exactly
 /// once for each byte: at once for what the first write took, later (with the later time) for what had to wait.
 /// Between `refused` and `accepted` the peer of that direction takes no bytes and the relay reads none for it.
+/// What is relayed may be shown through the maker's [`Showing`] instead of `relayed`: the same, in the same order.
 pub trait Tap {
     /// `bytes` were read from the direction's source and accepted by its sink at `at`.
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment);
@@ -112,7 +113,8 @@ pub trait Taps {
     /// A client's StartupMessage was accepted and its upstream connected; all bytes behind the StartupMessage, in
     /// both directions, will be shown to the tap, the authentication exchange included.
     fn open(&self, start: SessionStart) -> Self::Tap;
-    /// Several reads will be shown. Until that is over the thread calls its taps through what it gets here alone.
+    /// Several reads will be shown. Until that is over the thread calls no tap of this maker but through what it gets here,
+    /// [`Tap::expect`] excepted, and drops none.
     fn begin_showing(&self) -> Self::Showing<'_>;
 }
 

@@ -318,13 +318,19 @@ pub struct Shard(Arc<Mutex<Delta>>);
 
 /// It, while something is counted there: whoever takes the figures waits.
 #[derive(Debug)]
-pub struct Counting<'a>(MutexGuard<'a, Delta>);
+pub struct Counting<'a> {
+    shard: &'a Shard,
+    delta: MutexGuard<'a, Delta>,
+}
 
 impl Shard {
     /// Takes it, for one query or for several.
     #[inline]
     pub fn begin_counting(&self) -> Counting<'_> {
-        Counting(lock(&self.0))
+        Counting {
+            shard: self,
+            delta: lock(&self.0),
+        }
     }
 }
 
@@ -429,7 +435,8 @@ impl Worker {
             .store
             .slow_threshold_ns
             .load(std::sync::atomic::Ordering::Relaxed);
-        let delta = &mut counting.0;
+        debug_assert!(Arc::ptr_eq(&counting.shard.0, &self.shard.0), "its own");
+        let delta = &mut counting.delta;
         let entry = delta.record(key, event, &beside, threshold);
         if let Some(route) = route {
             entry.add_route(route);
@@ -449,7 +456,7 @@ impl Worker {
         _at: Moment,
     ) {
         let (_, listener) = whose.numbers(facts, &self.store);
-        let delta = &mut counting.0;
+        let delta = &mut counting.delta;
         match event {
             SessionEvent::LoggedIn => {}
             SessionEvent::TransactionEnded(outcome) => {

@@ -87,20 +87,13 @@ fn counts_a_query_in_table_series_and_history() {
     record(&worker, whose, &failed, &facts);
     let slow = exchange(&worker, 7, 200 * MILLISECOND, at);
     record(&worker, whose, &slow, &facts);
-    worker.session_event(
-        &mut worker.shard().begin_counting(),
-        whose,
-        &facts,
+    for event in [
         SessionEvent::TransactionEnded(TransactionOutcome::Committed),
-        at,
-    );
-    worker.session_event(
-        &mut worker.shard().begin_counting(),
-        whose,
-        &facts,
         SessionEvent::IdledInTransaction(5),
-        at,
-    );
+    ] {
+        let counting = &mut worker.shard().begin_counting();
+        worker.session_event(counting, whose, &facts, event, at);
+    }
     store.collect(at);
 
     let detail = store.query(Some(Fingerprint(7)), at).expect("a row");
@@ -206,10 +199,17 @@ fn many_workers_lose_nothing() {
                 scope.spawn(move || {
                     let facts = facts_of(number, "shop", "shop", "web");
                     let whose = &mut Whose::default();
-                    // More than a delta holds, of entries and of durations, between two collections.
+                    // More than a delta holds, of entries and of durations, between two collections. One takes its
+                    // shard for each query, the others for thousands.
+                    let mut counting = None;
                     for query in 0..30_000_u64 {
-                        let exchange = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
-                        record(&worker, whose, &exchange, &facts);
+                        if query % (1 + 5_000 * number) == 0 {
+                            counting = None;
+                        }
+                        let counting =
+                            counting.get_or_insert_with(|| worker.shard().begin_counting());
+                        let one = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
+                        worker.record(counting, whose, &one.event(&facts), one.beside());
                     }
                 })
             })

@@ -1,7 +1,7 @@
 //! The Tap: feeds bytes to `wire` and `session`, hands finished queries to its worker's delta, fails open.
 //!
 //! ```text
-//!  relay ─► Guarded ─► SessionTap ─► Session ─► WorkerSink ─┬─► aggregate::Worker   exact, never dropped
+//!  relay ─► Guarded ─► Sitting ───► Session ─► WorkerSink ─┬─► aggregate::Worker   exact, never dropped
 //!          (panics)    (limits, off)                        ├─► ring of Observed    dropped and counted when full
 //!                                                           └─► queue of SlowQuery  dropped and counted when full
 //! ```
@@ -26,6 +26,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -150,10 +151,10 @@ impl Observer {
 
 impl Taps for Observer {
     type Tap = Guarded<SessionTap>;
-    type Showing<'a> = Seat<'a>;
+    type Showing<'a> = Sitting<'a>;
 
-    fn begin_showing(&self) -> Seat<'_> {
-        Seat::at(&self.desk)
+    fn begin_showing(&self) -> Sitting<'_> {
+        Sitting::at(&self.desk)
     }
 
     fn open(&self, start: SessionStart) -> Guarded<SessionTap> {
@@ -176,14 +177,18 @@ enum Watching {
 }
 
 /// What the sessions of one worker share.
+///
+/// The tools are locked first. Behind them come the ring and the figures, in any order: nobody else holds both. Behind
+/// the figures the store's own locks may follow, whose holders wait for none of these.
 struct Desk {
     tools: Mutex<Tools>,
     events: Writer,
     figures: Shard,
 }
 
-/// What is used to look at a session. They are looked at one at a time, from the worker's own threads: the lock is
-/// hardly ever waited for, it makes the observer `Send`, and knows of a panic.
+/// What is used to look at a session. They are looked at one at a time, from the worker's own two threads, of which the
+/// other one has a session while it logs in or leaves: the lock is hardly ever waited for, it makes the observer `Send`,
+/// and knows of a panic.
 struct Tools {
     worker: Worker,
     scratch: Scratch,
@@ -194,26 +199,28 @@ impl Tools {
     /// A panic costs the scratch: what is half changed serves no other session.
     #[cold]
     fn renew(&mut self) {
-        self.scratch = Scratch::new(self.fingerprint_bytes_max);
+        let broken = std::mem::replace(&mut self.scratch, Scratch::new(self.fingerprint_bytes_max));
+        // It may not even be droppable.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
     }
 }
 
-/// A place at the desk of one worker, for one look at a session or for several: each lock is taken once.
-pub struct Seat<'a> {
+/// At the desk of one worker, for one look at a session or for several: each lock is taken once.
+pub struct Sitting<'a> {
     tools: MutexGuard<'a, Tools>,
     hands: Hands<'a>,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> Sitting<'a> {
     #[inline]
-    fn at(desk: &'a Desk) -> Seat<'a> {
+    fn at(desk: &'a Desk) -> Sitting<'a> {
         let tools = desk.tools.lock().unwrap_or_else(|poisoned| {
             let mut taken = poisoned.into_inner();
             taken.renew();
             desk.tools.clear_poison();
             taken
         });
-        Seat {
+        Sitting {
             tools,
             hands: Hands::at(desk),
         }
@@ -234,7 +241,7 @@ impl<'a> Seat<'a> {
     }
 }
 
-impl Showing<Guarded<SessionTap>> for Seat<'_> {
+impl Showing<Guarded<SessionTap>> for Sitting<'_> {
     #[inline]
     fn show(
         &mut self,
@@ -320,14 +327,14 @@ impl Observation {
 
     /// Looks at what was relayed.
     #[inline(always)]
-    fn shown(&mut self, seat: &mut Seat<'_>, direction: Direction, bytes: &[u8], at: Moment) {
+    fn shown(&mut self, sitting: &mut Sitting<'_>, direction: Direction, bytes: &[u8], at: Moment) {
         let Watching::Session(session) = &mut self.watching else {
             return;
         };
         if !self.wanted.load(Ordering::Relaxed) {
             return self.switch_off("observe_off", at);
         }
-        let (scratch, mut sink) = seat.lend(&mut self.outlet);
+        let (scratch, mut sink) = sitting.lend(&mut self.outlet);
         if let Err(lost) = session.relayed(direction, bytes, at, scratch, &mut sink) {
             return self.lose(lost, at);
         }
@@ -374,13 +381,13 @@ impl Observation {
         self.charged_bytes = held_bytes;
     }
 
-    fn closed(&mut self, mut seat: Seat<'_>, at: Moment) {
-        let (_, mut sink) = seat.lend(&mut self.outlet);
+    fn closed(&mut self, mut sitting: Sitting<'_>, at: Moment) {
+        let (_, mut sink) = sitting.lend(&mut self.outlet);
         match &mut self.watching {
             Watching::Session(session) => session.closed(at, &mut sink),
             Watching::Off => sink.closed_unobserved(at),
         }
-        drop(seat);
+        drop(sitting);
         self.watching = Watching::Off;
         self.charge(0);
     }
@@ -388,8 +395,11 @@ impl Observation {
 
 impl Tap for SessionTap {
     fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-        let mut seat = Seat::at(&self.desk);
-        self.observed.shown(&mut seat, direction, bytes, at);
+        if let Watching::Off = self.observed.watching {
+            return;
+        }
+        let mut sitting = Sitting::at(&self.desk);
+        self.observed.shown(&mut sitting, direction, bytes, at);
     }
 
     fn refused(&mut self, direction: Direction, at: Moment) {
@@ -411,7 +421,7 @@ impl Tap for SessionTap {
     fn finished(&mut self, _: Direction, _: Moment) {}
 
     fn closed(&mut self, at: Moment) {
-        self.observed.closed(Seat::at(&self.desk), at);
+        self.observed.closed(Sitting::at(&self.desk), at);
     }
 
     #[inline]

@@ -8,15 +8,17 @@
 
 use std::collections::VecDeque;
 use std::iter::Take;
+use std::mem::offset_of;
 use std::slice::IterMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bell::Bell;
 use crate::cache::{self, Lines};
-use crate::event::Observed;
+use crate::event::{Observed, QueryEvent};
 
-/// As many lines as a place has, about a place behind an event: the next one, when the next event comes.
+/// The lines of the place behind that of an event, as its verb sees them.
 const BEHIND: Lines = Lines::of(size_of::<Option<Observed>>(), size_of::<Option<Observed>>());
+const VERB_AT: usize = offset_of!(QueryEvent, verb);
 
 /// Events in one part, which takes the memory for all of them with the first one.
 const PART_EVENTS_MAX: usize = 128;
@@ -180,7 +182,7 @@ impl Room<'_> {
     pub(super) fn put(&mut self, event: impl FnOnce() -> Observed) -> Option<&mut Observed> {
         let event = self.part.next()?.get_or_insert_with(event);
         if let Observed::Query(event) = event {
-            cache::fetch_lines(&event.verb, 0, BEHIND);
+            cache::fetch_lines(&event.verb, VERB_AT, BEHIND);
         }
         Some(event)
     }

@@ -66,6 +66,19 @@ impl<'d> Hands<'d> {
         self.counting
             .get_or_insert_with(|| desk.figures.begin_counting())
     }
+
+    /// Both.
+    #[inline]
+    fn both(&mut self) -> (&mut Writing<'d>, &mut Counting<'d>) {
+        let desk = self.desk;
+        let writing = self
+            .writing
+            .get_or_insert_with(|| desk.events.begin_writing());
+        let counting = self
+            .counting
+            .get_or_insert_with(|| desk.figures.begin_counting());
+        (writing, counting)
+    }
 }
 
 impl Outlet {
@@ -219,16 +232,10 @@ impl Sink for WorkerSink<'_, '_> {
         // Its memory is elsewhere, and need not be waited for: nothing is read from it.
         let queries = &self.outlet.status.queries;
         queries.store(self.outlet.offered, Ordering::Relaxed);
-        let Hands {
-            desk,
-            writing,
-            counting,
-        } = &mut *self.hands;
-        let counting = counting.get_or_insert_with(|| desk.figures.begin_counting());
+        let (writing, counting) = self.hands.both();
         let room = match self.outlet.drops_on_purpose() {
             true => None,
             false => writing
-                .get_or_insert_with(|| desk.events.begin_writing())
                 .room()
                 .map_err(|RingFull| self.outlet.dropped("ring_full"))
                 .ok(),
@@ -273,8 +280,10 @@ impl Sink for WorkerSink<'_, '_> {
     }
 
     fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
-        if matches!(event, SessionEvent::TransactionEnded(_)) {
-            count(&self.outlet.status.transactions);
+        match event {
+            SessionEvent::LoggedIn => return,
+            SessionEvent::TransactionEnded(_) => count(&self.outlet.status.transactions),
+            SessionEvent::IdledInTransaction(_) => {}
         }
         self.worker.session_event(
             self.hands.counting(),

@@ -12,63 +12,85 @@ const ENOUGH_A_WAKE_UP: usize = 3;
 
 /// How reads come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// Once in a while, or many at a time: nothing waits while the thread does. So many came since then.
-    Calm { since: Moment, came: Came },
-    /// Few at a time, and there will be more soon; so many came since the last beat.
-    Brisk { came: Came },
+pub(super) struct Pace {
+    now: Now,
+    came: Came,
+    wake_up: WakeUp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    /// Once in a while, or many at a time: nothing waits while the thread does. They are counted since then.
+    Calm { since: Moment },
+    /// Few at a time, and there will be more soon. They are counted since the last beat.
+    Brisk,
+}
+
+/// Whether the wake-up that goes on has brought a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WakeUp {
+    New,
+    Counted,
 }
 
 impl Pace {
-    /// It begins.
-    pub(super) const CALM: Pace = Pace::Calm {
-        since: Moment(0),
+    /// It begins, or begins again.
+    pub(super) const CALM: Pace = Pace {
+        now: Now::Calm { since: Moment(0) },
         came: Came::NOTHING,
-    };
-    const BRISK: Pace = Pace::Brisk {
-        came: Came::NOTHING,
+        wake_up: WakeUp::New,
     };
 
-    /// A wake-up, which brings some reads.
+    /// Whether it pays to gather what comes.
+    #[inline]
+    pub(super) fn is_brisk(&self) -> bool {
+        self.now == Now::Brisk
+    }
+
+    /// The thread was woken: perhaps reads come.
     #[inline]
     pub(super) fn woken(&mut self) {
-        match self {
-            Pace::Calm { came, .. } | Pace::Brisk { came } => came.wake_ups += 1,
-        }
+        self.wake_up = WakeUp::New;
     }
 
     /// A read came.
     #[inline]
     pub(super) fn came(&mut self, at: Moment) {
-        let (since, came) = match self {
-            Pace::Brisk { came } => {
-                came.reads += 1;
-                return;
-            }
-            Pace::Calm { since, came } => (since, came),
+        if self.wake_up == WakeUp::New {
+            self.wake_up = WakeUp::Counted;
+            self.came.wake_ups += 1;
+        }
+        self.came.reads += 1;
+        let Now::Calm { since } = &mut self.now else {
+            return;
         };
-        if came.reads == 0 {
+        if self.came.reads == 1 {
             *since = at;
         }
-        came.reads += 1;
-        if came.reads >= BRISK_READS {
-            let is_brisk = came.briskly() && at.since(*since) <= BRISK_WITHIN_NS;
-            *self = if is_brisk { Pace::BRISK } else { Pace::CALM };
+        if self.came.reads >= BRISK_READS {
+            let is_brisk = self.came.briskly() && at.since(*since) <= BRISK_WITHIN_NS;
+            self.go_on(is_brisk);
         }
     }
 
     /// Time has passed since the last beat.
     pub(super) fn beat(&mut self) {
-        *self = match self {
-            Pace::Brisk { came } if came.briskly() => Pace::BRISK,
-            Pace::Brisk { .. } | Pace::Calm { .. } => Pace::CALM,
+        self.go_on(self.is_brisk() && self.came.briskly());
+    }
+
+    /// Briskly or not, from now on.
+    fn go_on(&mut self, is_brisk: bool) {
+        self.came = Came::NOTHING;
+        self.now = match is_brisk {
+            true => Now::Brisk,
+            false => Now::Calm { since: Moment(0) },
         };
     }
 }
 
-/// Reads, and the wake-ups that brought them.
+/// Reads, and the wake-ups that brought any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Came {
+struct Came {
     reads: usize,
     wake_ups: usize,
 }
@@ -89,23 +111,23 @@ impl Came {
 mod tests {
     use super::*;
 
+    /// A wake-up that brings so many reads.
+    fn wake_up(pace: &mut Pace, reads: usize, at: u64) {
+        pace.woken();
+        (0..reads).for_each(|_| pace.came(Moment(at)));
+    }
+
     /// Wake-ups of so many reads each, one after the other and again from the first, every so many nanoseconds, with a
     /// beat behind each forty; whether it was brisk behind the last of so many.
     fn brisk(sizes: &[usize], every: u64, wake_ups: usize) -> bool {
         let mut pace = Pace::CALM;
         for (number, reads) in sizes.iter().cycle().take(wake_ups).enumerate() {
-            let at = Moment(number as u64 * every);
-            for left in (0..*reads).rev() {
-                if left == 0 {
-                    pace.woken();
-                }
-                pace.came(at);
-            }
+            wake_up(&mut pace, *reads, number as u64 * every);
             if number % 40 == 39 {
                 pace.beat();
             }
         }
-        matches!(pace, Pace::Brisk { .. })
+        pace.is_brisk()
     }
 
     const SLOWLY: u64 = 1_000_000;
@@ -120,10 +142,12 @@ mod tests {
             (&[8], BRISKLY, false),
             (&[1], SLOWLY, false),
             (&[2], SLOWLY, false),
+            // Wake-ups without a read are none.
+            (&[0, 0, 0, 6], BRISKLY / 4, false),
         ] {
             assert_eq!(brisk(sizes, every, 110), expected, "{sizes:?}, {every} ns");
         }
-        // A beat later, or as soon as there were enough.
+        // As soon as there were enough.
         assert!(!brisk(&[1], BRISKLY, BRISK_READS - 1));
         assert!(brisk(&[1], BRISKLY, BRISK_READS));
     }
@@ -131,18 +155,29 @@ mod tests {
     #[test]
     fn it_is_brisk_from_beat_to_beat() {
         let behind = |wake_ups: usize, reads: usize| {
-            let mut pace = Pace::BRISK;
-            for _ in 0..wake_ups {
-                pace.woken();
-                (0..reads).for_each(|_| pace.came(Moment(1)));
-            }
+            let mut pace = Pace::CALM;
+            (0..BRISK_READS).for_each(|_| wake_up(&mut pace, 1, 1));
+            assert!(pace.is_brisk());
+            (0..wake_ups).for_each(|_| wake_up(&mut pace, reads, 1));
             pace.beat();
-            pace
+            pace.is_brisk()
         };
-        assert_eq!(behind(BRISK_READS, 1), Pace::BRISK);
-        assert_eq!(behind(BRISK_READS, 2), Pace::BRISK);
-        assert_eq!(behind(BRISK_READS, 3), Pace::CALM);
-        assert_eq!(behind(BRISK_READS - 1, 1), Pace::CALM);
-        assert_eq!(behind(0, 0), Pace::CALM);
+        assert!(behind(BRISK_READS, 1));
+        assert!(behind(BRISK_READS, 2));
+        assert!(!behind(BRISK_READS, 3));
+        assert!(!behind(BRISK_READS - 1, 1));
+        assert!(!behind(0, 0));
+    }
+
+    #[test]
+    fn it_is_calm_when_many_join_a_few() {
+        let mut pace = Pace::CALM;
+        (0..BRISK_READS).for_each(|_| wake_up(&mut pace, 1, 1));
+        assert!(pace.is_brisk());
+        (0..10).for_each(|_| wake_up(&mut pace, 7, 2));
+        pace.beat();
+        assert!(!pace.is_brisk());
+        (0..100).for_each(|_| wake_up(&mut pace, 7, 3));
+        assert!(!pace.is_brisk());
     }
 }

@@ -193,6 +193,7 @@ impl<T: Taps> Reactor<T> {
                     return;
                 }
             }
+            self.unseen.woken();
             let line = std::mem::take(&mut self.line);
             let (mut has_orders, mut is_beat) = (false, false);
             let mut told = events.iter().peekable();
@@ -325,8 +326,10 @@ impl<T: Taps> Reactor<T> {
                     }
                 }
             });
-            if let (Err(_), Some(slot)) = (catch_unwind(show), seen_by) {
-                self.drop_broken(slot);
+            if catch_unwind(show).is_err() {
+                // Before the first of them was shown: that one is not tried once more.
+                let slot = seen_by.or_else(|| Some(self.unseen.next()?.slot));
+                slot.into_iter().for_each(|slot| self.drop_broken(slot));
             }
         }
     }

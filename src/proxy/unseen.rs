@@ -98,31 +98,33 @@ impl Unseen {
         self.reads.is_empty()
     }
 
+    /// The thread was woken.
+    #[inline]
+    pub(super) fn woken(&mut self) {
+        self.pace.woken();
+    }
+
     /// When the last read of a wake-up is shown.
     #[inline]
-    pub(super) fn last(&mut self) -> When {
-        self.pace.woken();
-        match self.pace {
-            Pace::Brisk { .. } => When::Later,
-            Pace::Calm { .. } => When::Now,
+    pub(super) fn last(&self) -> When {
+        match self.pace.is_brisk() {
+            true => When::Later,
+            false => When::Now,
         }
     }
 
     /// Whether what waits goes on to wait while the thread does: more will come soon.
     #[inline]
     pub(super) fn can_wait(&self) -> bool {
-        match self.pace {
-            Pace::Brisk { .. } => self.reads.len() < GATHERED_MAX,
-            Pace::Calm { .. } => false,
-        }
+        self.pace.is_brisk() && self.reads.len() < GATHERED_MAX
     }
 
     /// What is done with the reads that come now.
     #[inline]
     pub(super) fn next_round(&self) -> Next {
-        match self.pace {
-            Pace::Brisk { .. } => Next::Gathered,
-            Pace::Calm { .. } => Next::Shown,
+        match self.pace.is_brisk() {
+            true => Next::Gathered,
+            false => Next::Shown,
         }
     }
 
@@ -465,6 +467,7 @@ mod tests {
         let mut at = from;
         for _ in 0..reads {
             at += every;
+            unseen.woken();
             let when = unseen.last();
             let later = &mut Later {
                 slot: 0,

@@ -565,8 +565,8 @@ impl<S: Sink> Backend<'_, S> {
                     ledger.report_portal(facts, portal, self.sink);
                 }
             }
-            ledger.flush(facts, self.sink);
         }
+        ledger.put_away(facts, self.sink);
         if pipeline.is_empty() {
             ledger.stopwatch.ready(self.at);
             self.conversation.dialect.unsettled = false;

@@ -294,10 +294,12 @@ impl<S: Sink> Backend<'_, S> {
     pub(super) fn complete<'b>(&mut self, input: &'b [u8]) -> Option<&'b [u8]> {
         let (body, behind) = message(backend::COMMAND_COMPLETE, input)?;
         let (status, rest) = message(backend::READY_FOR_QUERY, behind)?;
-        if status.len() != 1 || self.conversation.phase == Phase::Login {
+        let status = ready_for_query(status)?;
+        let pipeline = &self.conversation.pipeline;
+        let is_owed = pipeline.group_asked() > pipeline.group_answered();
+        if !is_owed || self.conversation.phase == Phase::Login {
             return None;
         }
-        let status = ready_for_query(status)?;
         let bytes = (input.len() - behind.len()) as u64;
         self.conversation.ledger.reply(self.at, bytes);
         let command = CommandTag::read(body.get(..COMMAND_BYTES_MAX).unwrap_or(body));

@@ -1,7 +1,8 @@
 //! What has been answered so far: rows, bytes, times and the transaction, and the making of each [`QueryEvent`].
 //!
-//! A finished query is held until the next one finishes or ReadyForQuery comes: only then its transaction status is
-//! known, and an error at the implicit commit of a Sync still belongs to it.
+//! A finished query is told at once where ReadyForQuery follows it directly. Elsewhere it is held until the next one
+//! finishes or ReadyForQuery comes: only then its transaction status is known, and an error at the implicit commit of a
+//! Sync still belongs to it.
 
 use std::sync::Arc;
 
@@ -339,7 +340,6 @@ impl Ledger {
             pending.transaction_after = status;
             self.flush(facts, sink);
         }
-        self.pending = None;
         if let Some(outcome) = outcome {
             sink.event(facts, SessionEvent::TransactionEnded(outcome), at);
         }
@@ -412,6 +412,13 @@ impl Ledger {
             sink.query(Finished { facts, ended });
         }
         **place = None;
+    }
+
+    /// The same, where nothing waits for a while: its place is given back.
+    #[inline]
+    pub(super) fn put_away(&mut self, facts: &Arc<SessionFacts>, sink: &mut impl Sink) {
+        self.flush(facts, sink);
+        self.pending = None;
     }
 
     /// The connection is over, perhaps inside a transaction.

@@ -1,6 +1,7 @@
 //! Whoever reads figures finds in them every query whose answer somebody has had.
 //!
-//! A relaying thread sends on first and looks at it afterwards; where one client asks briskly, some milliseconds later.
+//! A relaying thread sends on first and looks at it afterwards; where one client or a few ask briskly, some
+//! milliseconds later.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Guarded, Observer, Reader, Seat, Shared};
+use super::{Guarded, Observer, Reader, Shared, Sitting};
 use crate::aggregate::{self, Store};
 use crate::event::{
     ConnectionState, ConnectionStatus, Direction, Moment, Observed, Rest, SessionId, SessionStart,
@@ -18,6 +18,15 @@ struct Room {
     store: Arc<Store>,
     shared: Arc<Shared>,
     observer: Observer,
+}
+
+/// Of which so many events may wait.
+fn room_for(events_max: usize) -> Room {
+    let room = room(1 << 20, u64::MAX);
+    Room {
+        observer: Observer::new(Arc::clone(&room.shared), &room.store, events_max),
+        ..room
+    }
 }
 
 fn room(session_bytes_max: usize, slow_threshold_ns: u64) -> Room {
@@ -102,6 +111,75 @@ fn a_query_reaches_everything_that_wants_it() {
     drop(tap);
     assert_eq!(room.shared.session_bytes(), 0);
     assert_eq!(reasons(&room.store), []);
+}
+
+#[test]
+fn what_is_shown_together_is_what_is_relayed() {
+    let message = |tag: u8, body: &[u8]| {
+        let length = (body.len() as u32 + 4).to_be_bytes();
+        [&[tag][..], &length, body].concat()
+    };
+    let answer = |tag: &[u8], status: u8| [message(b'C', tag), message(b'Z', &[status])].concat();
+    let mut reads = vec![(UPSTREAM, LOGIN.to_vec())];
+    for (query, tag, status) in [
+        (&b"BEGIN\0"[..], &b"BEGIN\0"[..], b'T'),
+        (b"SELECT 1\0", b"SELECT 1\0", b'T'),
+        (b"COMMIT\0", b"COMMIT\0", b'I'),
+        (b"SELECT 2\0", b"SELECT 7\0", b'I'),
+    ] {
+        reads.push((CLIENT, message(b'Q', query)));
+        // In one read, and in two.
+        reads.push((UPSTREAM, answer(tag, status)));
+        reads.push((CLIENT, message(b'Q', query)));
+        let answer = answer(tag, status);
+        let (complete, ready) = answer.split_at(answer.len() - 6);
+        reads.extend([complete, ready].map(|read| (UPSTREAM, read.to_vec())));
+    }
+    let settings = Arc::new(Settings::default());
+    let told = |together: usize| {
+        let room = room_for(100);
+        // Values are hashed with the same key.
+        room.shared.session.store(Arc::clone(&settings));
+        let mut taps = [1, 2, 3].map(|id| room.observer.open(start(id)));
+        // The reads of one session lie between those of the others.
+        let all: Vec<_> = (0..reads.len() * taps.len())
+            .map(|number| {
+                (
+                    number % taps.len(),
+                    &reads[number / taps.len()],
+                    number as u64,
+                )
+            })
+            .collect();
+        match together {
+            0 => {
+                for (session, (direction, bytes), at) in &all {
+                    taps[*session].relayed(*direction, bytes, Moment(*at));
+                }
+            }
+            together => {
+                for some in all.chunks(together) {
+                    let mut showing = room.observer.begin_showing();
+                    for (session, (direction, bytes), at) in some {
+                        showing.show(&mut taps[*session], *direction, bytes, Moment(*at));
+                    }
+                }
+            }
+        }
+        assert!(taps.iter().all(|tap| tap.rest() == Rest::Idle));
+        room.store.collect(Moment(1_000));
+        let events = Reader::new(room.observer.ring()).take_all();
+        let metrics = room.store.metrics();
+        format!(
+            "{events:?} {:?} {:?}",
+            room.store.summary(),
+            metrics.transactions
+        )
+    };
+    let relayed = told(0);
+    for together in [1, 2, 7, 32, 1_000] {
+        assert!(told(together) == relayed, "{together} together");
+    }
 }
 
 #[test]
@@ -364,14 +442,14 @@ fn a_panic_costs_one_sessions_observation() {
 fn a_panic_costs_the_scratch_that_it_may_have_left_half_changed() {
     let room = room(1 << 20, u64::MAX);
     let desk = &room.observer.desk;
-    Seat::at(desk).tools.fingerprint_bytes_max = 64;
-    let is_new = || Seat::at(desk).tools.scratch.fingerprint_bytes_max() == 64;
+    Sitting::at(desk).tools.fingerprint_bytes_max = 64;
+    let is_new = || Sitting::at(desk).tools.scratch.fingerprint_bytes_max() == 64;
     assert!(!is_new());
-    let seated = || {
-        let _seat = Seat::at(desk);
+    let sits = || {
+        let _sitting = Sitting::at(desk);
         panic!("half changed");
     };
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(seated)).is_err());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(sits)).is_err());
     assert!(desk.tools.is_poisoned());
     assert!(is_new());
     assert!(!desk.tools.is_poisoned());
@@ -386,7 +464,7 @@ fn a_panic_while_several_are_shown_costs_one_session_and_the_scratch() {
     }
     let [broken, sound] = &mut taps;
     let desk = &room.observer.desk;
-    Seat::at(desk).tools.fingerprint_bytes_max = 64;
+    Sitting::at(desk).tools.fingerprint_bytes_max = 64;
     let mut showing = room.observer.begin_showing();
     showing.show(sound, CLIENT, QUERY, Moment(2));
     showing.show(broken, CLIENT, QUERY, Moment(2));

@@ -174,7 +174,7 @@ impl Both {
         let told = |script: &super::Recorder| {
             format!("{:?}{:?}{:?}", script.events, script.rows, script.closed)
         };
-        assert_eq!(whole.order, cut.order);
+        assert_eq!(whole.told, cut.told);
         for (whole, cut) in whole.exchanges.iter().zip(&cut.exchanges) {
             assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
             assert_eq!(whole.flow, cut.flow);

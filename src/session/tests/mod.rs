@@ -33,6 +33,8 @@ pub(super) struct Recorder {
     pub budget: Option<Arc<FlowBudget>>,
     /// Exchanges (`q`) and parts of rows (`r`) in the order in which they came.
     pub order: String,
+    /// The same with events (`e`) among them.
+    pub told: String,
     /// How often a statement's shape was asked for.
     pub shapes: usize,
 }
@@ -60,10 +62,12 @@ impl Sink for Recorder {
     }
     fn query(&mut self, query: Finished<'_>) {
         self.order.push('q');
+        self.told.push('q');
         self.exchanges.push(query.exchange());
     }
     fn rows(&mut self, rows: RowsEvent) {
         self.order.push('r');
+        self.told.push('r');
         self.rows.push(rows);
     }
     fn closed(&mut self, closed: ClosedEvent) {
@@ -76,6 +80,7 @@ impl Sink for Recorder {
         }
     }
     fn event(&mut self, _: &Arc<SessionFacts>, event: SessionEvent, _: Moment) {
+        self.told.push('e');
         self.events.push(event);
     }
     fn unknown_message(&mut self, _: Direction, tag: u8) {
