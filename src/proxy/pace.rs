@@ -7,8 +7,15 @@ use crate::event::Moment;
 const BRISK_READS: usize = 16;
 const BRISK_WITHIN_NS: u64 = 4_000_000;
 
-/// Wake-ups with so many reads on average have enough to show: they pay for what they fetch into the caches.
-const ENOUGH_A_WAKE_UP: usize = 3;
+/// Wake-ups that bring so many reads in so many have enough to show: they pay for what they fetch into the caches.
+///
+/// Of 8 clients they bring 1.3 to 1.8, whether these are gathered or not, of 32 some 5 to 7. A thread that gathers, and so
+/// has nothing to show, looks sooner and finds fewer: where 31 clients join one whose reads are gathered, 2.6 to 3.9. They
+/// are to be told from a few all the same.
+const ENOUGH: Came = Came {
+    reads: 9,
+    wake_ups: 4,
+};
 
 /// How reads come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +110,8 @@ impl Came {
 
     /// Whether there were many of them, and few at a time.
     fn briskly(self) -> bool {
-        self.reads >= BRISK_READS && self.reads < ENOUGH_A_WAKE_UP * self.wake_ups
+        let few_at_a_time = self.reads * ENOUGH.wake_ups < ENOUGH.reads * self.wake_ups;
+        self.reads >= BRISK_READS && few_at_a_time
     }
 }
 
@@ -138,7 +146,7 @@ mod tests {
         for (sizes, every, expected) in [
             (&[1][..], BRISKLY, true),
             (&[1, 2, 1, 3], BRISKLY, true),
-            (&[3, 5], BRISKLY, false),
+            (&[3, 2], BRISKLY, false),
             (&[8], BRISKLY, false),
             (&[1], SLOWLY, false),
             (&[2], SLOWLY, false),
