@@ -520,3 +520,43 @@ fn one_read_is_one_time() {
     }
     assert!(record.start.opened_at >= record.start.accepted_at);
 }
+
+#[test]
+fn who_asks_what_was_seen_waits_while_a_tap_looks() {
+    let (tell, told) = mpsc::channel();
+    let server = Server::after_login(move |mut stream| {
+        let mut asked = [0; 5];
+        stream.read_exact(&mut asked).unwrap();
+        tell.send(asked).unwrap();
+        read_rest(&mut stream);
+    });
+    let running = start_before(&server);
+    let mut client = running.client();
+    let record = running.recorder.session(0);
+    wait_until("the login is seen", || {
+        record.lock().unwrap().to_client.ends_with(LOGIN)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let come_by = |within: Duration| {
+        let fence = running.proxy.fence();
+        runtime.block_on(async { tokio::time::timeout(within, fence.come_by()).await })
+    };
+
+    // Its tap cannot go on.
+    let held = record.lock().unwrap();
+    client.write_all(b"asked").unwrap();
+    assert_eq!(&told.recv_timeout(PATIENCE).unwrap(), b"asked");
+    assert!(come_by(Duration::from_millis(20)).is_err());
+    drop(held);
+    come_by(PATIENCE).expect("the tap has looked");
+    assert_eq!(record.lock().unwrap().to_upstream, b"asked");
+
+    // Nobody waits for threads that are gone.
+    drop(client);
+    running.proxy.begin_drain();
+    running.wait_ended();
+    come_by(PATIENCE).expect("there are none");
+}

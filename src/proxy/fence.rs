@@ -26,8 +26,11 @@ pub(super) type Crossing = mpsc::Sender<Infallible>;
 /// How often whoever waits without a word looks: the threads show what waits after some milliseconds at most.
 const LOOKS_EACH: Duration = Duration::from_millis(1);
 
-/// How far a relaying thread is, written by it alone: even while it shows all before it waits, odd while it gathers. What
-/// was sent on before the number changed has been shown.
+/// And how often at most: figures are wanted most where a thread stands still.
+const LOOKS_MAX: usize = 500;
+
+/// How far a relaying thread is, written by it alone: even while it waits with everything shown, odd from before it sends
+/// something on until all is shown. What was sent on before an odd number changed has been shown.
 #[derive(Debug, Default)]
 pub(super) struct Rounds(AtomicU64);
 
@@ -41,6 +44,16 @@ pub(super) enum Next {
 }
 
 impl Rounds {
+    /// Something may be sent on from now on.
+    #[inline]
+    pub(super) fn begin(&self) {
+        let round = self.0.load(Ordering::Relaxed);
+        if round & 1 == 0 {
+            // In order with the system calls that send: whoever acts on what was sent finds it odd.
+            self.0.store(round + 1, Ordering::Release);
+        }
+    }
+
     /// All that was sent on has been shown.
     #[inline]
     pub(super) fn are_over(&self, next: Next) {
@@ -49,22 +62,17 @@ impl Rounds {
             Next::Shown => (round + 1) & !1,
             Next::Gathered => (round + 2) | 1,
         };
-        if following != round {
-            // Whoever sees it sees what was shown.
-            self.0.store(following, Ordering::Release);
-        }
+        // Whoever sees it sees what was shown.
+        self.0.store(following, Ordering::Release);
     }
 
-    /// Whether the thread gathers, as far as others know.
-    #[inline]
-    pub(super) fn gather(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & 1 == 1
-    }
-
-    /// Ready once what was sent on up to now has been shown.
+    /// Ready once what was sent on up to now has been shown, or there is no more hope that it will be.
     async fn come_to_an_end(&self) {
         let round = self.0.load(Ordering::Acquire);
-        while round & 1 == 1 && self.0.load(Ordering::Acquire) == round {
+        for _ in 0..LOOKS_MAX {
+            if round & 1 == 0 || self.0.load(Ordering::Acquire) != round {
+                return;
+            }
             tokio::time::sleep(LOOKS_EACH).await;
         }
     }
@@ -88,7 +96,7 @@ impl Fence {
         let _: Option<Infallible> = all_gone.recv().await;
     }
 
-    /// Ready once the same is true, without asking anybody for it.
+    /// Ready once the same is true, without asking anybody for it; a thread that stands still is not waited for for ever.
     pub async fn come_by(&self) {
         for gate in self.gates.iter() {
             gate.rounds.come_to_an_end().await;
@@ -108,16 +116,28 @@ mod tests {
     async fn who_waits_goes_on_when_the_round_is_over() {
         let rounds = Rounds::default();
         rounds.come_to_an_end().await;
-        rounds.are_over(Next::Shown);
-        assert!(!rounds.gather());
-        for next in [Next::Gathered, Next::Shown] {
-            rounds.are_over(Next::Gathered);
-            assert!(rounds.gather());
+        for (begins, next) in [
+            (true, Next::Gathered),
+            (false, Next::Gathered),
+            (true, Next::Shown),
+            (true, Next::Shown),
+        ] {
+            if begins {
+                rounds.begin();
+            }
             let mut waits = pin!(rounds.come_to_an_end());
             assert!(timeout(3 * LOOKS_EACH, &mut waits).await.is_err());
             rounds.are_over(next);
             waits.await;
-            assert_eq!(rounds.gather(), next == Next::Gathered);
         }
+        rounds.come_to_an_end().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let rounds = Rounds::default();
+        rounds.begin();
+        let waits = rounds.come_to_an_end();
+        timeout(Duration::from_secs(30), waits).await.unwrap();
     }
 }

@@ -117,6 +117,7 @@ where
                 speaking: VecDeque::new(),
                 unseen: Unseen::new(),
                 pulse,
+                next: Next::Shown,
                 rounds,
                 sweep: Sweep::default(),
                 entrance,
@@ -152,6 +153,8 @@ struct Reactor<T: Taps> {
     /// What was sent on, until it is shown to the taps.
     unseen: Unseen,
     pulse: Pulse,
+    /// What is done with what is sent on now.
+    next: Next,
     rounds: Arc<Rounds>,
     sweep: Sweep,
     /// Where clients come in, if they do here and still do.
@@ -181,6 +184,13 @@ enum Orders {
     End,
 }
 
+impl<T: Taps> Drop for Reactor<T> {
+    /// Nobody waits for a thread that is gone.
+    fn drop(&mut self) {
+        self.rounds.are_over(Next::Shown);
+    }
+}
+
 impl<T: Taps> Reactor<T> {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -193,6 +203,7 @@ impl<T: Taps> Reactor<T> {
                     return;
                 }
             }
+            self.rounds.begin();
             self.unseen.woken();
             let line = std::mem::take(&mut self.line);
             let (mut has_orders, mut is_beat) = (false, false);
@@ -227,8 +238,7 @@ impl<T: Taps> Reactor<T> {
                 self.pulse.has_beaten();
                 self.unseen.beat();
             }
-            // Whoever wants to know must be able to see that something waits.
-            let can_wait = self.rounds.gather() && self.unseen.can_wait();
+            let can_wait = self.next == Next::Gathered && self.unseen.can_wait();
             if has_orders || is_beat || !can_wait {
                 self.show();
             }
@@ -250,15 +260,15 @@ impl<T: Taps> Reactor<T> {
     /// nothing does.
     #[inline]
     fn begin_round(&mut self) {
-        let mut next = self.unseen.next_round();
-        if next == Next::Gathered
+        self.next = self.unseen.next_round();
+        if self.next == Next::Gathered
             && let Err(error) = self.pulse.beat_within(WAITS_AT_MOST)
         {
             tracing::debug!(%error, "a relaying thread has no timer");
             self.unseen.calm_down();
-            next = Next::Shown;
+            self.next = Next::Shown;
         }
-        self.rounds.are_over(next);
+        self.rounds.are_over(self.next);
     }
 
     /// How long to wait for the kernel to tell something.
