@@ -1,9 +1,8 @@
-//! How reads come to a relaying thread: whether it pays to gather those of several wake-ups.
+//! How reads come to a relaying thread: whether it pays to gather those of several wake-ups, and which.
 
 use crate::event::Moment;
 
-/// So many reads in so short a time, few in each wake-up, are a brisk pace. It goes on while there are so many from beat
-/// to beat.
+/// So many reads in so short a time are a brisk pace. It goes on while there are so many from beat to beat.
 const BRISK_READS: usize = 16;
 const BRISK_WITHIN_NS: u64 = 4_000_000;
 
@@ -27,10 +26,19 @@ pub(super) struct Pace {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Now {
-    /// Once in a while, or many at a time: nothing waits while the thread does. They are counted since then.
+    /// Once in a while: nothing waits while the thread does. They are counted since then.
     Calm { since: Moment },
-    /// Few at a time, and there will be more soon. They are counted since the last beat.
-    Brisk,
+    /// There will be more soon. They are counted since the last beat.
+    Brisk(Crowd),
+}
+
+/// How many reads a wake-up brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crowd {
+    /// Of a client or a few: too few to pay for what they fetch into the caches.
+    Few,
+    /// Enough.
+    Many,
 }
 
 /// Whether the wake-up that goes on has brought a read.
@@ -48,10 +56,13 @@ impl Pace {
         wake_up: WakeUp::New,
     };
 
-    /// Whether it pays to gather what comes.
+    /// Whose reads come briskly; `None` where they do not.
     #[inline]
-    pub(super) fn is_brisk(&self) -> bool {
-        self.now == Now::Brisk
+    pub(super) fn brisk(&self) -> Option<Crowd> {
+        match self.now {
+            Now::Calm { .. } => None,
+            Now::Brisk(crowd) => Some(crowd),
+        }
     }
 
     /// The thread was woken: perhaps reads come.
@@ -75,21 +86,21 @@ impl Pace {
             *since = at;
         }
         if self.came.reads >= BRISK_READS {
-            let is_brisk = self.came.briskly() && at.since(*since) <= BRISK_WITHIN_NS;
+            let is_brisk = at.since(*since) <= BRISK_WITHIN_NS;
             self.go_on(is_brisk);
         }
     }
 
     /// Time has passed since the last beat.
     pub(super) fn beat(&mut self) {
-        self.go_on(self.is_brisk() && self.came.briskly());
+        self.go_on(self.brisk().is_some() && self.came.reads >= BRISK_READS);
     }
 
     /// Briskly or not, from now on.
     fn go_on(&mut self, is_brisk: bool) {
-        self.came = Came::NOTHING;
+        let came = std::mem::replace(&mut self.came, Came::NOTHING);
         self.now = match is_brisk {
-            true => Now::Brisk,
+            true => Now::Brisk(came.crowd()),
             false => Now::Calm { since: Moment(0) },
         };
     }
@@ -108,10 +119,12 @@ impl Came {
         wake_ups: 0,
     };
 
-    /// Whether there were many of them, and few at a time.
-    fn briskly(self) -> bool {
-        let few_at_a_time = self.reads * ENOUGH.wake_ups < ENOUGH.reads * self.wake_ups;
-        self.reads >= BRISK_READS && few_at_a_time
+    /// Whose they were.
+    fn crowd(self) -> Crowd {
+        match self.reads * ENOUGH.wake_ups < ENOUGH.reads * self.wake_ups {
+            true => Crowd::Few,
+            false => Crowd::Many,
+        }
     }
 }
 
@@ -126,8 +139,8 @@ mod tests {
     }
 
     /// Wake-ups of so many reads each, one after the other and again from the first, every so many nanoseconds, with a
-    /// beat behind each forty; whether it was brisk behind the last of so many.
-    fn brisk(sizes: &[usize], every: u64, wake_ups: usize) -> bool {
+    /// beat behind each forty; how it was behind the last of so many.
+    fn brisk(sizes: &[usize], every: u64, wake_ups: usize) -> Option<Crowd> {
         let mut pace = Pace::CALM;
         for (number, reads) in sizes.iter().cycle().take(wake_ups).enumerate() {
             wake_up(&mut pace, *reads, number as u64 * every);
@@ -135,29 +148,30 @@ mod tests {
                 pace.beat();
             }
         }
-        pace.is_brisk()
+        pace.brisk()
     }
 
     const SLOWLY: u64 = 1_000_000;
     const BRISKLY: u64 = 100_000;
 
     #[test]
-    fn few_reads_at_a_time_and_soon_are_brisk() {
+    fn reads_that_come_soon_are_brisk() {
+        let (few, many) = (Some(Crowd::Few), Some(Crowd::Many));
         for (sizes, every, expected) in [
-            (&[1][..], BRISKLY, true),
-            (&[1, 2, 1, 3], BRISKLY, true),
-            (&[3, 2], BRISKLY, false),
-            (&[8], BRISKLY, false),
-            (&[1], SLOWLY, false),
-            (&[2], SLOWLY, false),
+            (&[1][..], BRISKLY, few),
+            (&[1, 2, 1, 3], BRISKLY, few),
+            (&[3, 2], BRISKLY, many),
+            (&[8], BRISKLY, many),
+            (&[1], SLOWLY, None),
+            (&[2], SLOWLY, None),
             // Wake-ups without a read are none.
-            (&[0, 0, 0, 6], BRISKLY / 4, false),
+            (&[0, 0, 0, 6], BRISKLY / 4, many),
         ] {
             assert_eq!(brisk(sizes, every, 110), expected, "{sizes:?}, {every} ns");
         }
         // As soon as there were enough.
-        assert!(!brisk(&[1], BRISKLY, BRISK_READS - 1));
-        assert!(brisk(&[1], BRISKLY, BRISK_READS));
+        assert_eq!(brisk(&[1], BRISKLY, BRISK_READS - 1), None);
+        assert_eq!(brisk(&[1], BRISKLY, BRISK_READS), few);
     }
 
     #[test]
@@ -165,27 +179,15 @@ mod tests {
         let behind = |wake_ups: usize, reads: usize| {
             let mut pace = Pace::CALM;
             (0..BRISK_READS).for_each(|_| wake_up(&mut pace, 1, 1));
-            assert!(pace.is_brisk());
+            assert_eq!(pace.brisk(), Some(Crowd::Few));
             (0..wake_ups).for_each(|_| wake_up(&mut pace, reads, 1));
             pace.beat();
-            pace.is_brisk()
+            pace.brisk()
         };
-        assert!(behind(BRISK_READS, 1));
-        assert!(behind(BRISK_READS, 2));
-        assert!(!behind(BRISK_READS, 3));
-        assert!(!behind(BRISK_READS - 1, 1));
-        assert!(!behind(0, 0));
-    }
-
-    #[test]
-    fn it_is_calm_when_many_join_a_few() {
-        let mut pace = Pace::CALM;
-        (0..BRISK_READS).for_each(|_| wake_up(&mut pace, 1, 1));
-        assert!(pace.is_brisk());
-        (0..10).for_each(|_| wake_up(&mut pace, 7, 2));
-        pace.beat();
-        assert!(!pace.is_brisk());
-        (0..100).for_each(|_| wake_up(&mut pace, 7, 3));
-        assert!(!pace.is_brisk());
+        assert_eq!(behind(BRISK_READS, 1), Some(Crowd::Few));
+        assert_eq!(behind(BRISK_READS, 2), Some(Crowd::Few));
+        assert_eq!(behind(BRISK_READS, 3), Some(Crowd::Many));
+        assert_eq!(behind(BRISK_READS - 1, 1), None);
+        assert_eq!(behind(0, 0), None);
     }
 }

@@ -42,7 +42,7 @@ use super::relay::{End, Side, Step};
 use super::session::{Place, Session};
 use super::sweep::Sweep;
 use super::token::{self, Subject};
-use super::unseen::{Unseen, WAITS_AT_MOST, When};
+use super::unseen::{Unseen, WAITS_AT_MOST, When, Which};
 use super::{Running, Shared, urgency};
 use crate::event::{Ahead, Tap, Taps};
 use crate::registry::ConnectionError;
@@ -238,17 +238,18 @@ impl<T: Taps> Reactor<T> {
                 self.pulse.has_beaten();
                 self.unseen.beat();
             }
-            let can_wait = self.next == Next::Gathered && self.unseen.can_wait();
-            if has_orders || is_beat || !can_wait {
-                self.show();
-            }
+            let which = match self.next {
+                Next::Gathered if !has_orders && !is_beat => self.unseen.before_waiting(),
+                Next::Gathered | Next::Shown => Some(Which::All),
+            };
+            which.into_iter().for_each(|which| self.show(which));
             if has_orders {
                 // What was written has been shown.
                 self.crossing.try_iter().for_each(drop);
                 if self.take_orders() == Orders::End {
                     return;
                 }
-                self.show();
+                self.show(Which::All);
             }
             if self.unseen.is_empty() {
                 self.begin_round();
@@ -318,8 +319,8 @@ impl<T: Taps> Reactor<T> {
 
     /// Shows the taps what was sent on.
     #[inline]
-    fn show(&mut self) {
-        while !self.unseen.is_empty() {
+    fn show(&mut self, which: Which) {
+        while self.unseen.choose(which) {
             let mut seen_by = None;
             let show = AssertUnwindSafe(|| {
                 let mut showing = self.taps.begin_showing();
@@ -336,11 +337,12 @@ impl<T: Taps> Reactor<T> {
                     }
                 }
             });
-            if catch_unwind(show).is_err() {
-                // Before the first of them was shown: that one is not tried once more.
-                let slot = seen_by.or_else(|| Some(self.unseen.next()?.slot));
-                slot.into_iter().for_each(|slot| self.drop_broken(slot));
+            if catch_unwind(show).is_ok() {
+                return;
             }
+            // Before the first of them was shown: that one is not tried once more.
+            let slot = seen_by.or_else(|| Some(self.unseen.next()?.slot));
+            slot.into_iter().for_each(|slot| self.drop_broken(slot));
         }
     }
 
@@ -373,8 +375,8 @@ impl<T: Taps> Reactor<T> {
     /// Moves what the session in `slot` can move now, and sees what becomes of it.
     #[inline]
     fn step(&mut self, slot: usize, when: When) {
-        if self.unseen.is_full() {
-            self.show();
+        if self.unseen.is_full() && !self.unseen.make_room() {
+            self.show(Which::All);
         }
         let Some(Guest::Session(session)) = self.guests.get_mut(slot) else {
             return;

@@ -12,7 +12,8 @@
 //! while the two reads before it are shown ([`Ahead`]).
 //!
 //! A client alone has every wake-up to itself, and a few have most of them. There the copies of many wake-ups are
-//! gathered, as long as they come briskly ([`Pace`]).
+//! gathered, as long as they come briskly ([`Pace`]). Of many clients a request waits for its answer, so that what its
+//! session has in memory, which was driven out since the last one, is looked at once for both.
 //!
 //! *Architecture invariants:* a session's reads are shown in their order, each with the time at which it came. What is
 //! large, and whatever else a tap hears, is told at once, behind what waits of its session. When the thread waits,
@@ -22,7 +23,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::fence::Next;
-use super::pace::Pace;
+use super::pace::{Crowd, Pace};
 use crate::event::{Ahead, Direction, Moment, Rest, Tap};
 
 /// A longer read is not copied.
@@ -31,8 +32,11 @@ const COPIED_BYTES_MAX: usize = 2 * 1024;
 /// Copies are shown when there is no room for another one: they, too, are to stay in a cache.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// So many reads are gathered at it.
+/// So many reads of a few clients are gathered at it.
 const GATHERED_MAX: usize = 32;
+
+/// So many reads wait at it: each wake-up of many clients looks at all of them.
+const READS_MAX: usize = 256;
 
 /// How long a read may wait to be shown.
 pub(super) const WAITS_AT_MOST: Duration = Duration::from_millis(10);
@@ -46,14 +50,25 @@ pub(super) enum When {
     Later,
 }
 
+/// Which of the reads that wait are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Those of sessions that were answered, and the answers.
+    Answered,
+}
+
 /// Reads of all sessions of a thread, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Unseen {
     pace: Pace,
     reads: Vec<Read>,
-    /// How many of them were taken out.
+    /// Places of those that are shown now.
+    due: Vec<usize>,
+    /// How many of these were taken out.
     taken: usize,
     bytes: Vec<u8>,
+    answered: Answered,
 }
 
 #[derive(Debug)]
@@ -81,15 +96,17 @@ impl Unseen {
         Unseen {
             pace: Pace::CALM,
             reads: Vec::new(),
+            due: Vec::new(),
             taken: 0,
             bytes: Vec::with_capacity(BYTES_MAX),
+            answered: Answered::default(),
         }
     }
 
     /// Whether what waits should be shown before more comes.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() > BYTES_MAX - COPIED_BYTES_MAX
+        self.bytes.len() > BYTES_MAX - COPIED_BYTES_MAX || self.reads.len() >= READS_MAX
     }
 
     /// Whether nothing waits.
@@ -107,24 +124,28 @@ impl Unseen {
     /// When the last read of a wake-up is shown.
     #[inline]
     pub(super) fn last(&self) -> When {
-        match self.pace.is_brisk() {
-            true => When::Later,
-            false => When::Now,
+        match self.pace.brisk() {
+            Some(_) => When::Later,
+            None => When::Now,
         }
     }
 
-    /// Whether what waits goes on to wait while the thread does: more will come soon.
+    /// What is shown before the thread waits, if anything is; the rest waits meanwhile: more will come soon.
     #[inline]
-    pub(super) fn can_wait(&self) -> bool {
-        self.pace.is_brisk() && self.reads.len() < GATHERED_MAX
+    pub(super) fn before_waiting(&self) -> Option<Which> {
+        match self.pace.brisk() {
+            Some(Crowd::Few) if self.reads.len() < GATHERED_MAX => None,
+            Some(Crowd::Many) => Some(Which::Answered),
+            Some(Crowd::Few) | None => Some(Which::All),
+        }
     }
 
     /// What is done with the reads that come now.
     #[inline]
     pub(super) fn next_round(&self) -> Next {
-        match self.pace.is_brisk() {
-            true => Next::Gathered,
-            false => Next::Shown,
+        match self.pace.brisk() {
+            Some(_) => Next::Gathered,
+            None => Next::Shown,
         }
     }
 
@@ -140,12 +161,33 @@ impl Unseen {
         self.pace = Pace::CALM;
     }
 
-    /// Takes out what came first; nothing waits any more once there is none.
+    /// Chooses what is shown now, whatever was chosen before; whether that is anything.
+    #[inline]
+    pub(super) fn choose(&mut self, which: Which) -> bool {
+        self.due.clear();
+        self.taken = 0;
+        let places = 0..self.reads.len();
+        match which {
+            Which::All => self.due.extend(places),
+            Which::Answered => {
+                let answers = self.reads.iter().filter(|read| read.is_answer());
+                self.answered.note(answers.filter_map(|read| read.slot));
+                let is_due = |read: &Read| read.slot.is_some_and(|slot| self.answered.has(slot));
+                let due = places.zip(&self.reads).filter(|(_, read)| is_due(read));
+                self.due.extend(due.map(|(place, _)| place));
+            }
+        }
+        !self.due.is_empty()
+    }
+
+    /// Takes out what was chosen and came first. Once there is none, it is forgotten what was shown.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Shown<'_>> {
-        while let Some(read) = self.reads.get(self.taken) {
+        while let Some(place) = self.due.get(self.taken) {
             self.taken += 1;
-            if let Some(slot) = read.slot {
+            if let Some(read) = self.reads.get_mut(*place)
+                && let Some(slot) = read.slot.take()
+            {
                 return Some(Shown {
                     slot,
                     direction: read.direction,
@@ -154,20 +196,48 @@ impl Unseen {
                 });
             }
         }
-        self.reads.clear();
+        let all_shown = self.due.len() == self.reads.len();
+        self.due.clear();
         self.taken = 0;
-        self.bytes.clear();
+        match all_shown {
+            true => self.reads.clear(),
+            false => self.reads.retain(|read| read.slot.is_some()),
+        }
+        if self.reads.is_empty() {
+            self.bytes.clear();
+        }
         None
     }
 
-    /// The read that comes so many places behind the next one, where it is another session's: where that sits, and which
-    /// way it went.
+    /// Makes room where what was shown has left it; whether there is some now.
+    #[cold]
+    pub(super) fn make_room(&mut self) -> bool {
+        let mut to = 0;
+        for read in &mut self.reads {
+            let from = std::mem::replace(&mut read.bytes, to..to);
+            to += from.len();
+            read.bytes.end = to;
+            self.bytes.copy_within(from, read.bytes.start);
+        }
+        self.bytes.truncate(to);
+        // What waits most of all is to be shown, lest room is made again and again.
+        self.bytes.len() <= BYTES_MAX / 2 && self.reads.len() <= READS_MAX / 2
+    }
+
+    /// The read that is shown so many places behind the next one, where it is another session's: where that sits, and
+    /// which way it went.
     #[inline]
     pub(super) fn behind_next(&self, places: usize) -> Option<(usize, Direction)> {
-        let next = self.reads.get(self.taken)?;
-        let read = self.reads.get(self.taken + places)?;
+        let due = |place: usize| self.reads.get(*self.due.get(place)?);
+        let (next, read) = (due(self.taken)?, due(self.taken + places)?);
         let slot = read.slot.filter(|_| read.slot != next.slot)?;
         Some((slot, read.direction))
+    }
+
+    /// Whether a read that is kept now will be shown before the thread waits.
+    #[inline]
+    fn is_shown_soon(&self, direction: Direction) -> bool {
+        direction == Direction::UpstreamToClient || self.pace.brisk() != Some(Crowd::Many)
     }
 
     /// Shows what waits of the session in `slot` to its tap.
@@ -180,7 +250,7 @@ impl Unseen {
 
     #[cold]
     fn pick_out(&mut self, slot: usize, tap: &mut impl Tap) {
-        for read in self.reads.iter_mut().skip(self.taken) {
+        for read in &mut self.reads {
             if read.slot == Some(slot) {
                 read.slot = None;
                 let bytes = self.bytes.get(read.bytes.clone()).unwrap_or_default();
@@ -213,6 +283,48 @@ impl Unseen {
             bytes: from..self.bytes.len(),
         });
         Kept::Yes
+    }
+}
+
+impl Read {
+    /// Whether it comes from the upstream.
+    #[inline]
+    fn is_answer(&self) -> bool {
+        self.direction == Direction::UpstreamToClient
+    }
+}
+
+/// Which sessions have an answer that waits to be shown.
+#[derive(Debug, Default)]
+struct Answered {
+    /// By slot: when it was noted last that it has one.
+    noted: Vec<u64>,
+    /// When it was noted last for any.
+    last: u64,
+}
+
+impl Answered {
+    /// These have, and no others.
+    #[inline]
+    fn note(&mut self, slots: impl Iterator<Item = usize>) {
+        self.last += 1;
+        for slot in slots {
+            match self.noted.get_mut(slot) {
+                Some(noted) => *noted = self.last,
+                None => self.note_first(slot),
+            }
+        }
+    }
+
+    #[cold]
+    fn note_first(&mut self, slot: usize) {
+        self.noted.resize(slot, 0);
+        self.noted.push(self.last);
+    }
+
+    #[inline]
+    fn has(&self, slot: usize) -> bool {
+        self.noted.get(slot) == Some(&self.last)
     }
 }
 
@@ -249,7 +361,10 @@ impl<T: Tap> Tap for Later<'_, T> {
             When::Later => self.unseen.keep(self.slot, direction, bytes, at),
         };
         match kept {
-            Kept::Yes => self.tap.expect(direction, Ahead::Sockets),
+            Kept::Yes if self.unseen.is_shown_soon(direction) => {
+                self.tap.expect(direction, Ahead::Sockets);
+            }
+            Kept::Yes => {}
             Kept::No => self.now().relayed(direction, bytes, at),
         }
     }
@@ -277,233 +392,4 @@ impl<T: Tap> Tap for Later<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// What a tap heard: each read with its bytes, all else with its name.
-    #[derive(Debug, Default, PartialEq, Eq)]
-    struct Heard(Vec<(String, Direction, Moment, Vec<u8>)>);
-
-    impl Heard {
-        fn hear(&mut self, what: &str, direction: Direction, at: Moment, bytes: &[u8]) {
-            let heard = (what.to_owned(), direction, at, bytes.to_vec());
-            self.0.push(heard);
-        }
-    }
-
-    impl Tap for Heard {
-        fn relayed(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
-            self.hear("relayed", direction, at, bytes);
-        }
-        fn refused(&mut self, direction: Direction, at: Moment) {
-            self.hear("refused", direction, at, b"");
-        }
-        fn accepted(&mut self, direction: Direction, at: Moment) {
-            self.hear("accepted", direction, at, b"");
-        }
-        fn finished(&mut self, direction: Direction, at: Moment) {
-            self.hear("finished", direction, at, b"");
-        }
-        fn closed(&mut self, at: Moment) {
-            self.hear("closed", Direction::ClientToUpstream, at, b"");
-        }
-        fn rest(&self) -> Rest {
-            Rest::Unknown
-        }
-    }
-
-    fn show_all(unseen: &mut Unseen, taps: &mut BTreeMap<usize, Heard>) {
-        while let Some(shown) = unseen.next() {
-            let tap = taps.get_mut(&shown.slot).expect("it sits there");
-            tap.relayed(shown.direction, shown.bytes, shown.at);
-        }
-        assert!(unseen.is_empty());
-    }
-
-    /// What a tap is told, or what becomes of what waits.
-    #[derive(Debug, Clone)]
-    enum Step {
-        Relayed(Direction, usize),
-        Refused,
-        Accepted,
-        Finished,
-        ShowAll,
-        ShowOne,
-    }
-
-    impl Step {
-        fn tell(&self, tap: &mut impl Tap, at: Moment) {
-            let direction = Direction::UpstreamToClient;
-            match self {
-                Step::Relayed(direction, length) => {
-                    tap.relayed(*direction, &vec![at.0 as u8; *length], at);
-                }
-                Step::Refused => tap.refused(direction, at),
-                Step::Accepted => tap.accepted(direction, at),
-                Step::Finished => tap.finished(direction, at),
-                Step::ShowAll | Step::ShowOne => {}
-            }
-        }
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let directions = vec![Direction::ClientToUpstream, Direction::UpstreamToClient];
-        let lengths = prop_oneof![1usize..300, 1usize..5_000];
-        prop_oneof![
-            12 => (prop::sample::select(directions), lengths)
-                .prop_map(|(direction, length)| Step::Relayed(direction, length)),
-            1 => Just(Step::Refused),
-            1 => Just(Step::Accepted),
-            1 => Just(Step::Finished),
-            2 => Just(Step::ShowAll),
-            1 => Just(Step::ShowOne),
-        ]
-    }
-
-    fn when() -> impl Strategy<Value = When> {
-        prop_oneof![3 => Just(When::Later), 1 => Just(When::Now)]
-    }
-
-    proptest! {
-        /// Each tap hears what it would have heard at once, in the same order, with the same times.
-        #[test]
-        fn a_tap_hears_all_in_its_order(
-            steps in prop::collection::vec((0usize..4, when(), step()), 0..200),
-        ) {
-            let taps = || (0..4).map(|slot| (slot, Heard::default())).collect();
-            let (mut later, mut at_once): (BTreeMap<usize, Heard>, BTreeMap<usize, Heard>) =
-                (taps(), taps());
-            let mut unseen = Unseen::new();
-            for (number, (slot, when, step)) in steps.iter().enumerate() {
-                let at = Moment(number as u64);
-                let tap = later.get_mut(slot).expect("it sits there");
-                step.tell(at_once.get_mut(slot).expect("it sits there"), at);
-                let later_tap = &mut Later { slot: *slot, when: *when, tap, unseen: &mut unseen };
-                step.tell(later_tap, at);
-                match step {
-                    Step::ShowAll => {
-                        show_all(&mut unseen, &mut later);
-                        prop_assert_eq!(&later, &at_once);
-                    }
-                    Step::ShowOne => {
-                        unseen.show_one(*slot, tap);
-                        prop_assert_eq!(&later[slot], &at_once[slot]);
-                    }
-                    _ => {}
-                }
-                prop_assert!(unseen.bytes.len() <= BYTES_MAX);
-            }
-            show_all(&mut unseen, &mut later);
-            prop_assert_eq!(&later, &at_once);
-        }
-    }
-
-    /// Counts how often it is told that something will come.
-    #[derive(Default)]
-    struct Expecting(Cell<usize>);
-
-    impl Tap for Expecting {
-        fn relayed(&mut self, _: Direction, _: &[u8], _: Moment) {}
-        fn refused(&mut self, _: Direction, _: Moment) {}
-        fn accepted(&mut self, _: Direction, _: Moment) {}
-        fn finished(&mut self, _: Direction, _: Moment) {}
-        fn closed(&mut self, _: Moment) {}
-        fn rest(&self) -> Rest {
-            Rest::Unknown
-        }
-        fn expect(&self, _: Direction, _: Ahead) {
-            self.0.set(self.0.get() + 1);
-        }
-    }
-
-    #[test]
-    fn a_tap_expects_what_waits_and_nothing_else() {
-        let (mut tap, mut unseen) = (Expecting::default(), Unseen::new());
-        for (when, bytes, expected) in [
-            (When::Now, 10, 0),
-            (When::Later, 10, 1),
-            (When::Later, COPIED_BYTES_MAX + 1, 1),
-            (When::Later, 20, 2),
-        ] {
-            let later = &mut Later {
-                slot: 0,
-                when,
-                tap: &mut tap,
-                unseen: &mut unseen,
-            };
-            later.relayed(Direction::ClientToUpstream, &vec![b'x'; bytes], Moment(1));
-            assert_eq!(tap.0.get(), expected, "{when:?}, {bytes} bytes");
-        }
-    }
-
-    #[test]
-    fn the_reads_behind_the_next_one_are_foretold() {
-        let mut unseen = Unseen::new();
-        let (up, down) = (Direction::ClientToUpstream, Direction::UpstreamToClient);
-        for (slot, direction) in [(3, up), (4, down), (3, down), (5, up), (6, up)] {
-            let kept = unseen.keep(slot, direction, b"read", Moment(1));
-            assert_eq!(kept, Kept::Yes);
-        }
-        unseen.forget(5);
-        // What is there for the next one is there for another of the same session.
-        let foretold = |unseen: &Unseen| [1, 2].map(|places| unseen.behind_next(places));
-        assert_eq!(foretold(&unseen), [Some((4, down)), None]);
-        unseen.next();
-        assert_eq!(foretold(&unseen), [Some((3, down)), None]);
-        unseen.next();
-        assert_eq!(foretold(&unseen), [None, Some((6, up))]);
-        while unseen.next().is_some() {}
-        assert_eq!(foretold(&unseen), [None, None]);
-    }
-
-    /// Relays so many reads, one wake-up each and one every so many nanoseconds; the time of the last.
-    fn relay(unseen: &mut Unseen, reads: usize, from: u64, every: u64) -> u64 {
-        let mut tap = Heard::default();
-        let mut at = from;
-        for _ in 0..reads {
-            at += every;
-            unseen.woken();
-            let when = unseen.last();
-            let later = &mut Later {
-                slot: 0,
-                when,
-                tap: &mut tap,
-                unseen,
-            };
-            later.relayed(Direction::ClientToUpstream, b"query", Moment(at));
-        }
-        at
-    }
-
-    #[test]
-    fn reads_wait_while_they_come_briskly() {
-        let mut unseen = Unseen::new();
-        relay(&mut unseen, 15, 0, 100_000);
-        assert!(unseen.is_empty());
-        assert_eq!((unseen.last(), unseen.can_wait()), (When::Now, false));
-        assert_eq!(unseen.next_round(), Next::Shown);
-
-        relay(&mut unseen, 3, 1_500_000, 100_000);
-        assert_eq!((unseen.last(), unseen.can_wait()), (When::Later, true));
-        assert_eq!(unseen.next_round(), Next::Gathered);
-        assert_eq!(unseen.reads.len(), 2);
-
-        unseen.calm_down();
-        assert_eq!((unseen.last(), unseen.can_wait()), (When::Now, false));
-    }
-
-    #[test]
-    fn what_waits_is_bounded() {
-        let mut unseen = Unseen::new();
-        relay(&mut unseen, 16, 0, 1);
-        while unseen.can_wait() {
-            relay(&mut unseen, 1, 0, 1);
-        }
-        assert_eq!(unseen.reads.len(), GATHERED_MAX);
-    }
-}
+mod tests;
