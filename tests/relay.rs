@@ -560,3 +560,43 @@ fn who_asks_what_was_seen_waits_while_a_tap_looks() {
     running.wait_ended();
     come_by(PATIENCE).expect("there are none");
 }
+
+#[test]
+fn each_tap_sees_its_session_in_order_among_many() {
+    const CLIENTS: usize = 40;
+    const ROUNDS: usize = 60;
+    let said = |client: usize, round: usize| format!("{client:02} says {round:03};").into_bytes();
+    let server = Server::echo();
+    let running = start_before(&server);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let mut stream = running.client();
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    stream.write_all(&said(client, round)).unwrap();
+                    expect(&mut stream, &said(client, round));
+                }
+            });
+        }
+    });
+    // Each session was opened when its client had logged in: they are in the clients' order.
+    running.wait_no_connections();
+    for client in 0..CLIENTS {
+        let record = running.recorder.session(client);
+        let record = record.lock().unwrap();
+        let all: Vec<u8> = (0..ROUNDS).flat_map(|round| said(client, round)).collect();
+        assert_eq!(record.to_upstream, all, "client {client}");
+        assert_eq!(record.to_client, [LOGIN, &all].concat(), "client {client}");
+        let ways = record.told.iter().filter_map(|(told, _)| match told {
+            Told::Relayed(direction, _) => Some(*direction),
+            _ => None,
+        });
+        let (up, down) = (Direction::ClientToUpstream, Direction::UpstreamToClient);
+        let expected = std::iter::once(down).chain((0..ROUNDS).flat_map(|_| [up, down]));
+        assert!(ways.eq(expected), "client {client}");
+        assert!(
+            record.told.is_sorted_by_key(|(_, at)| *at),
+            "client {client}"
+        );
+    }
+}

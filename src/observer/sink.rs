@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use smallvec::SmallVec;
+
 use super::ring::{RingFull, Writing};
 use super::{Desk, Observer, Shared};
 use crate::aggregate::{Counting, Store, Whose, Worker};
@@ -22,11 +24,38 @@ pub(super) struct Outlet {
     shared: Arc<Shared>,
     shown: ConnectionState,
     shown_facts: Option<Arc<SessionFacts>>,
+    spare_facts: SpareFacts,
     /// Lines that this session has in the slow log.
     log_lines: u64,
     /// Queries that were offered to the analysis.
     offered: u64,
     whose: Whose,
+}
+
+/// Some owners of a session's facts, for its next events.
+///
+/// Who makes one waits until all that it wrote before has reached its cache, and takes the count of the owners from the
+/// thread that drops the events: once for all of these.
+#[derive(Default)]
+struct SpareFacts(SmallVec<[Arc<SessionFacts>; 8]>);
+
+impl SpareFacts {
+    /// One of `facts`.
+    #[inline(always)]
+    fn take(&mut self, facts: &Arc<SessionFacts>) -> Arc<SessionFacts> {
+        match self.0.pop() {
+            Some(spare) if Arc::ptr_eq(&spare, facts) => spare,
+            Some(_) | None => self.renew(facts),
+        }
+    }
+
+    #[inline(never)]
+    fn renew(&mut self, facts: &Arc<SessionFacts>) -> Arc<SessionFacts> {
+        self.0.clear();
+        let owners = std::iter::repeat_n(facts, self.0.inline_size());
+        self.0.extend(owners.map(Arc::clone));
+        Arc::clone(facts)
+    }
 }
 
 /// It, and the worker that counts, for as long as the session is looked at.
@@ -89,6 +118,7 @@ impl Outlet {
             shared: Arc::clone(&observer.shared),
             shown: ConnectionState::Starting,
             shown_facts: None,
+            spare_facts: SpareFacts::default(),
             log_lines: 0,
             offered: 0,
             whose: Whose::default(),
@@ -243,7 +273,10 @@ impl Sink for WorkerSink<'_, '_> {
         match room {
             // Where it stays: it is large.
             Some(mut room) => {
-                if let Some(Observed::Query(event)) = room.put(|| Observed::Query(query.event())) {
+                let facts = self.outlet.spare_facts.take(query.facts());
+                if let Some(Observed::Query(event)) =
+                    room.put(|| Observed::Query(query.event(facts)))
+                {
                     self.outlet
                         .counts(self.worker, counting, event, query.beside());
                     // None is there; a compiler that sees it copies them once.
@@ -254,9 +287,11 @@ impl Sink for WorkerSink<'_, '_> {
                     }
                 }
             }
-            None => self
-                .outlet
-                .counts(self.worker, counting, &query.event(), query.beside()),
+            None => {
+                let event = query.event(Arc::clone(query.facts()));
+                self.outlet
+                    .counts(self.worker, counting, &event, query.beside());
+            }
         }
         if self.outlet.shared.panics.load(Ordering::Relaxed) {
             fault::strike();

@@ -388,7 +388,7 @@ impl<T: Taps> Reactor<T> {
         match step {
             Ok(Step::Waiting) => {}
             Ok(Step::Yielded) => self.line.join(slot),
-            Ok(Step::Ended(end)) => return self.end(slot, end),
+            Ok(Step::Ended(end)) => return self.end(slot, *end),
             Err(_) => return self.drop_broken(slot),
         }
         if session.relay.holds_bytes()

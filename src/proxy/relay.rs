@@ -87,8 +87,9 @@ pub enum Step {
     Waiting,
     /// There is more to do, but others come first.
     Yielded,
-    /// The connection is over.
-    Ended(End),
+    /// The connection is over. In a box: nearly every step ends otherwise, and is told by one whole word then, which can be
+    /// read as soon as it is written.
+    Ended(Box<End>),
 }
 
 /// Both sockets of a connection and what waits between them.
@@ -142,7 +143,7 @@ enum Pause {
 }
 
 fn lost(side: Side, error: io::Error) -> Step {
-    Step::Ended(End::Lost { side, error })
+    Step::Ended(Box::new(End::Lost { side, error }))
 }
 
 /// Stands in a relay that has ended.
@@ -231,7 +232,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
         match (&mut self.to_upstream.phase, &mut self.to_client.phase) {
             (Phase::Finished, Phase::Finished) => {
                 let first = self.first_fin.unwrap_or(Side::Client);
-                return Step::Ended(End::Finished { first });
+                return Step::Ended(Box::new(End::Finished { first }));
             }
             // Broken in an earlier step, so that the other direction has asked its source since.
             (Phase::Broken(error), _) if up_waits && down_rests => {
@@ -261,7 +262,7 @@ impl<C: Leg, U: Leg> Relay<C, U> {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Step::Ended(end) => Poll::Ready(end),
+            Step::Ended(end) => Poll::Ready(*end),
         }
     }
 

@@ -266,7 +266,7 @@ impl<T: Tap> Session<T> {
     pub(super) async fn relay_until(&mut self, until: Until, place: &Place) -> Option<End> {
         poll_fn(|cx| {
             match self.step(cx, place) {
-                Step::Ended(end) => return Poll::Ready(Some(end)),
+                Step::Ended(end) => return Poll::Ready(Some(*end)),
                 Step::Yielded => cx.waker().wake_by_ref(),
                 Step::Waiting => {}
             }

@@ -68,7 +68,7 @@ pub(super) struct Unseen {
     /// How many of these were taken out.
     taken: usize,
     bytes: Vec<u8>,
-    answered: Answered,
+    latest: Latest,
 }
 
 #[derive(Debug)]
@@ -79,6 +79,8 @@ struct Read {
     at: Moment,
     /// Its bytes, among all of them.
     bytes: Range<usize>,
+    /// The read of its session before it, as far as that is of interest.
+    before: Option<usize>,
 }
 
 /// A read that is to be shown now to the tap of the session in `slot`.
@@ -99,7 +101,7 @@ impl Unseen {
             due: Vec::new(),
             taken: 0,
             bytes: Vec::with_capacity(BYTES_MAX),
-            answered: Answered::default(),
+            latest: Latest::default(),
         }
     }
 
@@ -169,18 +171,42 @@ impl Unseen {
         let places = 0..self.reads.len();
         match which {
             Which::All => self.due.extend(places),
-            Which::Answered => {
-                let answers = self.reads.iter().filter(|read| read.is_answer());
-                self.answered.note(answers.filter_map(|read| read.slot));
-                let is_due = |read: &Read| read.slot.is_some_and(|slot| self.answered.has(slot));
-                let due = places.zip(&self.reads).filter(|(_, read)| is_due(read));
-                self.due.extend(due.map(|(place, _)| place));
-            }
+            Which::Answered => self.choose_answered(),
         }
         !self.due.is_empty()
     }
 
-    /// Takes out what was chosen and came first. Once there is none, it is forgotten what was shown.
+    /// Each answer, and before it what waits of its session: one after the other, what is looked at for both is near.
+    #[inline]
+    fn choose_answered(&mut self) {
+        self.latest.begin();
+        for place in 0..self.reads.len() {
+            let Some(read) = self.reads.get_mut(place) else {
+                return;
+            };
+            let Some(slot) = read.slot else { continue };
+            read.before = self.latest.replace(slot, place);
+            if read.direction == Direction::UpstreamToClient {
+                self.latest.forget(slot);
+                self.choose_with_those_before(place);
+            }
+        }
+    }
+
+    #[inline]
+    fn choose_with_those_before(&mut self, place: usize) {
+        let chosen = self.due.len();
+        let mut next = Some(place);
+        while let Some(place) = next {
+            self.due.push(place);
+            next = self.reads.get(place).and_then(|read| read.before);
+        }
+        if let Some(chosen) = self.due.get_mut(chosen..) {
+            chosen.reverse();
+        }
+    }
+
+    /// Takes out the first of what was chosen. Once there is none, it is forgotten what was shown.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Shown<'_>> {
         while let Some(place) = self.due.get(self.taken) {
@@ -281,50 +307,54 @@ impl Unseen {
             direction,
             at,
             bytes: from..self.bytes.len(),
+            before: None,
         });
         Kept::Yes
     }
 }
 
-impl Read {
-    /// Whether it comes from the upstream.
-    #[inline]
-    fn is_answer(&self) -> bool {
-        self.direction == Direction::UpstreamToClient
-    }
-}
-
-/// Which sessions have an answer that waits to be shown.
+/// Where the last read of each session is.
 #[derive(Debug, Default)]
-struct Answered {
-    /// By slot: when it was noted last that it has one.
-    noted: Vec<u64>,
-    /// When it was noted last for any.
-    last: u64,
+struct Latest {
+    /// By slot: in which look at the reads it was found, and where.
+    by_slot: Vec<(u64, usize)>,
+    look: u64,
 }
 
-impl Answered {
-    /// These have, and no others.
+impl Latest {
+    /// Of no session is there one.
     #[inline]
-    fn note(&mut self, slots: impl Iterator<Item = usize>) {
-        self.last += 1;
-        for slot in slots {
-            match self.noted.get_mut(slot) {
-                Some(noted) => *noted = self.last,
-                None => self.note_first(slot),
+    fn begin(&mut self) {
+        self.look += 1;
+    }
+
+    /// Of this session it is there now; where it was before.
+    #[inline]
+    fn replace(&mut self, slot: usize, place: usize) -> Option<usize> {
+        match self.by_slot.get_mut(slot) {
+            Some(latest) => {
+                let (look, before) = std::mem::replace(latest, (self.look, place));
+                (look == self.look).then_some(before)
+            }
+            None => {
+                self.add(slot, place);
+                None
             }
         }
     }
 
     #[cold]
-    fn note_first(&mut self, slot: usize) {
-        self.noted.resize(slot, 0);
-        self.noted.push(self.last);
+    fn add(&mut self, slot: usize, place: usize) {
+        self.by_slot.resize(slot, (0, 0));
+        self.by_slot.push((self.look, place));
     }
 
+    /// Of this session there is none.
     #[inline]
-    fn has(&self, slot: usize) -> bool {
-        self.noted.get(slot) == Some(&self.last)
+    fn forget(&mut self, slot: usize) {
+        if let Some((look, _)) = self.by_slot.get_mut(slot) {
+            *look = 0;
+        }
     }
 }
 

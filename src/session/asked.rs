@@ -148,9 +148,15 @@ impl Origin {
     /// The statement, asked for without values.
     #[inline]
     pub(super) fn asked(self) -> Asked {
+        self.asked_with(None)
+    }
+
+    /// The statement, asked for with the values that its text tells.
+    #[inline(always)]
+    pub(super) fn asked_with(self, flow: Option<Box<Flow>>) -> Asked {
         Asked {
             origin: self,
-            flow: None,
+            flow,
             formats: Formats::Text,
         }
     }
@@ -207,11 +213,16 @@ impl Asked {
     /// Bytes that it holds for its values.
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        let flow = self.flow.as_ref().map_or(0, |flow| {
-            size_of::<Flow>() + flow.constants.len() * size_of::<Constant>()
-        });
-        flow + self.formats.held_bytes()
+        flow_bytes(self.flow.as_deref()) + self.formats.held_bytes()
     }
+}
+
+/// Bytes that the values of a statement hold.
+#[inline]
+pub(super) fn flow_bytes(flow: Option<&Flow>) -> usize {
+    flow.map_or(0, |flow| {
+        size_of::<Flow>() + flow.constants.len() * size_of::<Constant>()
+    })
 }
 
 /// What a query has cost and returned so far.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::asked::{Asked, Origin, Wording};
 use super::catalog::{Lifetime, Portal, Runs};
+use super::owing::{Owing, Reading};
 use super::parameters::{BindReader, Formats, Prepared, read_bind};
 use super::pipeline::{Closing, Group, What};
-use super::text::{Carrier, Scratch, Source, TextInFlight, read_whole, wire_name};
-use super::{Conversation, Lost, Sink};
+use super::text::{Carrier, Scratch, Source, TextInFlight, wire_name};
+use super::{Conversation, Sink};
 use crate::event::{Direction, Flow, Moment};
 use crate::sql::value::ValueKey;
 use crate::wire::frame::{self, Header, Receiver, Rest, Want};
@@ -183,26 +184,46 @@ impl<S: Sink> Frontend<'_, S> {
         ledger.request_begins(facts, settings.unit_gap_ns, self.at, self.sink);
     }
 
+    /// Where requests are put down, and what is read to know them.
     #[inline(always)]
-    fn push(&mut self, what: What, request_bytes: u64) {
-        let conversation = &mut *self.conversation;
-        let now = conversation.ledger.stopwatch.mark(self.at);
-        conversation.pipeline.push(what, now, request_bytes);
-        let awaited_max = conversation.settings.awaited_max;
-        if conversation.pipeline.len() > awaited_max {
-            conversation.lose(Lost::PipelineTooLong { awaited_max });
-        }
+    fn owing(&mut self) -> (Owing<'_>, Reading<'_, S>) {
+        let Conversation {
+            pipeline,
+            ledger,
+            dialect,
+            lost,
+            catalog,
+            settings,
+            ..
+        } = &mut *self.conversation;
+        let owing = Owing {
+            now: ledger.stopwatch.mark(self.at),
+            stopwatch: &mut ledger.stopwatch,
+            awaited_max: settings.awaited_max,
+            pipeline,
+            dialect,
+            lost,
+        };
+        let reading = Reading {
+            scratch: self.scratch,
+            sink: self.sink,
+            catalog,
+            settings,
+        };
+        (owing, reading)
     }
 
-    /// A request for a statement: replies that came before it belong to something else.
+    #[inline(always)]
+    fn push(&mut self, what: What, request_bytes: u64) {
+        self.owing().0.push(what, request_bytes);
+    }
+
+    /// A request for a statement.
     #[inline(always)]
     pub(super) fn push_statement(&mut self, what: What, request_bytes: u64) {
-        if !self.conversation.pipeline.has_statement() {
-            self.conversation.ledger.stopwatch.forget_replies();
-        }
-        // It may be a SET, or call what sets; the server tells with its ReadyForQuery.
-        self.conversation.dialect.unsettled = true;
-        self.push(what, request_bytes);
+        let (mut owing, _) = self.owing();
+        owing.begin_statement();
+        owing.push(what, request_bytes);
     }
 
     fn source(&self, carrier: Carrier) -> Source {
@@ -231,31 +252,24 @@ impl<S: Sink> Frontend<'_, S> {
     /// The usual case: the text is in the read buffer, whole.
     #[inline]
     fn whole_text(&mut self, carrier: Carrier, header: Header, body: &[u8]) {
-        let mut first = None;
-        let mut more = Vec::new();
         let source = self.source(carrier);
-        let Conversation {
-            catalog, settings, ..
-        } = &mut *self.conversation;
-        let name = read_whole(
-            source,
-            body,
-            self.scratch,
-            catalog,
-            settings,
-            self.sink,
-            // Nearly every text is one statement: no list for it.
-            |_, _, one| match first {
-                None => first = Some(one),
-                Some(_) => more.push(one),
-            },
-        );
         match carrier {
-            Carrier::Query if more.is_empty() => {
-                self.query(first.into_iter(), header.message_bytes());
+            Carrier::Query => {
+                let mut bytes = header.message_bytes();
+                let (mut owing, reading) = self.owing();
+                reading.whole(source, body, |origin, flow| {
+                    owing.push_text(origin, flow, std::mem::take(&mut bytes));
+                });
+                self.end_query();
             }
-            Carrier::Query => self.query(first.into_iter().chain(more), header.message_bytes()),
-            Carrier::Parse => self.parse(name, first, header),
+            Carrier::Parse => {
+                let mut prepared = None;
+                let (_, reading) = self.owing();
+                let name = reading.whole(source, body, |origin, _| {
+                    prepared.get_or_insert(origin);
+                });
+                self.parse(name, prepared, header);
+            }
         }
     }
 
@@ -281,29 +295,34 @@ impl<S: Sink> Frontend<'_, S> {
             return;
         }
         match carrier {
-            Carrier::Query => self.query(texts.asked.into_iter(), header.message_bytes()),
-            Carrier::Parse => self.parse(&texts.name, texts.asked.into_iter().next(), header),
+            Carrier::Query => {
+                let mut bytes = header.message_bytes();
+                for asked in texts.asked {
+                    self.push_statement(What::Statement(asked), std::mem::take(&mut bytes));
+                }
+                self.end_query();
+            }
+            Carrier::Parse => {
+                let first = texts.asked.into_iter().next();
+                self.parse(&texts.name, first.map(|asked| asked.origin), header);
+            }
         }
     }
 
-    /// Query: each of its statements owes an answer, then ReadyForQuery.
-    fn query(&mut self, statements: impl Iterator<Item = Asked>, message_bytes: u64) {
-        let mut bytes = message_bytes;
-        for asked in statements {
-            self.push_statement(What::Statement(asked), std::mem::take(&mut bytes));
-        }
-        self.push(What::Ready(Group::Query), 0);
+    /// Each statement of a Query owes an answer, and the Query itself ReadyForQuery.
+    fn end_query(&mut self) {
+        self.owing().0.push_ready(Group::Query);
         self.conversation.requests.extended_bytes = 0;
     }
 
-    fn parse(&mut self, name: &[u8], asked: Option<Asked>, header: Header) {
-        let Some(asked) = asked else {
+    fn parse(&mut self, name: &[u8], prepared: Option<Origin>, header: Header) {
+        let Some(prepared) = prepared else {
             return self
                 .conversation
                 .malformed(Direction::ClientToUpstream, header);
         };
         let hash = wire_name(name);
-        let previous = self.conversation.catalog.prepare(hash, asked.origin);
+        let previous = self.conversation.catalog.prepare(hash, prepared);
         self.conversation.requests.extended_bytes += header.message_bytes();
         self.push(
             What::Parse {
@@ -478,7 +497,7 @@ impl<S: Sink> Frontend<'_, S> {
     fn function_call(&mut self, header: Header) {
         if let Some(asked) = self.statement_of(b"CALL fastpath_function_call") {
             self.push_statement(What::Function(asked), header.message_bytes());
-            self.push(What::Ready(Group::Query), 0);
+            self.owing().0.push_ready(Group::Query);
         }
     }
 
@@ -498,27 +517,14 @@ impl<S: Sink> Frontend<'_, S> {
     fn statement_of(&mut self, text: &[u8]) -> Option<Asked> {
         let mut asked = None;
         let source = self.source(Carrier::Query);
-        let Conversation {
-            catalog, settings, ..
-        } = &mut *self.conversation;
-        read_whole(
-            source,
-            text,
-            self.scratch,
-            catalog,
-            settings,
-            self.sink,
-            |_, _, one| {
-                let wording = Wording {
-                    special: None,
-                    ..Wording::clone(one.wording())
-                };
-                asked = Some(Asked {
-                    origin: Origin::Text(Arc::new(wording)),
-                    ..one
-                });
-            },
-        );
+        let (_, reading) = self.owing();
+        reading.whole(source, text, |origin, flow| {
+            let wording = Wording {
+                special: None,
+                ..Wording::clone(origin.wording())
+            };
+            asked = Some(Origin::Text(Arc::new(wording)).asked_with(flow));
+        });
         asked
     }
 }

@@ -121,15 +121,21 @@ impl Finished<'_> {
         self.ended.sequence
     }
 
-    /// What the analysis gets of it, but for the values: [`Finished::take_flow`] has them.
+    /// Who asked.
+    #[inline]
+    pub fn facts(&self) -> &Arc<SessionFacts> {
+        self.facts
+    }
+
+    /// What the analysis gets of it, with [`Finished::facts`], but for the values: [`Finished::take_flow`] has them.
     #[inline(always)]
-    pub fn event(&self) -> QueryEvent {
+    pub fn event(&self, facts: Arc<SessionFacts>) -> QueryEvent {
         let Ended {
             origin, progress, ..
         } = &*self.ended;
         let wording = origin.wording();
         QueryEvent {
-            facts: Arc::clone(self.facts),
+            facts,
             sequence: self.ended.sequence,
             fingerprint: wording.statement.fingerprint,
             verb: wording.statement.verb,
@@ -174,7 +180,7 @@ impl Finished<'_> {
         let flow = self.take_flow().map(|flow| *flow);
         let event = QueryEvent {
             flow,
-            ..self.event()
+            ..self.event(Arc::clone(self.facts))
         };
         Exchange::of(event, self.beside())
     }

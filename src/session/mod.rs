@@ -40,6 +40,7 @@ mod found;
 mod frontend;
 mod ledger;
 mod outcome;
+mod owing;
 mod parameters;
 mod parses;
 mod pipeline;

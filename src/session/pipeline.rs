@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::asked::{Asked, Origin};
+use super::asked::{self, Asked, Origin};
 use super::catalog::{Portal, Runs};
 use super::columns::Described;
 use super::cycle::{Cycle, Owed};
 use super::parameters::Prepared;
 use super::stopwatch::Mark;
 use crate::cache;
-use crate::event::Protocol;
+use crate::event::{Flow, Protocol};
 use crate::sql::NameHash;
 
 /// What kind of reply is owed.
@@ -216,6 +216,44 @@ impl Pipeline {
         });
     }
 
+    /// A statement of a Query.
+    #[inline(always)]
+    pub(super) fn push_text(
+        &mut self,
+        origin: Origin,
+        flow: Option<Box<Flow>>,
+        requested: Mark,
+        request_bytes: u64,
+    ) {
+        self.statements += 1;
+        self.heap_bytes += asked::flow_bytes(flow.as_deref());
+        let what = || What::Statement(origin.asked_with(flow));
+        self.put(what, requested, request_bytes);
+    }
+
+    /// What ends a Sync, a Query or a FunctionCall.
+    #[inline(always)]
+    pub(super) fn push_ready(&mut self, group: Group, requested: Mark) {
+        self.groups_asked += 1;
+        self.put(|| What::Ready(group), requested, 0);
+    }
+
+    /// Puts an entry together where it stays: a copy of what was just written, in other pieces than it was written in,
+    /// waits until all that was written before has reached the cache.
+    #[inline(always)]
+    fn put(&mut self, what: impl FnOnce() -> What, requested: Mark, request_bytes: u64) {
+        self.queue.push_back(Awaited {
+            what: What::CopyEnd,
+            requested: Mark::default(),
+            request_bytes: 0,
+        });
+        if let Some(place) = self.queue.back_mut() {
+            place.what = what();
+            place.requested = requested;
+            place.request_bytes = request_bytes;
+        }
+    }
+
     #[inline(always)]
     fn count(&mut self, what: &What) {
         match what {
@@ -243,7 +281,7 @@ impl Pipeline {
             return;
         }
         self.skip = Skip::Nothing;
-        self.push(What::Ready(Group::Sync), requested, 0);
+        self.push_ready(Group::Sync, requested);
     }
 
     /// The client sent CopyDone or CopyFail: outside COPY the server drops it silently, so it is noted only where

@@ -14,7 +14,7 @@ use super::parses::{Parses, Repeated};
 use super::pipeline::SpareQueues;
 use super::wordings::Wordings;
 use super::{Literals, Settings, Sink};
-use crate::event::Statement;
+use crate::event::{Flow, Statement};
 use crate::sql::scan::{Scanned, Scanner};
 use crate::sql::{Dialect, NameHash, Written, name_hash};
 use crate::wire::message::cstring;
@@ -228,7 +228,8 @@ fn keep(kept: &mut Vec<u8>, piece: &[u8], most: usize) {
     kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
 }
 
-/// Reads a body that is whole in one piece; calls `each` for its statements in order, returns a Parse's name.
+/// Reads a body that is whole in one piece; calls `each` for its statements in order, with the values that their texts tell,
+/// and returns a Parse's name. They are given in parts, which are put together where they stay.
 pub(super) fn read_whole<'a, S: Sink>(
     source: Source,
     body: &'a [u8],
@@ -236,13 +237,13 @@ pub(super) fn read_whole<'a, S: Sink>(
     catalog: &mut Catalog,
     settings: &Settings,
     sink: &mut S,
-    mut each: impl FnMut(&mut Catalog, &mut S, Asked),
+    mut each: impl FnMut(Origin, Option<Box<Flow>>),
 ) -> &'a [u8] {
     let Source { carrier, dialect } = source;
     if carrier == Carrier::Parse
         && let Some(Repeated::New(statement)) = scratch.repeated(body, dialect, settings, None)
     {
-        each(catalog, sink, statement.asked());
+        each(statement, None);
         return cstring(body).map_or(&[], |(name, _)| name);
     }
     let whole = body;
@@ -289,11 +290,11 @@ pub(super) fn read_whole<'a, S: Sink>(
                 }
             }
         });
-        let asked = familiar(carrier, wording, &scanned, settings, wordings, types);
+        let (origin, flow) = familiar(carrier, wording, &scanned, settings, wordings, types);
         if let (Carrier::Parse, Some(key)) = (carrier, settings.values) {
-            scratch.parses.add(whole, key, &asked.origin);
+            scratch.parses.add(whole, key, &origin);
         }
-        each(catalog, sink, asked);
+        each(origin, flow);
         return name;
     }
     let (text, _) = cstring(text).unwrap_or((text, &[]));
@@ -318,13 +319,13 @@ pub(super) fn read_whole<'a, S: Sink>(
             wordings: Some(&mut scratch.wordings),
         }
         .asked(one);
-        each(catalog, sink, asked);
+        each(asked.origin, asked.flow);
     }
     name
 }
 
 /// A statement that was recognised: all but its values is known.
-#[inline]
+#[inline(always)]
 fn familiar(
     carrier: Carrier,
     wording: Arc<Wording>,
@@ -332,14 +333,17 @@ fn familiar(
     settings: &Settings,
     wordings: &mut Wordings,
     types: &[u8],
-) -> Asked {
+) -> (Origin, Option<Box<Flow>>) {
     match carrier {
-        _ if settings.values.is_none() => Origin::Text(wording).asked(),
-        Carrier::Parse => Origin::of(wording, Some(wordings.placeholders(scanned, types))).asked(),
-        Carrier::Query => Asked {
-            flow: Some(parameters::flow(scanned.slots, scanned.values)),
-            ..Origin::Text(wording).asked()
-        },
+        _ if settings.values.is_none() => (Origin::Text(wording), None),
+        Carrier::Parse => {
+            let placeholders = wordings.placeholders(scanned, types);
+            (Origin::of(wording, Some(placeholders)), None)
+        }
+        Carrier::Query => {
+            let flow = parameters::flow(scanned.slots, scanned.values);
+            (Origin::Text(wording), Some(flow))
+        }
     }
 }
 

@@ -183,6 +183,30 @@ fn what_is_shown_together_is_what_is_relayed() {
 }
 
 #[test]
+fn each_event_has_the_facts_of_its_time() {
+    let room = room_for(100);
+    let mut tap = room.observer.open(start(1));
+    tap.relayed(UPSTREAM, LOGIN, Moment(1));
+    let mut expected = Vec::new();
+    for number in 0..60u8 {
+        if number % 13 == 0 {
+            let name = [b'a' + number / 13];
+            let status = [b"S\0\0\0\x17application_name\0", &name[..], b"\0"].concat();
+            tap.relayed(UPSTREAM, &status, Moment(2));
+        }
+        tap.relayed(CLIENT, QUERY, Moment(2));
+        tap.relayed(UPSTREAM, ANSWER, Moment(3));
+        expected.push(char::from(b'a' + number / 13).to_string());
+    }
+    let events = Reader::new(room.observer.ring()).take_all();
+    let applications = events.iter().map(|event| match event {
+        Observed::Query(event) => event.facts.application.to_string(),
+        Observed::Rows(_) | Observed::Closed(_) => panic!("{event:?}"),
+    });
+    assert_eq!(applications.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn full_queues_drop_and_count() {
     let room = room(1 << 20, 0);
     let mut tap = room.observer.open(start(1));

@@ -290,13 +290,18 @@ fn requests_of_many_wait_for_their_answers() {
     for (slot, direction) in [(4, down), (6, up), (3, down)] {
         keep(&mut unseen, slot, direction);
     }
-    assert_eq!(shown(&mut unseen), [(3, up), (4, up), (4, down), (3, down)]);
+    assert_eq!(shown(&mut unseen), [(4, up), (4, down), (3, up), (3, down)]);
     unseen.make_room();
     for (slot, direction) in [(5, down), (3, up)] {
         keep(&mut unseen, slot, direction);
     }
     unseen.forget(6);
     assert_eq!(shown(&mut unseen), [(5, up), (5, down)]);
+    for (slot, direction) in [(3, up), (3, down), (3, down), (3, up)] {
+        keep(&mut unseen, slot, direction);
+    }
+    let all = [(3, up), (3, up), (3, down), (3, down)];
+    assert_eq!(shown(&mut unseen), all);
     let left: Vec<_> = unseen.reads.iter().map(|read| read.slot).collect();
     assert_eq!(left, [Some(3)]);
 }
