@@ -30,7 +30,7 @@ const BITE: usize = 128;
 
 /// So many events are taken before others go first, some 200 to 400 microseconds: a query that waits for the core waits no
 /// longer. The kernel may let it wait for the rest of this thread's slice, which can be longer than the query. With a
-/// quarter of them they took a fifth to a quarter more of this thread's time, and the 99th percentile was the same.
+/// quarter of them they took a quarter to two fifths more of this thread's time, and the 99th percentile was hardly another.
 const TURN: usize = 512;
 
 /// A ring that is fuller than one part of so many is emptied without letting others go first: on a machine without a

@@ -190,4 +190,17 @@ mod tests {
         assert_eq!(behind(BRISK_READS - 1, 1), None);
         assert_eq!(behind(0, 0), None);
     }
+
+    #[test]
+    fn many_that_join_a_few_are_many() {
+        let mut pace = Pace::CALM;
+        (0..BRISK_READS).for_each(|_| wake_up(&mut pace, 1, 1));
+        assert_eq!(pace.brisk(), Some(Crowd::Few));
+        (0..10).for_each(|_| wake_up(&mut pace, 7, 2));
+        for _ in 0..10 {
+            pace.beat();
+            assert_eq!(pace.brisk(), Some(Crowd::Many));
+            (0..10).for_each(|_| wake_up(&mut pace, 7, 3));
+        }
+    }
 }

@@ -7,8 +7,8 @@
 //!              what it is)                                  its QueryEvent to the Sink)
 //! ```
 //!
-//! What nearly all queries are is taken at once (`cycle.rs`), and a Parse that came before is known by its bytes
-//! (`parses.rs`).
+//! A request is put down through `owing.rs`. What nearly all queries are is taken at once (`cycle.rs`), and a Parse that
+//! came before is known by its bytes (`parses.rs`).
 //!
 //! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
 //! a reply ends the entry at its front, an error drops entries up to the next Sync, a ReadyForQuery drops what is
