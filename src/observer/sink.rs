@@ -10,8 +10,8 @@ use super::{Desk, Observer, Shared};
 use crate::aggregate::{Counting, Store, Whose, Worker};
 use crate::cache;
 use crate::event::{
-    Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Held, Moment,
-    Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, ShapeRef, SlowQuery,
+    Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Flow, Held,
+    Moment, Observed, QueryEvent, RowsEvent, SessionEvent, SessionFacts, ShapeRef, SlowQuery,
 };
 use crate::fault;
 use crate::session::{Finished, Session, Sink};
@@ -283,7 +283,17 @@ impl Sink for WorkerSink<'_, '_> {
                     if event.flow.is_none()
                         && let Some(flow) = query.take_flow()
                     {
-                        event.flow = Some(*flow);
+                        // In the pieces in which they were written: all at once is a copy in others, which waits for them.
+                        let Flow {
+                            constants,
+                            values,
+                            result,
+                        } = *flow;
+                        event.flow = Some(Flow {
+                            constants,
+                            values,
+                            result,
+                        });
                     }
                 }
             }

@@ -219,7 +219,7 @@ impl Asked {
 
 /// Bytes that the values of a statement hold.
 #[inline]
-pub(super) fn flow_bytes(flow: Option<&Flow>) -> usize {
+fn flow_bytes(flow: Option<&Flow>) -> usize {
     flow.map_or(0, |flow| {
         size_of::<Flow>() + flow.constants.len() * size_of::<Constant>()
     })

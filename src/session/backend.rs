@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::asked::Wording;
+use super::awaited::{Answered, Awaited, Closing, Group, What};
 use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
 use super::cycle::Owed;
 use super::ledger::{Behind, Part};
 use super::parameters::Prepared;
-use super::pipeline::{Answered, Awaited, Closing, Group, What};
 use super::{Conversation, Lost, Phase, Scratch, Sink, dialect};
 use crate::event::{Direction, Moment, Protocol, SessionEvent, SessionFacts};
 use crate::wire::TransactionStatus;

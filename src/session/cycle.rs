@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use super::asked::{Asked, Origin};
+use super::awaited::{Awaited, What};
 use super::backend::{Backend, COMMAND_BYTES_MAX};
 use super::catalog::{Lifetime, Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
@@ -19,7 +20,6 @@ use super::frontend::Frontend;
 use super::ledger::Behind;
 use super::parameters::{Prepared, read_bind};
 use super::parses::Repeated;
-use super::pipeline::{Awaited, What};
 use super::stopwatch::Mark;
 use super::text::wire_name;
 use super::{Conversation, Phase, Sink};
@@ -243,15 +243,17 @@ impl<S: Sink> Frontend<'_, S> {
             runs: Runs::ToItsEnd,
         });
         let bytes = std::mem::take(&mut self.conversation.requests.extended_bytes) + requests.bytes;
-        let cycle = Cycle {
-            owed: requests.form.first(),
-            form: requests.form,
-            asked,
-            replaced,
-            replaced_portal,
-            described,
+        let cycle = || {
+            What::Cycle(Cycle {
+                owed: requests.form.first(),
+                form: requests.form,
+                asked,
+                replaced,
+                replaced_portal,
+                described,
+            })
         };
-        self.push_statement(What::Cycle(cycle), bytes);
+        self.push_statement(cycle, bytes);
         Some(behind)
     }
 }

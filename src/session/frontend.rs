@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::asked::{Asked, Origin, Wording};
+use super::awaited::{Closing, Group, What};
 use super::catalog::{Lifetime, Portal, Runs};
 use super::owing::{Owing, Reading};
 use super::parameters::{BindReader, Formats, Prepared, read_bind};
-use super::pipeline::{Closing, Group, What};
 use super::text::{Carrier, Scratch, Source, TextInFlight, wire_name};
 use super::{Conversation, Sink};
 use crate::event::{Direction, Flow, Moment};
@@ -215,15 +215,13 @@ impl<S: Sink> Frontend<'_, S> {
 
     #[inline(always)]
     fn push(&mut self, what: What, request_bytes: u64) {
-        self.owing().0.push(what, request_bytes);
+        self.owing().0.push(|| what, request_bytes);
     }
 
     /// A request for a statement.
     #[inline(always)]
-    pub(super) fn push_statement(&mut self, what: What, request_bytes: u64) {
-        let (mut owing, _) = self.owing();
-        owing.begin_statement();
-        owing.push(what, request_bytes);
+    pub(super) fn push_statement(&mut self, what: impl FnOnce() -> What, request_bytes: u64) {
+        self.owing().0.push_statement(what, request_bytes);
     }
 
     fn source(&self, carrier: Carrier) -> Source {
@@ -298,7 +296,7 @@ impl<S: Sink> Frontend<'_, S> {
             Carrier::Query => {
                 let mut bytes = header.message_bytes();
                 for asked in texts.asked {
-                    self.push_statement(What::Statement(asked), std::mem::take(&mut bytes));
+                    self.push_statement(|| What::Statement(asked), std::mem::take(&mut bytes));
                 }
                 self.end_query();
             }
@@ -473,7 +471,7 @@ impl<S: Sink> Frontend<'_, S> {
             asked,
             runs,
         };
-        self.push_statement(what, bytes);
+        self.push_statement(|| what, bytes);
         Some(())
     }
 
@@ -496,7 +494,7 @@ impl<S: Sink> Frontend<'_, S> {
 
     fn function_call(&mut self, header: Header) {
         if let Some(asked) = self.statement_of(b"CALL fastpath_function_call") {
-            self.push_statement(What::Function(asked), header.message_bytes());
+            self.push_statement(|| What::Function(asked), header.message_bytes());
             self.owing().0.push_ready(Group::Query);
         }
     }

@@ -7,8 +7,8 @@
 //!              what it is)                                  its QueryEvent to the Sink)
 //! ```
 //!
-//! A request is put down through `owing.rs`. What nearly all queries are is taken at once (`cycle.rs`), and a Parse that
-//! came before is known by its bytes (`parses.rs`).
+//! A request is put down through `owing.rs`, in `queue.rs`. What nearly all queries are is taken at once (`cycle.rs`),
+//! and a Parse that came before is known by its bytes (`parses.rs`).
 //!
 //! Pipelining, several Syncs in flight and the skip to Sync after an error all fall out of the queue of [`Awaited`]:
 //! a reply ends the entry at its front, an error drops entries up to the next Sync, a ReadyForQuery drops what is
@@ -17,7 +17,7 @@
 //! *Architecture invariant:* no clock, no socket, no lock. Time comes in as an argument, results leave through
 //! [`Sink`]. What the session cannot follow is a [`Lost`], never a guess.
 //!
-//! [`Awaited`]: pipeline::Awaited
+//! [`Awaited`]: awaited::Awaited
 
 #![cfg_attr(
     not(test),
@@ -31,6 +31,7 @@
 )]
 
 mod asked;
+mod awaited;
 mod backend;
 mod catalog;
 mod columns;
@@ -44,6 +45,7 @@ mod owing;
 mod parameters;
 mod parses;
 mod pipeline;
+mod queue;
 mod rows;
 mod stopwatch;
 mod text;

@@ -1,9 +1,9 @@
 //! What the end of a statement changes: success as its verb says, failure for its whole group, or the connection's end.
 
 use super::asked::{Asked, Progress};
+use super::awaited::{Awaited, Closing, Group, What};
 use super::catalog::{Lifetime, Portal, Runs, running_portal};
 use super::ledger::{Behind, Part};
-use super::pipeline::{Awaited, Closing, Group, What};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
 use crate::event::{Moment, Protocol};

@@ -1,8 +1,9 @@
 //! Putting requests down as what the server owes for them.
 
 use super::asked::Origin;
+use super::awaited::{Group, What};
 use super::catalog::Catalog;
-use super::pipeline::{Group, Pipeline, What};
+use super::pipeline::Pipeline;
 use super::stopwatch::{Mark, Stopwatch};
 use super::text::{Scratch, Source, read_whole};
 use super::{Lost, Settings, Sink};
@@ -22,7 +23,7 @@ pub(super) struct Owing<'a> {
 impl Owing<'_> {
     /// Replies that came before a statement was asked for belong to something else.
     #[inline(always)]
-    pub(super) fn begin_statement(&mut self) {
+    fn begin_statement(&mut self) {
         if !self.pipeline.has_statement() {
             self.stopwatch.forget_replies();
         }
@@ -30,10 +31,18 @@ impl Owing<'_> {
         self.dialect.unsettled = true;
     }
 
+    /// A request that has an answer, and is no statement's.
     #[inline(always)]
-    pub(super) fn push(&mut self, what: What, request_bytes: u64) {
+    pub(super) fn push(&mut self, what: impl FnOnce() -> What, request_bytes: u64) {
         self.pipeline.push(what, self.now, request_bytes);
         self.bound();
+    }
+
+    /// A request for a statement.
+    #[inline(always)]
+    pub(super) fn push_statement(&mut self, what: impl FnOnce() -> What, request_bytes: u64) {
+        self.begin_statement();
+        self.push(what, request_bytes);
     }
 
     /// A statement of a Query.
@@ -44,16 +53,12 @@ impl Owing<'_> {
         flow: Option<Box<Flow>>,
         request_bytes: u64,
     ) {
-        self.begin_statement();
-        self.pipeline
-            .push_text(origin, flow, self.now, request_bytes);
-        self.bound();
+        self.push_statement(|| What::Statement(origin.asked_with(flow)), request_bytes);
     }
 
     #[inline(always)]
     pub(super) fn push_ready(&mut self, group: Group) {
-        self.pipeline.push_ready(group, self.now);
-        self.bound();
+        self.push(|| What::Ready(group), 0);
     }
 
     #[inline(always)]

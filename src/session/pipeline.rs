@@ -1,116 +1,14 @@
 //! The queue of what the server owes, in the order in which it was asked.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use super::asked::{self, Asked, Origin};
+use super::asked::Origin;
+use super::awaited::{Answered, Awaited, Closing, Group, Share, What};
 use super::catalog::{Portal, Runs};
-use super::columns::Described;
 use super::cycle::{Cycle, Owed};
-use super::parameters::Prepared;
+use super::queue::Queue;
 use super::stopwatch::Mark;
 use crate::cache;
-use crate::event::{Flow, Protocol};
+use crate::event::Protocol;
 use crate::sql::NameHash;
-
-/// What kind of reply is owed.
-#[derive(Debug)]
-pub(super) enum What {
-    /// ParseComplete. Dropped by an error, it puts back what it replaced.
-    Parse {
-        name: NameHash,
-        previous: Option<Origin>,
-    },
-    /// BindComplete. `previous` is an unfinished portal that it replaced.
-    Bind {
-        portal: NameHash,
-        previous: Option<Box<Portal>>,
-    },
-    /// RowDescription or NoData, behind a ParameterDescription for a statement: of this prepared statement.
-    Describe(Option<Arc<Prepared>>),
-    /// CloseComplete.
-    Close(Closing),
-    /// The answer to an Execute of this portal.
-    Execute {
-        portal: NameHash,
-        asked: Asked,
-        /// [`Runs::InParts`] where its portal has been run so, by this Execute or before.
-        runs: Runs,
-    },
-    /// The answers to Parse, Bind, Describe and Execute that came together.
-    Cycle(Cycle),
-    /// The answer to one statement of a Query.
-    Statement(Asked),
-    /// FunctionCallResponse.
-    Function(Asked),
-    /// ReadyForQuery.
-    Ready(Group),
-    /// Nothing: here the client ended (CopyDone, CopyFail) a COPY that it may have begun.
-    CopyEnd,
-}
-
-impl What {
-    /// Where a request that replaced or closed this portal, and is not answered, keeps what it was.
-    fn replaced_portal(&mut self, wanted: Option<NameHash>) -> Option<&mut Option<Box<Portal>>> {
-        let (name, previous) = match self {
-            What::Bind { portal, previous } => (*portal, previous),
-            What::Close(Closing::Portal { name, previous }) => (*name, previous),
-            What::Cycle(cycle) if cycle.owed <= Owed::Bind => {
-                (NameHash::UNNAMED, &mut cycle.replaced_portal)
-            }
-            _ => return None,
-        };
-        wanted
-            .is_none_or(|wanted| wanted == name)
-            .then_some(previous)
-    }
-}
-
-/// What a Close took out of the catalog.
-#[derive(Debug)]
-pub(super) enum Closing {
-    /// A prepared statement; put back when an error drops the Close.
-    Statement {
-        name: NameHash,
-        previous: Option<Origin>,
-    },
-    /// A portal, which has something to report if it was not finished.
-    Portal {
-        name: NameHash,
-        previous: Option<Box<Portal>>,
-    },
-}
-
-/// What a ReadyForQuery ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
-    /// A Sync's run of extended messages.
-    Sync,
-    /// A Query or FunctionCall.
-    Query,
-}
-
-/// A reply that is owed.
-#[derive(Debug)]
-pub(super) struct Awaited {
-    pub what: What,
-    /// When the last byte of its request was accepted.
-    pub requested: Mark,
-    pub request_bytes: u64,
-}
-
-/// A statement that was at the front and is complete.
-#[derive(Debug)]
-pub(super) struct Answered {
-    pub asked: Asked,
-    /// The portal that it ran, where that is run in parts.
-    pub portal: Option<NameHash>,
-    pub protocol: Protocol,
-    /// What its rows are, where its cycle was told.
-    pub described: Option<Described>,
-    pub requested: Mark,
-    pub request_bytes: u64,
-}
 
 /// Whether messages that now arrive will be discarded by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,11 +38,11 @@ const SPARE_QUEUES_MAX: usize = 32;
 /// The memory of the queues of sessions that rest, lent to the worker's next ones that ask: most rest most of the time,
 /// and each queue would be half a kilobyte.
 #[derive(Debug, Default)]
-pub(super) struct SpareQueues(Vec<VecDeque<Awaited>>);
+pub(super) struct SpareQueues(Vec<Queue>);
 
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
-    queue: VecDeque<Awaited>,
+    queue: Queue,
     /// Replies that are owed beside one for each entry of the queue.
     folded: usize,
     statements: usize,
@@ -206,73 +104,32 @@ impl Pipeline {
         }
     }
 
+    /// Puts down what `what` makes; where it stays.
     #[inline(always)]
-    pub(super) fn push(&mut self, what: What, requested: Mark, request_bytes: u64) {
-        self.count(&what);
-        self.queue.push_back(Awaited {
-            what,
-            requested,
-            request_bytes,
-        });
-    }
-
-    /// A statement of a Query.
-    #[inline(always)]
-    pub(super) fn push_text(
+    pub(super) fn push(
         &mut self,
-        origin: Origin,
-        flow: Option<Box<Flow>>,
+        what: impl FnOnce() -> What,
         requested: Mark,
         request_bytes: u64,
     ) {
-        self.statements += 1;
-        self.heap_bytes += asked::flow_bytes(flow.as_deref());
-        let what = || What::Statement(origin.asked_with(flow));
-        self.put(what, requested, request_bytes);
-    }
-
-    /// What ends a Sync, a Query or a FunctionCall.
-    #[inline(always)]
-    pub(super) fn push_ready(&mut self, group: Group, requested: Mark) {
-        self.groups_asked += 1;
-        self.put(|| What::Ready(group), requested, 0);
-    }
-
-    /// Puts an entry together where it stays: a copy of what was just written, in other pieces than it was written in,
-    /// waits until all that was written before has reached the cache.
-    #[inline(always)]
-    fn put(&mut self, what: impl FnOnce() -> What, requested: Mark, request_bytes: u64) {
-        self.queue.push_back(Awaited {
-            what: What::CopyEnd,
-            requested: Mark::default(),
-            request_bytes: 0,
-        });
-        if let Some(place) = self.queue.back_mut() {
-            place.what = what();
-            place.requested = requested;
-            place.request_bytes = request_bytes;
-        }
+        let Some(place) = self.queue.take_place() else {
+            return;
+        };
+        // What stood there stands for nothing, and has nothing to be dropped.
+        std::mem::forget(std::mem::replace(&mut place.what, what()));
+        place.requested = requested;
+        place.request_bytes = request_bytes;
+        let share = Share::of(&place.what);
+        self.count(share);
     }
 
     #[inline(always)]
-    fn count(&mut self, what: &What) {
-        match what {
-            What::Execute { asked, .. } | What::Statement(asked) | What::Function(asked) => {
-                self.statements += 1;
-                self.heap_bytes += asked.held_bytes();
-            }
-            What::Cycle(cycle) => {
-                self.statements += 1;
-                self.heap_bytes += cycle.asked.held_bytes();
-                self.folded += cycle.behind();
-                self.holds_portals |= cycle.replaced_portal.is_some();
-            }
-            What::Ready(_) => self.groups_asked += 1,
-            What::Bind { previous, .. } | What::Close(Closing::Portal { previous, .. }) => {
-                self.holds_portals |= previous.is_some();
-            }
-            What::Parse { .. } | What::Describe(_) | What::Close(_) | What::CopyEnd => {}
-        }
+    fn count(&mut self, share: Share) {
+        self.statements += share.statements;
+        self.heap_bytes += share.heap_bytes;
+        self.folded += share.folded;
+        self.groups_asked += share.groups;
+        self.holds_portals |= share.holds_portal;
     }
 
     /// The client sent Sync.
@@ -281,7 +138,7 @@ impl Pipeline {
             return;
         }
         self.skip = Skip::Nothing;
-        self.push_ready(Group::Sync, requested);
+        self.push(|| What::Ready(Group::Sync), requested, 0);
     }
 
     /// The client sent CopyDone or CopyFail: outside COPY the server drops it silently, so it is noted only where
@@ -289,7 +146,7 @@ impl Pipeline {
     pub(super) fn copy_ends(&mut self, requested: Mark) {
         match self.copy_in {
             CopyIn::Feeding => self.copy_in = CopyIn::No,
-            CopyIn::No if self.statements > 0 => self.push(What::CopyEnd, requested, 0),
+            CopyIn::No if self.statements > 0 => self.push(|| What::CopyEnd, requested, 0),
             CopyIn::No => {}
         }
     }
@@ -375,7 +232,7 @@ impl Pipeline {
     /// What is owed next, and what behind it, are fetched.
     #[inline]
     pub(super) fn expect(&self) {
-        for awaited in self.queue.iter().take(2) {
+        for awaited in (0..2).map_while(|number| self.queue.get(number)) {
             cache::fetch(&awaited.what);
             cache::fetch(&awaited.request_bytes);
         }
@@ -446,7 +303,7 @@ impl Pipeline {
             request_bytes,
         } in requests.into_iter().rev()
         {
-            self.count(&what);
+            self.count(Share::of(&what));
             self.queue.push_front(Awaited {
                 what,
                 requested,
@@ -534,7 +391,7 @@ impl Pipeline {
 
     /// Takes the front entry, a cycle as the requests that it is short for.
     fn drop_front(&mut self) -> Vec<Awaited> {
-        self.pop().map(spread).unwrap_or_default()
+        self.pop().map(Awaited::spread).unwrap_or_default()
     }
 
     /// Takes every entry before the next ReadyForQuery of `group` (any group for `None`), oldest first.
@@ -575,23 +432,6 @@ impl Pipeline {
         self.statements = 0;
         self.heap_bytes = 0;
         self.folded = 0;
-        self.queue.drain(..).flat_map(spread).collect()
-    }
-}
-
-/// An entry as the requests that it stands for.
-fn spread(awaited: Awaited) -> Vec<Awaited> {
-    let Awaited {
-        what,
-        requested,
-        request_bytes,
-    } = awaited;
-    match what {
-        What::Cycle(cycle) => cycle.spread(requested, request_bytes),
-        what => vec![Awaited {
-            what,
-            requested,
-            request_bytes,
-        }],
+        self.queue.drain().flat_map(Awaited::spread).collect()
     }
 }

@@ -10,6 +10,12 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// Before everything else.
+    pub(super) const NEVER: Mark = Mark {
+        at: Moment(0),
+        blocked_ns: 0,
+    };
+
     fn later(self, other: Mark) -> Mark {
         if other.at > self.at { other } else { self }
     }

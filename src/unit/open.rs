@@ -435,8 +435,7 @@ impl<P> Unit<P> {
         add(&mut self.phases, phases);
         if room == Room::Left {
             // Loops ask the same again.
-            let last = self.timeline.last().map(|entry| entry.fingerprint);
-            if last != Some(arrival.fingerprint) {
+            if self.timeline.latest_shape() != Some(arrival.fingerprint) {
                 self.shapes.insert(arrival.fingerprint.0);
             }
             self.timeline.push(TimelineEntry {

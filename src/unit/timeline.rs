@@ -43,7 +43,15 @@ pub struct Timeline {
     /// Each of [`PART_MAX`].
     full: Vec<Arc<Vec<TimelineEntry>>>,
     last: Vec<TimelineEntry>,
+    latest: Option<Latest>,
     order: Order,
+}
+
+/// What is asked of the statement that was told last, which is itself in no cache by then.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    requested_at: Moment,
+    fingerprint: Fingerprint,
 }
 
 /// Whether they were told in the order in which they were requested.
@@ -108,18 +116,20 @@ impl Timeline {
         }
     }
 
-    /// The one that was told last.
+    /// The shape of the one that was told last.
     #[inline]
-    pub(super) fn last(&self) -> Option<&TimelineEntry> {
-        self.last
-            .last()
-            .or_else(|| self.full.last().and_then(|part| part.last()))
+    pub(super) fn latest_shape(&self) -> Option<Fingerprint> {
+        self.latest.map(|latest| latest.fingerprint)
     }
 
     /// Puts one at the end.
     #[inline]
     pub fn push(&mut self, entry: TimelineEntry) {
-        match self.last() {
+        let latest = Latest {
+            requested_at: entry.requested_at,
+            fingerprint: entry.fingerprint,
+        };
+        match self.latest.replace(latest) {
             // Many units have one statement only, and there may be thousands of units.
             None => self.last.reserve_exact(1),
             Some(before) if before.requested_at > entry.requested_at => self.order = Order::Other,
@@ -224,12 +234,13 @@ mod tests {
                         list[index] = number;
                     }
                     _ => {
-                        timeline.push(TimelineEntry { rows: number, ..entry(7, None) });
+                        timeline.push(TimelineEntry { rows: number, ..entry(number, None) });
                         list.push(number);
                     }
                 }
                 prop_assert_eq!(timeline.len(), list.len());
-                prop_assert_eq!(timeline.last().map(|entry| entry.rows), list.last().copied());
+                let latest = timeline.len().checked_sub(1).and_then(|last| timeline.get(last));
+                prop_assert_eq!(timeline.latest_shape(), latest.map(|entry| entry.fingerprint));
                 prop_assert!(timeline.capacity() >= timeline.len());
             }
             shown.push((timeline, list));
