@@ -126,15 +126,16 @@ impl Queue {
         Some(awaited)
     }
 
-    /// Takes one entry out from among the others.
+    /// Takes one entry out from among the others: those before it move up, nearly always one.
     pub(super) fn remove(&mut self, number: usize) {
-        let mut all: Vec<Awaited> = self.drain().collect();
-        if number < all.len() {
-            all.remove(number);
+        if number >= self.len {
+            return;
         }
-        for awaited in all.into_iter().rev() {
-            self.push_front(awaited);
+        for before in (0..number).rev() {
+            let (place, behind) = (self.place(before), self.place(before + 1));
+            self.places.swap(place, behind);
         }
+        self.pop_front();
     }
 
     /// Takes all entries, from the front.
