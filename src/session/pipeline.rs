@@ -104,7 +104,7 @@ impl Pipeline {
         }
     }
 
-    /// Puts down what `what` makes; where it stays.
+    /// Puts down what `what` makes, which is put together where it stays.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
