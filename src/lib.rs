@@ -21,6 +21,7 @@ pub mod event;
 pub mod fault;
 pub mod bell;
 pub mod cache;
+pub mod hashes;
 pub mod session;
 pub mod aggregate;
 pub mod unit;

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("fault", Imports::Only(&[])),
     ("bell", Imports::Only(&[])),
     ("cache", Imports::Only(&[])),
+    ("hashes", Imports::Only(&[])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),

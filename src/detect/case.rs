@@ -59,11 +59,12 @@ impl<'a> FlowCase<'a> {
         scene: &Scene,
         settings: &Settings,
     ) -> Option<FlowCase<'a>> {
-        let facts = group.facts()?;
         // A list of values is a batch: what prefetching sends.
-        if group.count < settings.n_plus_one_min || group.several * 5 > group.count {
+        let is_batch = group.several * 5 > group.count;
+        if group.count < settings.n_plus_one_min || group.tracks.is_empty() || is_batch {
             return None;
         }
+        let facts = group.facts()?;
         group
             .tracks
             .iter()

@@ -14,6 +14,10 @@ pub(super) fn statements<'a>(
     groups
         .filter(|group| !explained(group))
         .map(|group| {
+            // It counts once in any way, and its facts are not looked for.
+            if group.count == 1 {
+                return 1;
+            }
             let in_parts = group.facts().is_none_or(rules::reads_in_parts);
             let in_batches = group.several > 0
                 || (group.verb != Verb::Select && group.many_rows * 5 > group.count);

@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
+use crate::hashes::{GATHERED_MAX, Hashes, Known};
 use crate::sql::value::ValueHash;
-use crate::unit::{GATHERED_MAX, Hashes, Known};
 
 /// Different values counted of one slot in one unit.
 const VALUES_MAX: usize = 1_024;

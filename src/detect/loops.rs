@@ -13,9 +13,10 @@ use super::source::{Batch, FEW_HASHES, Source};
 use super::strays::Taken;
 use super::track::{Step, Track};
 use crate::event::{ConstantCount, Moment, QueryEvent, RowKeys, RowsEvent, ShapeRef};
+use crate::hashes::Hashes;
 use crate::sql::facts::Facts;
 use crate::sql::{Fingerprint, Verb, VerbClass};
-use crate::unit::{Apart, Hashes};
+use crate::unit::Apart;
 
 /// Shapes followed in one unit; a unit of more is chatty whatever they are.
 const GROUPS_MAX: usize = 1_024;

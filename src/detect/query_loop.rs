@@ -6,16 +6,17 @@ use super::Settings;
 use super::group::{Comparison, Group};
 use super::rules;
 use crate::sql::Verb;
+use crate::sql::facts::Facts;
 
 /// The compared column whose values change, by its place among the group's slots.
 pub(super) fn varying_slot(group: &Group, settings: &Settings) -> Option<usize> {
-    let facts = group.facts()?;
+    let of_user_tables =
+        |facts: &Facts| rules::reads_user_tables(facts) && !rules::reads_in_parts(facts);
     let is_loop = group.verb == Verb::Select
         && group.count >= settings.n_plus_one_min
         && group.several == 0
         && group.failed == 0
-        && rules::reads_user_tables(facts)
-        && !rules::reads_in_parts(facts)
+        && group.facts().is_some_and(of_user_tables)
         && !rules::is_interrupted(group);
     if !is_loop {
         return None;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
-use crate::unit::{GATHERED_MAX, Hashes, Known};
+use crate::hashes::{GATHERED_MAX, Hashes, Known};
 
 /// Different sets counted of one shape in one unit.
 const SETS_MAX: usize = 1_024;

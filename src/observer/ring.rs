@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::iter::Take;
-use std::mem::offset_of;
+use std::mem::{ManuallyDrop, offset_of};
 use std::slice::IterMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,16 +17,20 @@ use crate::cache::{self, Lines};
 use crate::event::{Observed, QueryEvent};
 
 /// The lines of the place behind that of an event, as its verb sees them.
-const BEHIND: Lines = Lines::of(size_of::<Option<Observed>>(), size_of::<Option<Observed>>());
+const BEHIND: Lines = Lines::of(size_of::<Place>(), size_of::<Place>());
 const VERB_AT: usize = offset_of!(QueryEvent, verb);
 
 /// Events in one part, which takes the memory for all of them with the first one.
 const PART_EVENTS_MAX: usize = 128;
 
+/// A place of an event. Who puts one there does not look first whether it is free, which it is: it would wait for memory
+/// that is only written. So it drops nothing by itself ([`Part`] does).
+type Place = ManuallyDrop<Option<Observed>>;
+
 /// Some events in their order, behind those that were read: their places are empty, and so are those that are free.
 #[derive(Debug, Default)]
 struct Part {
-    places: Vec<Option<Observed>>,
+    places: Vec<Place>,
     read: usize,
     written: usize,
 }
@@ -39,7 +43,7 @@ impl Part {
 
     /// The next free place, which is taken from now on.
     #[inline(always)]
-    fn next(&mut self) -> Option<&mut Option<Observed>> {
+    fn next(&mut self) -> Option<&mut Place> {
         if self.places.is_empty() {
             self.furnish();
         }
@@ -50,22 +54,28 @@ impl Part {
 
     #[cold]
     fn furnish(&mut self) {
-        self.places.resize_with(PART_EVENTS_MAX, || None);
+        self.places.resize_with(PART_EVENTS_MAX, Place::default);
     }
 
     /// The events, those that came first in front.
-    fn events(&mut self) -> IterMut<'_, Option<Observed>> {
+    fn events(&mut self) -> IterMut<'_, Place> {
         let events = self.places.get_mut(self.read..self.written);
         events.unwrap_or_default().iter_mut()
     }
 
     /// So many of them were read, and are gone.
     fn forget(&mut self, events: usize) {
-        self.events().take(events).for_each(|event| *event = None);
+        self.events().take(events).for_each(|event| **event = None);
         self.read += events;
         if self.read == self.written {
             (self.read, self.written) = (0, 0);
         }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.forget(self.len());
     }
 }
 
@@ -123,7 +133,7 @@ pub struct Reader {
 /// Some events, in their order, each of which may be taken out.
 #[derive(Debug)]
 pub struct Bite<'a> {
-    events: Take<IterMut<'a, Option<Observed>>>,
+    events: Take<IterMut<'a, Place>>,
     seen: usize,
 }
 
@@ -180,7 +190,9 @@ impl Room<'_> {
     /// reader's last.
     #[inline(always)]
     pub(super) fn put(&mut self, event: impl FnOnce() -> Observed) -> Option<&mut Observed> {
-        let event = self.part.next()?.get_or_insert_with(event);
+        let place = self.part.next()?;
+        *place = ManuallyDrop::new(Some(event()));
+        let event = place.as_mut()?;
         if let Observed::Query(event) = event {
             cache::fetch_lines(&event.verb, VERB_AT, BEHIND);
         }
@@ -295,7 +307,7 @@ impl<'a> Iterator for Bite<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.events.next()?;
         self.seen += 1;
-        Some(event)
+        Some(&mut **event)
     }
 }
 
@@ -378,6 +390,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_reads_goes_with_the_ring() {
+        let Observed::Closed(closed) = event(0) else {
+            unreachable!()
+        };
+        let writer = Writer::new(3 * PART_EVENTS_MAX);
+        let mut reader = Reader::new(writer.ring());
+        for _ in 0..2 * PART_EVENTS_MAX + 7 {
+            let event = Observed::Closed(closed.clone());
+            writer.begin_writing().push(event).expect("there is room");
+        }
+        let read = reader.bite(PART_EVENTS_MAX - 5, |bite| bite.for_each(drop));
+        assert_eq!(read, PART_EVENTS_MAX - 5);
+        let waiting = PART_EVENTS_MAX + 5 + 7;
+        assert_eq!(Arc::strong_count(&closed.facts), 1 + waiting);
+        drop((reader, writer));
+        assert_eq!(Arc::strong_count(&closed.facts), 1);
     }
 
     #[test]

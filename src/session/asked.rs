@@ -1,10 +1,12 @@
 //! A statement that was asked for, and what it has cost and returned.
 
+use std::mem::offset_of;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::columns::Remembered;
 use super::parameters::{Formats, Placeholders, Prepared};
-use crate::cache;
+use crate::cache::{self, Lines};
 use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
@@ -71,6 +73,12 @@ impl Wording {
         }
     }
 
+    /// One that is kept is fetched.
+    #[inline]
+    pub(super) fn expect(&'static self) {
+        cache::fetch_lines(&self.statement.truncated, TRUNCATED_AT, KEPT);
+    }
+
     /// The cursor or prepared statement it names.
     #[inline]
     pub(super) fn subject(&self) -> Option<NameHash> {
@@ -89,18 +97,71 @@ impl Wording {
     }
 }
 
-/// Where a statement is known from. One pointer, whatever there is to know: each copy is a count up and a count down.
+/// Two lines of memory, and not three.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Aligned(Wording);
+
+/// The lines of a wording that is kept, as one of its bytes sees them.
+const KEPT: Lines = Lines::of(0, size_of::<Aligned>());
+const TRUNCATED_AT: usize = offset_of!(Wording, statement) + offset_of!(Statement, truncated);
+
+/// Names a wording that many statements share.
+///
+/// Those that come again and again are few, as many as shapes: they are kept for the life of the process, and each
+/// statement names its own. To count those that hold one is to wait, twice a query, until all that was written before has
+/// reached its cache. What is put together for one statement alone is counted, and goes with the last that holds it.
+#[derive(Debug, Clone)]
+pub(super) enum WordingRef {
+    /// For the life of the process.
+    Kept(&'static Wording),
+    /// As long as somebody holds it.
+    Counted(Arc<Wording>),
+}
+
+impl WordingRef {
+    /// Keeps it for as long as the process runs; whoever calls it sees to it that they are few.
+    pub(super) fn kept(wording: Wording) -> &'static Wording {
+        &Box::leak(Box::new(Aligned(wording))).0
+    }
+
+    /// Whether both are one and the same.
+    #[inline]
+    pub(super) fn is(&self, other: &WordingRef) -> bool {
+        std::ptr::eq::<Wording>(&**self, &**other)
+    }
+}
+
+impl From<Wording> for WordingRef {
+    fn from(wording: Wording) -> WordingRef {
+        WordingRef::Counted(Arc::new(wording))
+    }
+}
+
+impl Deref for WordingRef {
+    type Target = Wording;
+
+    #[inline]
+    fn deref(&self) -> &Wording {
+        match self {
+            WordingRef::Kept(wording) => wording,
+            WordingRef::Counted(wording) => wording,
+        }
+    }
+}
+
+/// Where a statement is known from. One pointer, whatever there is to know.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// Its text.
-    Text(Arc<Wording>),
+    Text(WordingRef),
     /// The Parse that prepared it (a PREPARE: of what it prepares). Only with value flow on.
     Parse(Arc<Prepared>),
 }
 
 impl Origin {
     #[inline]
-    pub(super) fn of(wording: Arc<Wording>, placeholders: Option<Arc<Placeholders>>) -> Origin {
+    pub(super) fn of(wording: WordingRef, placeholders: Option<Arc<Placeholders>>) -> Origin {
         match placeholders {
             Some(placeholders) => Origin::Parse(Arc::new(Prepared::new(wording, placeholders))),
             None => Origin::Text(wording),
@@ -109,7 +170,7 @@ impl Origin {
 
     /// What the statement asks for.
     #[inline]
-    pub(super) fn wording(&self) -> &Arc<Wording> {
+    pub(super) fn wording(&self) -> &WordingRef {
         match self {
             Origin::Text(wording) => wording,
             Origin::Parse(prepared) => &prepared.wording,
@@ -119,6 +180,15 @@ impl Origin {
     /// What is known of it as a prepared statement.
     #[inline]
     pub(super) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        match self {
+            Origin::Text(_) => None,
+            Origin::Parse(prepared) => Some(prepared),
+        }
+    }
+
+    /// The same, which was all of it.
+    #[inline]
+    pub(super) fn into_prepared(self) -> Option<Arc<Prepared>> {
         match self {
             Origin::Text(_) => None,
             Origin::Parse(prepared) => Some(prepared),
@@ -142,7 +212,7 @@ impl Origin {
             ..Wording::of(statement, None)
         };
         let placeholders = self.prepared().map(|it| Arc::clone(&it.placeholders));
-        Some(Origin::of(Arc::new(wording), placeholders))
+        Some(Origin::of(wording.into(), placeholders))
     }
 
     /// The statement, asked for without values.
@@ -175,7 +245,7 @@ pub(super) struct Asked {
 impl Asked {
     /// What it asks for.
     #[inline]
-    pub(super) fn wording(&self) -> &Arc<Wording> {
+    pub(super) fn wording(&self) -> &WordingRef {
         self.origin.wording()
     }
 
@@ -192,6 +262,12 @@ impl Asked {
             formats: self.formats.clone(),
             ..self.origin.clone().asked()
         }
+    }
+
+    /// Whether no cursor has to do with it, and its rows, if there are any, are its own.
+    #[inline]
+    pub(super) fn is_own(&self, progress: &Progress) -> bool {
+        self.flow.is_some() && progress.cursor.is_none() && self.wording().subject().is_none()
     }
 
     /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.

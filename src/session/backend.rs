@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::asked::Wording;
+use super::asked::WordingRef;
 use super::awaited::{Answered, Awaited, Closing, Group, What};
 use super::catalog::{Portal, running_portal};
 use super::columns::DESCRIPTION_BYTES_MAX;
@@ -30,7 +30,7 @@ pub(super) enum Describing {
     /// A prepared statement.
     Prepared(Arc<Prepared>),
     /// The rows that follow it, which answer this.
-    Rows(Arc<Wording>),
+    Rows(WordingRef),
 }
 
 /// Looks at what the upstream sent.
@@ -306,7 +306,7 @@ impl<S: Sink> Backend<'_, S> {
         } = &mut *self.conversation;
         let described = match pipeline.front() {
             Some(What::Statement(asked)) if asked.has_rows() => {
-                return Describing::Rows(Arc::clone(asked.wording()));
+                return Describing::Rows(asked.wording().clone());
             }
             Some(What::Statement(_)) => {
                 results.ignore();
@@ -510,12 +510,8 @@ impl<S: Sink> Backend<'_, S> {
         {
             progress = so_far.and(&progress);
         }
-        let untold = described.and_then(|rows| Some((Arc::clone(asked.prepared()?), rows)));
         self.conversation
-            .conclude(asked, &progress, command, behind, self.sink);
-        if let Some((prepared, rows)) = untold {
-            self.conversation.keep_rows(prepared, rows);
-        }
+            .conclude(asked, described, &progress, command, behind, self.sink);
     }
 
     fn error_response(&mut self, ErrorFields { severity, sqlstate }: ErrorFields) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::asked::{Asked, Origin, Progress};
-use super::parameters::Prepared;
+use super::parameters::{Formats, Prepared};
 use super::pipeline::Pipeline;
 use crate::sql::NameHash;
 
@@ -230,6 +230,16 @@ impl<V: Entry> Bounded<V> {
     }
 }
 
+/// The portal without a name as nearly every query opens it and its transaction closes it: it runs a statement that the
+/// catalog has, to its end. What is known of it is known of that statement, and is not copied before somebody asks.
+#[derive(Debug)]
+struct Plain {
+    /// Which; it is as it was when it was bound.
+    statement: NameHash,
+    formats: Formats,
+    group: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Catalog {
     statements: Bounded<Origin>,
@@ -237,6 +247,8 @@ pub(super) struct Catalog {
     /// again, and a map is two more places in memory. That it is used is noted once: until another is, it is the last.
     latest: Option<(NameHash, Origin)>,
     portals: Bounded<Portal>,
+    /// The one without a name, where it is not among those.
+    plain: Option<Plain>,
 }
 
 impl Catalog {
@@ -245,6 +257,7 @@ impl Catalog {
             statements: Bounded::new(statements_max),
             latest: None,
             portals: Bounded::new(portals_max),
+            plain: None,
         }
     }
 
@@ -259,7 +272,12 @@ impl Catalog {
 
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        self.statements.held_bytes() + self.portals.held_bytes()
+        let plain = self.plain.as_ref();
+        self.statements.held_bytes()
+            + self.portals.held_bytes()
+            + plain.map_or(0, |plain| {
+                plain.formats.held_bytes() + size_of::<Progress>()
+            })
     }
 
     #[inline]
@@ -295,11 +313,13 @@ impl Catalog {
     /// Registers a prepared statement; returns what it replaced.
     #[inline]
     pub(super) fn prepare(&mut self, name: NameHash, statement: Origin) -> Option<Origin> {
+        self.settle();
         self.latest = None;
         self.statements.insert(name, statement).0
     }
 
     pub(super) fn deallocate(&mut self, name: NameHash) -> Option<Origin> {
+        self.settle();
         self.latest = None;
         self.statements.remove(name)
     }
@@ -318,11 +338,13 @@ impl Catalog {
     }
 
     pub(super) fn deallocate_all(&mut self) {
+        self.settle();
         self.latest = None;
         self.statements.clear();
     }
 
     pub(super) fn portal(&mut self, name: NameHash) -> Option<&mut Portal> {
+        self.settle();
         self.portals.get(name)
     }
 
@@ -330,6 +352,7 @@ impl Catalog {
     /// the portal has no further use for them.
     #[inline]
     pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<(Asked, Runs)> {
+        self.settle();
         match runs {
             Runs::InParts => self.portals.get(name).map(|portal| {
                 portal.runs = Runs::InParts;
@@ -353,6 +376,7 @@ impl Catalog {
         name: NameHash,
         portal: Portal,
     ) -> (Option<Portal>, Option<Portal>) {
+        self.settle();
         let (replaced, evicted) = self.portals.insert(name, portal);
         (
             replaced.filter(Portal::is_unfinished),
@@ -360,20 +384,52 @@ impl Catalog {
         )
     }
 
-    /// The same for the portal without a name, which nothing has to make room for.
+    /// Opens the portal without a name for a statement that the catalog has, whose rows are to come in these formats,
+    /// in this run of requests. Returns the one that it replaced, where that is or may come to be unfinished.
     #[inline]
-    pub(super) fn open_unnamed(&mut self, portal: Portal) -> Option<Box<Portal>> {
-        if let Some(kept) = &self.portals.unnamed
-            && kept.value.is_unfinished()
-        {
-            return self.open(NameHash::UNNAMED, portal).0.map(Box::new);
-        }
-        self.portals.used += 1;
-        self.portals.unnamed = Some(Kept {
-            value: portal,
-            used: self.portals.used,
+    pub(super) fn open_plain(
+        &mut self,
+        statement: NameHash,
+        formats: Formats,
+        group: u64,
+    ) -> Option<Box<Portal>> {
+        self.plain = Some(Plain {
+            statement,
+            formats,
+            group,
         });
-        None
+        let replaced = self.portals.unnamed.take()?.value;
+        replaced.is_unfinished().then(|| Box::new(replaced))
+    }
+
+    /// The portal without a name becomes one like all others: somebody asks for it, or its statement changes.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some(plain) = self.plain.take() {
+            self.settle_as(plain);
+        }
+    }
+
+    fn settle_as(&mut self, plain: Plain) {
+        let statement = match (&self.latest, plain.statement) {
+            (_, NameHash::UNNAMED) => self.unnamed_statement(),
+            (Some((latest, statement)), name) if *latest == name => Some(statement),
+            (_, name) => self.statements.named.get(&name).map(|kept| &kept.value),
+        };
+        let Some(statement) = statement.cloned() else {
+            return;
+        };
+        let portal = Portal {
+            asked: Asked {
+                formats: plain.formats,
+                ..statement.asked()
+            },
+            progress: None,
+            lifetime: Lifetime::Transaction,
+            group: plain.group,
+            runs: Runs::ToItsEnd,
+        };
+        self.portals.insert(NameHash::UNNAMED, portal);
     }
 
     /// Puts back what a dropped Bind or Close had changed, and returns what was there. Later requests must be undone
@@ -383,6 +439,7 @@ impl Catalog {
         name: NameHash,
         previous: Option<Box<Portal>>,
     ) -> Option<Box<Portal>> {
+        self.settle();
         match previous {
             Some(portal) => self.portals.insert(name, *portal).0,
             None => self.portals.remove(name),
@@ -391,11 +448,13 @@ impl Catalog {
     }
 
     pub(super) fn close(&mut self, name: NameHash) -> Option<Portal> {
+        self.settle();
         self.portals.remove(name)
     }
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
+        self.settle();
         self.portals.take(|_| true)
     }
 
@@ -403,6 +462,9 @@ impl Catalog {
     /// closed if it belongs to the transaction. False, and nothing is done, where that is not all.
     #[inline]
     pub(super) fn ends_quietly(&mut self, group: u64) -> bool {
+        if self.plain.as_ref().is_some_and(|plain| plain.group < group) {
+            self.plain = None;
+        }
         let portals = &mut self.portals;
         if !portals.named.is_empty() {
             return false;
@@ -420,8 +482,12 @@ impl Catalog {
     /// The portals that a transaction's end closes, when `group` is the next run of requests to be answered; those
     /// that were used last come last.
     pub(super) fn end_transaction(&mut self, group: u64) -> Vec<Portal> {
+        self.settle();
         let mut ended = self.portals.take(|portal| portal.ends_with(group));
         ended.retain(|portal| portal.progress.is_some());
         ended
     }
 }
+
+#[cfg(test)]
+mod tests;

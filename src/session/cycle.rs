@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::asked::{Asked, Origin};
 use super::awaited::{Awaited, What};
 use super::backend::{Backend, COMMAND_BYTES_MAX};
-use super::catalog::{Lifetime, Portal, Runs};
+use super::catalog::{Portal, Runs};
 use super::columns::{DESCRIPTION_BYTES_MAX, Described};
 use super::frontend::Frontend;
 use super::ledger::Behind;
@@ -197,6 +197,7 @@ impl<S: Sink> Frontend<'_, S> {
             untold,
             ..
         } = &mut *self.conversation;
+        let name = wire_name(requests.statement);
         let (mut asked, replaced, described) = match requests.form.parses {
             true => {
                 let present = match requests.form.describes && pipeline.is_empty() {
@@ -216,12 +217,12 @@ impl<S: Sink> Frontend<'_, S> {
                     }
                     Repeated::New(parsed) => {
                         let asked = parsed.clone().asked();
-                        (asked, catalog.prepare(NameHash::UNNAMED, parsed), None)
+                        (asked, catalog.prepare(name, parsed), None)
                     }
                 }
             }
             false => {
-                let statement = catalog.statement(wire_name(requests.statement))?;
+                let statement = catalog.statement(name)?;
                 (statement.clone().asked(), None, None)
             }
         };
@@ -235,13 +236,8 @@ impl<S: Sink> Frontend<'_, S> {
         let Conversation {
             catalog, pipeline, ..
         } = &mut *self.conversation;
-        let replaced_portal = catalog.open_unnamed(Portal {
-            asked: asked.again(),
-            progress: None,
-            lifetime: Lifetime::Transaction,
-            group: pipeline.group_asked(),
-            runs: Runs::ToItsEnd,
-        });
+        let formats = asked.formats.clone();
+        let replaced_portal = catalog.open_plain(name, formats, pipeline.group_asked());
         let bytes = std::mem::take(&mut self.conversation.requests.extended_bytes) + requests.bytes;
         let cycle = || {
             What::Cycle(Cycle {

@@ -155,15 +155,15 @@ impl<S: Sink> Context<'_, S> {
             prepares,
             literal_text,
         };
-        let wording = Arc::new(Wording {
+        let wording = Wording {
             verb: found.verb,
             special: special.boxed(),
             tags: found.tags.map(Arc::new),
             ..Wording::of(statement, self.name.clone())
-        });
+        };
         Asked {
             flow: flow.map(Box::new),
-            ..Origin::of(wording, placeholders).asked()
+            ..Origin::of(wording.into(), placeholders).asked()
         }
     }
 

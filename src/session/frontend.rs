@@ -507,7 +507,7 @@ impl<S: Sink> Frontend<'_, S> {
             ..Wording::clone(asked.wording())
         };
         Some(Asked {
-            origin: Origin::Text(Arc::new(wording)),
+            origin: Origin::Text(wording.into()),
             ..asked
         })
     }
@@ -521,7 +521,7 @@ impl<S: Sink> Frontend<'_, S> {
                 special: None,
                 ..Wording::clone(origin.wording())
             };
-            asked = Some(Origin::Text(Arc::new(wording)).asked_with(flow));
+            asked = Some(Origin::Text(wording.into()).asked_with(flow));
         });
         asked
     }

@@ -273,7 +273,8 @@ impl Ledger {
         }
     }
 
-    /// A query is over: it waits for the next one or for ReadyForQuery, where that does not follow at once.
+    /// A query is over: it waits for the next one or for ReadyForQuery, where that does not follow at once. Where it does,
+    /// returns what it was asked by, for which there is no further use here.
     #[inline]
     pub(super) fn report(
         &mut self,
@@ -283,7 +284,7 @@ impl Ledger {
         sqlstate: Option<SqlState>,
         behind: Behind,
         sink: &mut impl Sink,
-    ) {
+    ) -> Option<Origin> {
         self.flush(facts, sink);
         if sqlstate.is_some() {
             self.transaction.failed();
@@ -300,13 +301,16 @@ impl Ledger {
             transaction_after,
         };
         match behind {
-            Behind::Ready(status) => sink.query(Finished {
-                facts,
-                ended: &mut ended(status),
-            }),
+            Behind::Ready(status) => {
+                let mut told = ended(status);
+                let ended = &mut told;
+                sink.query(Finished { facts, ended });
+                Some(told.origin)
+            }
             Behind::Unknown => {
                 let place = self.pending.get_or_insert_default();
                 **place = Some(ended(self.transaction.status));
+                None
             }
         }
     }

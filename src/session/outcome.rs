@@ -1,8 +1,9 @@
 //! What the end of a statement changes: success as its verb says, failure for its whole group, or the connection's end.
 
-use super::asked::{Asked, Progress};
+use super::asked::{Asked, Origin, Progress};
 use super::awaited::{Awaited, Closing, Group, What};
 use super::catalog::{Lifetime, Portal, Runs, running_portal};
+use super::columns::Described;
 use super::ledger::{Behind, Part};
 use super::stopwatch::Mark;
 use super::{Conversation, Sink};
@@ -25,15 +26,41 @@ pub(super) struct Blamed {
 }
 
 impl Conversation {
-    /// A statement succeeded: a cursor's is kept with its cursor, every other is reported.
+    /// A statement succeeded: a cursor's is kept with its cursor, every other is reported. A prepared one may have been
+    /// described.
     pub(super) fn conclude(
         &mut self,
         mut asked: Asked,
+        described: Option<Described>,
         progress: &Progress,
         command: CommandTag<'_>,
         behind: Behind,
         sink: &mut impl Sink,
     ) {
+        let prepared = match behind {
+            _ if described.is_none() => None,
+            // It comes back from the ledger, and need not be copied.
+            Behind::Ready(_) if asked.is_own(progress) => None,
+            Behind::Ready(_) | Behind::Unknown => asked.prepared().cloned(),
+        };
+        // The usual case.
+        if asked.is_own(progress)
+            && let Some(flow) = &mut asked.flow
+        {
+            flow.result = self.results.take(sink);
+            self.change_catalog(&asked, command, sink);
+            let Conversation { ledger, facts, .. } = self;
+            let told = ledger.report(facts, asked, progress, None, behind, sink);
+            if let Some(described) = described
+                && let Some(prepared) = prepared.or(told.and_then(Origin::into_prepared))
+            {
+                self.keep_rows(prepared, described);
+            }
+            return;
+        }
+        if let (Some(prepared), Some(described)) = (prepared, described) {
+            self.keep_rows(prepared, described);
+        }
         let Conversation {
             catalog,
             pipeline,
@@ -42,19 +69,8 @@ impl Conversation {
             results,
             ..
         } = self;
-        let (verb, subject) = (asked.wording().verb, asked.wording().subject());
-        // The usual case: no cursor has to do with it, and its rows, if there are any, are its own.
-        if subject.is_none()
-            && progress.cursor.is_none()
-            && let Some(flow) = &mut asked.flow
-        {
-            flow.result = results.take(sink);
-            self.change_catalog(&asked, command, sink);
-            let Conversation { ledger, facts, .. } = self;
-            return ledger.report(facts, asked, progress, None, behind, sink);
-        }
         let result = results.take(sink);
-        match (verb, subject) {
+        match (asked.wording().verb, asked.wording().subject()) {
             (Verb::Declare, Some(cursor)) => {
                 let lifetime = if asked.wording().is_holdable() {
                     Lifetime::Session
@@ -74,7 +90,7 @@ impl Conversation {
                 }
                 return;
             }
-            (Verb::Fetch | Verb::Move, Some(cursor)) => {
+            (verb @ (Verb::Fetch | Verb::Move), Some(cursor)) => {
                 if let Some(open) = catalog.portal(cursor) {
                     if let Some(result) = result {
                         let part = Part {

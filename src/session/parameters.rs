@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use super::asked::Wording;
+use super::asked::WordingRef;
 use super::columns::Described;
 use super::types;
 use crate::event::{Constant, ConstantCount, Constants, Flow};
@@ -61,7 +61,7 @@ impl Placeholders {
 /// A prepared statement: what its Parse said, and what the server told of it.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub wording: Arc<Wording>,
+    pub wording: WordingRef,
     pub placeholders: Arc<Placeholders>,
     /// Types of its parameters as ParameterDescription told them.
     told: OnceLock<Box<[u32]>>,
@@ -70,7 +70,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(wording: Arc<Wording>, placeholders: Arc<Placeholders>) -> Prepared {
+    pub(super) fn new(wording: WordingRef, placeholders: Arc<Placeholders>) -> Prepared {
         Prepared {
             wording,
             placeholders,
@@ -90,10 +90,10 @@ impl Prepared {
     #[inline]
     pub(super) fn is_untold_of(
         &self,
-        wording: &Arc<Wording>,
+        wording: &WordingRef,
         placeholders: &Arc<Placeholders>,
     ) -> bool {
-        Arc::ptr_eq(&self.wording, wording)
+        self.wording.is(wording)
             && Arc::ptr_eq(&self.placeholders, placeholders)
             && self.told.get().is_none()
             && self.rows.get().is_none()
@@ -527,6 +527,7 @@ mod tests {
 
     use super::*;
     use crate::event::Statement;
+    use crate::session::asked::Wording;
     use crate::sql::{Fingerprint, Verb};
 
     fn prepared() -> Arc<Prepared> {
@@ -548,7 +549,7 @@ mod tests {
             truncated: false,
         };
         let wording = Wording::of(statement, None);
-        Arc::new(Prepared::new(Arc::new(wording), Arc::new(placeholders)))
+        Arc::new(Prepared::new(wording.into(), Arc::new(placeholders)))
     }
 
     fn list(codes: &[u16]) -> Vec<u8> {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::asked::{Origin, Wording};
+use super::asked::{Origin, WordingRef};
 use super::parameters::{Placeholders, Prepared};
 use crate::sql::value::{ValueKey, mix};
 
@@ -32,7 +32,7 @@ struct Known {
     body: Box<[u8]>,
     /// What the values of its text are hashed with.
     key: ValueKey,
-    wording: Arc<Wording>,
+    wording: WordingRef,
     placeholders: Arc<Placeholders>,
 }
 
@@ -64,7 +64,7 @@ impl Parses {
             return Some(Repeated::Present(Arc::clone(present)));
         }
         let placeholders = Arc::clone(&known.placeholders);
-        let statement = Origin::of(Arc::clone(&known.wording), Some(placeholders));
+        let statement = Origin::of(known.wording.clone(), Some(placeholders));
         Some(Repeated::New(statement))
     }
 
@@ -89,7 +89,7 @@ impl Parses {
         let left = known.replace(Known {
             body: body.into(),
             key,
-            wording: Arc::clone(&prepared.wording),
+            wording: prepared.wording.clone(),
             placeholders: Arc::clone(&prepared.placeholders),
         });
         self.bytes += body.len();
@@ -115,6 +115,7 @@ fn place(body: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::event::{Parsed, Shape, Statement};
+    use crate::session::asked::Wording;
     use crate::session::parameters::Slots;
     use crate::sql::{Fingerprint, Verb};
 
@@ -145,7 +146,7 @@ mod tests {
         };
         let placeholders = Placeholders::new(Slots::new(), number, &[0, 0]);
         Origin::of(
-            Arc::new(Wording::of(statement, Some("unnamed".into()))),
+            Wording::of(statement, Some("unnamed".into())).into(),
             Some(Arc::new(placeholders)),
         )
     }

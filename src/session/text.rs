@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::asked::{Asked, Origin, Wording};
+use super::asked::{Asked, Origin, Wording, WordingRef};
 use super::catalog::Catalog;
 use super::columns::Descriptions;
 use super::found::{Context, Found, judge_together, offset, slice};
@@ -286,7 +286,7 @@ pub(super) fn read_whole<'a, S: Sink>(
                 }
                 (Carrier::Parse, name) => {
                     let name = Arc::from(String::from_utf8_lossy(name));
-                    Arc::new(Wording::of(statement, Some(name)))
+                    Wording::of(statement, Some(name)).into()
                 }
             }
         });
@@ -328,7 +328,7 @@ pub(super) fn read_whole<'a, S: Sink>(
 #[inline(always)]
 fn familiar(
     carrier: Carrier,
-    wording: Arc<Wording>,
+    wording: WordingRef,
     scanned: &Scanned<'_>,
     settings: &Settings,
     wordings: &mut Wordings,

@@ -5,50 +5,58 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
-use super::asked::Wording;
+use super::asked::{Wording, WordingRef};
 use super::parameters::{Placeholders, Slots};
 use super::text::Carrier;
 use crate::event::Statement;
+use crate::hashes::Hashes;
 use crate::sql::Fingerprint;
 use crate::sql::scan::Scanned;
 
-/// How many are remembered, of one worker and of either kind; with one more all of those are forgotten, and found again
-/// as they are asked for.
+/// How many are kept of either kind, of one worker; what comes beyond is put together anew each time.
 const WORDINGS_MAX: usize = 16 * 1024;
 
 /// Wordings by their fingerprints: of statements in a Query, and of prepared ones without a name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wordings {
-    /// No keys beside them: they have their fingerprints themselves, and the fewer bytes a place takes the more of them
-    /// are in a cache.
-    of_query: HashTable<Arc<Wording>>,
+    /// By fingerprint and `salt`. With thousands of shapes it is in no cache, as its wordings are: whoever looks for one
+    /// waits for its place here alone.
+    of_query: Hashes<&'static Wording>,
     of_parse: HashMap<Fingerprint, Parsed, RandomState>,
-    hasher: RandomState,
+    /// Nobody outside knows which fingerprints are neighbours.
+    salt: u64,
 }
 
 /// One that came in a Parse.
 #[derive(Debug)]
 struct Parsed {
-    wording: Arc<Wording>,
+    wording: &'static Wording,
     /// What its last Parse said of its values.
     placeholders: Option<Arc<Placeholders>>,
+}
+
+impl Default for Wordings {
+    fn default() -> Wordings {
+        Wordings {
+            of_query: Hashes::default(),
+            of_parse: HashMap::default(),
+            salt: RandomState::default().hash_one(0),
+        }
+    }
 }
 
 impl Wordings {
     /// What a plain statement of this shape asks for, if it is remembered.
     #[inline]
-    pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<Arc<Wording>> {
+    pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<WordingRef> {
         let wording = match carrier {
-            Carrier::Query => self
-                .of_query
-                .find(self.hasher.hash_one(fingerprint), |wording| {
-                    wording.statement.fingerprint == fingerprint
-                })?,
-            Carrier::Parse => &self.of_parse.get(&fingerprint)?.wording,
+            Carrier::Query => self.of_query.get(fingerprint.0 ^ self.salt)?,
+            Carrier::Parse => self.of_parse.get(&fingerprint)?.wording,
         };
-        Some(Arc::clone(wording))
+        // It is looked at when its answer comes, or its rows do.
+        wording.expect();
+        Some(WordingRef::Kept(wording))
     }
 
     /// What a Parse of this text, with `types` behind it, says of its values: mostly the same as the last one.
@@ -83,39 +91,31 @@ impl Wordings {
         carrier: Carrier,
         statement: Statement,
         name: Option<Arc<str>>,
-    ) -> Arc<Wording> {
-        let has_shape = statement.shape.is_some();
-        let wording = Arc::new(Wording::of(statement, name));
+    ) -> WordingRef {
+        let known = match carrier {
+            Carrier::Query => self.of_query.len(),
+            Carrier::Parse => self.of_parse.len(),
+        };
+        let fingerprint = statement.fingerprint;
         // Without a shape there was no room for it, but there may be.
-        if has_shape {
-            match carrier {
-                Carrier::Query => self.add_of_query(Arc::clone(&wording)),
-                Carrier::Parse => self.add_of_parse(Arc::clone(&wording)),
+        let stays = statement.shape.is_some() && known < WORDINGS_MAX;
+        let wording = Wording::of(statement, name);
+        if !stays {
+            return wording.into();
+        }
+        let wording = WordingRef::kept(wording);
+        match carrier {
+            Carrier::Query => self.of_query.set(fingerprint.0 ^ self.salt, wording),
+            Carrier::Parse => {
+                let placeholders = None;
+                let parsed = Parsed {
+                    wording,
+                    placeholders,
+                };
+                self.of_parse.insert(fingerprint, parsed);
             }
         }
-        wording
-    }
-
-    fn add_of_query(&mut self, wording: Arc<Wording>) {
-        if self.of_query.len() >= WORDINGS_MAX {
-            self.of_query.clear();
-        }
-        let hasher = &self.hasher;
-        let hash = |wording: &Arc<Wording>| hasher.hash_one(wording.statement.fingerprint);
-        self.of_query.insert_unique(hash(&wording), wording, hash);
-    }
-
-    fn add_of_parse(&mut self, wording: Arc<Wording>) {
-        if self.of_parse.len() >= WORDINGS_MAX {
-            self.of_parse.clear();
-        }
-        let fingerprint = wording.statement.fingerprint;
-        let placeholders = None;
-        let parsed = Parsed {
-            wording,
-            placeholders,
-        };
-        self.of_parse.insert(fingerprint, parsed);
+        WordingRef::Kept(wording)
     }
 }
 
@@ -155,18 +155,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bounded_number_is_remembered_and_none_without_a_shape() {
+    fn a_bounded_number_is_kept_and_none_without_a_shape() {
         let mut wordings = Wordings::default();
         for fingerprint in 0..WORDINGS_MAX as u64 + 2 {
-            wordings.add(Carrier::Query, statement(fingerprint), None);
-            assert!(wordings.of_query.len() <= WORDINGS_MAX);
-            let known = wordings.get(Carrier::Query, Fingerprint(fingerprint));
-            assert!(known.is_some(), "the last one is there");
+            for carrier in [Carrier::Query, Carrier::Parse] {
+                let added = wordings.add(carrier, statement(fingerprint), None);
+                assert_eq!(added.statement.fingerprint, Fingerprint(fingerprint));
+                let known = wordings.get(carrier, Fingerprint(fingerprint));
+                let is_kept = fingerprint < WORDINGS_MAX as u64;
+                assert_eq!(known.is_some_and(|known| known.is(&added)), is_kept);
+            }
         }
         let shapeless = Statement {
             shape: None,
             ..statement(u64::MAX)
         };
+        let mut wordings = Wordings::default();
         wordings.add(Carrier::Query, shapeless, None);
         let known = wordings.get(Carrier::Query, Fingerprint(u64::MAX));
         assert!(known.is_none());

@@ -1,7 +1,7 @@
 //! Which statements of a unit came before as they are: the same shape with the same values.
 
-use super::hashes::{GATHERED_MAX, Hashes, Known};
 use super::open::Room;
+use crate::hashes::{GATHERED_MAX, Hashes, Known};
 use crate::sql::Fingerprint;
 
 /// What a unit was asked, and how much of it again.

@@ -7,7 +7,6 @@ mod asked;
 mod checks;
 mod class;
 mod connection;
-mod hashes;
 mod open;
 mod places;
 mod rhythm;
@@ -24,7 +23,6 @@ use std::sync::Arc;
 
 use crate::event::{Moment, Phases, SessionFacts, SessionId};
 
-pub use hashes::{GATHERED_MAX, Hashes, Known};
 pub use open::{Round, Unit};
 pub use timeline::{Statements, Timeline, TimelineEntry};
 pub use trace::TestId;

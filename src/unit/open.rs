@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::hashes::Hashes;
 use super::role::Use;
 use super::trace::{SpanId, Spans, TestId, TraceId};
 use super::{
     Completeness, Evidence, Joined, Pause, Timeline, TimelineEntry, UnitId, UnitRecord, UnitState,
 };
 use crate::event::{Moment, Phases, QueryEvent, RowsEvent, SessionFacts, SessionId, ShapeRef};
+use crate::hashes::Hashes;
 use crate::sql::facts::summary_of;
 use crate::sql::tags::Tags;
 use crate::sql::{Fingerprint, NameHash, Verb};

@@ -1,7 +1,8 @@
-//! A map by numbers that are hashes already, for the many small ones of a unit: they are not hashed once more.
+//! A map by numbers that are hashes already: they are not hashed once more.
 //!
-//! A unit's are looked at once for each of its statements, and there are many units: what counts is how many bytes they
-//! take, for what is in no cache has to be waited for.
+//! It is looked at once a statement, and there are many of them (one for each unit) or it is large (one for all shapes):
+//! what counts is how many bytes a number takes, and that its place is known without a look elsewhere, for what is in no
+//! cache has to be waited for.
 
 use std::num::NonZeroU64;
 
