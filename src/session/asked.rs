@@ -264,12 +264,6 @@ impl Asked {
         }
     }
 
-    /// Whether no cursor has to do with it, and its rows, if there are any, are its own.
-    #[inline]
-    pub(super) fn is_own(&self, progress: &Progress) -> bool {
-        self.flow.is_some() && progress.cursor.is_none() && self.wording().subject().is_none()
-    }
-
     /// Whether the rows that answer it are looked at: they are its own, or those of a cursor.
     pub(super) fn has_rows(&self) -> bool {
         self.flow.is_some() || self.wording().verb == Verb::Fetch

@@ -402,6 +402,12 @@ impl Catalog {
         replaced.is_unfinished().then(|| Box::new(replaced))
     }
 
+    /// What it opened is about to be replaced, and has nothing to report.
+    #[inline]
+    pub(super) fn close_plain(&mut self) {
+        self.plain = None;
+    }
+
     /// The portal without a name becomes one like all others: somebody asks for it, or its statement changes.
     #[inline]
     fn settle(&mut self) {
@@ -463,7 +469,7 @@ impl Catalog {
     #[inline]
     pub(super) fn ends_quietly(&mut self, group: u64) -> bool {
         if self.plain.as_ref().is_some_and(|plain| plain.group < group) {
-            self.plain = None;
+            self.close_plain();
         }
         let portals = &mut self.portals;
         if !portals.named.is_empty() {

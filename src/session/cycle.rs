@@ -217,6 +217,7 @@ impl<S: Sink> Frontend<'_, S> {
                     }
                     Repeated::New(parsed) => {
                         let asked = parsed.clone().asked();
+                        catalog.close_plain();
                         (asked, catalog.prepare(name, parsed), None)
                     }
                 }

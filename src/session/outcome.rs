@@ -37,18 +37,19 @@ impl Conversation {
         behind: Behind,
         sink: &mut impl Sink,
     ) {
+        let wording = &**asked.wording();
+        let (verb, subject) = (wording.verb, wording.subject());
+        // No cursor has to do with it, and its rows, if there are any, are its own.
+        let is_usual = subject.is_none() && progress.cursor.is_none() && asked.flow.is_some();
         let prepared = match behind {
             _ if described.is_none() => None,
             // It comes back from the ledger, and need not be copied.
-            Behind::Ready(_) if asked.is_own(progress) => None,
+            Behind::Ready(_) if is_usual => None,
             Behind::Ready(_) | Behind::Unknown => asked.prepared().cloned(),
         };
-        // The usual case.
-        if asked.is_own(progress)
-            && let Some(flow) = &mut asked.flow
-        {
+        if is_usual && let Some(flow) = &mut asked.flow {
             flow.result = self.results.take(sink);
-            self.change_catalog(&asked, command, sink);
+            self.change_catalog((verb, subject), &asked, command, sink);
             let Conversation { ledger, facts, .. } = self;
             let told = ledger.report(facts, asked, progress, None, behind, sink);
             if let Some(described) = described
@@ -70,7 +71,7 @@ impl Conversation {
             ..
         } = self;
         let result = results.take(sink);
-        match (asked.wording().verb, asked.wording().subject()) {
+        match (verb, subject) {
             (Verb::Declare, Some(cursor)) => {
                 let lifetime = if asked.wording().is_holdable() {
                     Lifetime::Session
@@ -90,7 +91,7 @@ impl Conversation {
                 }
                 return;
             }
-            (verb @ (Verb::Fetch | Verb::Move), Some(cursor)) => {
+            (Verb::Fetch | Verb::Move, Some(cursor)) => {
                 if let Some(open) = catalog.portal(cursor) {
                     if let Some(result) = result {
                         let part = Part {
@@ -135,14 +136,20 @@ impl Conversation {
                 ledger.rows(facts, part, result, sink);
             }
         }
-        self.change_catalog(&asked, command, sink);
+        self.change_catalog((verb, subject), &asked, command, sink);
         let Conversation { ledger, facts, .. } = self;
         ledger.report(facts, asked, progress, None, behind, sink);
     }
 
-    /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL.
+    /// PREPARE, DEALLOCATE, DISCARD ALL and CLOSE ALL, by the verb and what it names.
     #[inline]
-    fn change_catalog(&mut self, asked: &Asked, command: CommandTag<'_>, sink: &mut impl Sink) {
+    fn change_catalog(
+        &mut self,
+        by: (Verb, Option<NameHash>),
+        asked: &Asked,
+        command: CommandTag<'_>,
+        sink: &mut impl Sink,
+    ) {
         let Conversation {
             catalog,
             ledger,
@@ -150,7 +157,7 @@ impl Conversation {
             ..
         } = self;
         let mut closes_all = false;
-        match (asked.wording().verb, asked.wording().subject()) {
+        match by {
             (Verb::Prepare, Some(name)) => {
                 if let Some(prepared) = asked.origin.prepared_statement() {
                     catalog.prepare(name, prepared);
