@@ -145,8 +145,9 @@ def main() -> int:
             try:
                 result = _play(cell, stage)
             except Exception as error:  # the other cells are worth having; what this one started has ended with it
-                failures.append(f"{cell.name}: {type(error).__name__}: {error}")
-                progress.say(f"{cell.name}: FAILED: {error}")
+                failure = f"{cell.name}: {type(error).__name__}: {error}"
+                failures.append(failure)
+                progress.say(f"FAILED: {failure}")
                 continue
             results.cells[cell.name] = result
             results.configs |= stage.configs

@@ -25,7 +25,8 @@ def near(seen_ms: float, expected_ms: float, late_ms: float = 0.0) -> bool:
 class Lateness:
     """By how much a piece of work took longer, by its client's clock, than what was asked for.
 
-    `pg_sleep` wakes when the machine lets it. What the client itself saw go by is part of the known duration.
+    `pg_sleep` wakes when the machine lets it, and so does a client behind its answer. What the client itself saw go by
+    is part of the known duration, as long as it watches from before the first moment that is timed to behind the last.
     """
 
     def __init__(self, nominal_ms: float) -> None:
@@ -51,6 +52,17 @@ def assert_phases(item: dict[str, Any], late: Lateness | None = None, **expected
     assert not wrong, f"{item['query']}: {wrong}; all: {phases}, the client saw {late_ms:.2f} ms more"
     parts = phases["database_ms"] + phases["transfer_ms"] + phases["client_ms"]
     assert abs(item["total_ms"] - parts) < 0.1 + item["calls"] * 0.01, "the phases do not add up to the duration"
+
+
+def assert_one_behind_another(items: list[dict[str, Any]], expected_ms: tuple[float, ...], late: Lateness) -> None:
+    """All of their time is the database's, and each ends when it should: an answer that is read late is as much less
+    of the next one's time."""
+    seen_ms = due_ms = 0.0
+    for item, expected in zip(items, expected_ms, strict=True):
+        assert_phases(item, transfer=0, client=0)
+        seen_ms += item["phases"]["database_ms"]
+        due_ms += expected
+        assert near(seen_ms, due_ms, late.ms), f"{item['query']}: ends at {seen_ms:.2f} ms, due at {due_ms:.2f} ms"
 
 
 @pytest.fixture
@@ -109,8 +121,9 @@ def test_a_reader_that_stalls_once(pgprism, database):
 
 @pytest.mark.smoke
 def test_think_time_inside_a_transaction_is_the_applications(pgprism, connection):
-    connection.execute("BEGIN")
+    # The thinking begins with the answer to BEGIN, which the client may be woken for late.
     with Lateness(200) as late:
+        connection.execute("BEGIN")
         time.sleep(0.2)  # the thinking under test
         connection.execute("SELECT 'thought about' AS in_transaction")
     connection.execute("COMMIT")
@@ -119,14 +132,24 @@ def test_think_time_inside_a_transaction_is_the_applications(pgprism, connection
 
 @pytest.mark.smoke
 def test_think_time_outside_a_transaction_counts_up_to_the_gap(pgprism, connection):
-    connection.execute("SELECT 1 AS warm")
-    with Lateness(25) as late:
-        time.sleep(0.025)  # below unit_gap, 50 ms
-        connection.execute("SELECT 2 AS within_gap")
+    within_gap, late = think_within_the_gap(connection)
     time.sleep(0.2)  # above it: another unit of work
     connection.execute("SELECT 3 AS beyond_gap")
-    assert_phases(pgprism.shape("SELECT 2 AS within_gap"), late, application=25)
+    assert_phases(pgprism.shape(within_gap), late, application=25)
     assert_phases(pgprism.shape("SELECT 3 AS beyond_gap"), application=0)
+
+
+def think_within_the_gap(connection: psycopg.Connection) -> tuple[str, Lateness]:
+    """Thinks for 25 ms before a statement, again until the machine lets it be less than `unit_gap`, 50 ms."""
+    for attempt in range(20):
+        statement = f"SELECT 2 AS within_gap_{attempt}"
+        with Lateness(25) as late:
+            connection.execute("SELECT 1 AS warm")
+            time.sleep(0.025)
+            connection.execute(statement)
+        if late.ms < 20:
+            return statement, late
+    pytest.fail(f"a pause of 25 ms is never shorter than 45 ms here, the last one was {25 + late.ms:.0f} ms")
 
 
 def test_a_pipeline_of_syncs(pgprism, connection):
@@ -135,9 +158,8 @@ def test_a_pipeline_of_syncs(pgprism, connection):
         for alias, seconds in (("first", 0.1), ("second", 0.25), ("third", 0.05)):
             connection.execute(f"SELECT pg_sleep({seconds}) AS {alias}")
             pipeline.sync()
-    for alias, expected in (("first", 100), ("second", 250), ("third", 50)):
-        item = pgprism.shape(f"SELECT pg_sleep(1) AS {alias}")
-        assert_phases(item, late, database=expected, transfer=0, client=0)
+    items = [pgprism.shape(f"SELECT pg_sleep(1) AS {alias}") for alias in ("first", "second", "third")]
+    assert_one_behind_another(items, (100, 250, 50), late)
 
 
 def test_a_pipeline_of_flushes(pgprism, database):
@@ -149,10 +171,9 @@ def test_a_pipeline_of_flushes(pgprism, database):
         with Lateness(400) as late:
             client.send(sent + SYNC)
             client.ready()
-    for alias, expected in (("one", 150), ("two", 50), ("three", 200)):
-        item = pgprism.shape(f"SELECT pg_sleep(1) AS {alias}")
-        # ParseComplete and BindComplete wait in the server's buffer until the flush behind Execute.
-        assert_phases(item, late, database=expected, transfer=0, client=0)
+    # ParseComplete and BindComplete wait in the server's buffer until the flush behind Execute.
+    items = [pgprism.shape(f"SELECT pg_sleep(1) AS {alias}") for alias in ("one", "two", "three")]
+    assert_one_behind_another(items, (150, 50, 200), late)
 
 
 def test_executemany_is_timed_by_statement(pgprism, connection):
