@@ -40,9 +40,12 @@ fn exchanges(worker: &Worker, shapes: u64, tags: Option<&Arc<Tags>>) -> Vec<Exch
     (0..shapes)
         .map(|n| {
             let fingerprint = Fingerprint(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let shape = worker.shape(fingerprint, Verb::Select, || {
-                format!("SELECT a FROM t{n} WHERE id = $1")
-            });
+            let shape = worker
+                .begin()
+                .counter()
+                .shape(fingerprint, Verb::Select, || {
+                    format!("SELECT a FROM t{n} WHERE id = $1")
+                });
             Exchange {
                 session: SessionId(0),
                 sequence: n,
@@ -108,7 +111,7 @@ fn record_tagged(bencher: Bencher) {
 
 fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
     let store = Store::new(&Settings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let told = told(&exchanges(&worker, shapes, tags));
     bencher
         .counter(divan::counter::ItemsCount::new(QUERIES))
@@ -116,12 +119,10 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
         .bench_local_values(|_| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(
-                    &mut worker.shard().begin_counting(),
-                    &mut Whose::default(),
-                    event,
-                    exchange.beside(),
-                );
+                worker
+                    .begin()
+                    .counter()
+                    .record(&mut Whose::default(), event, exchange.beside());
             }
         });
 }
@@ -130,19 +131,17 @@ fn count(bencher: Bencher, shapes: u64, tags: Option<&Arc<Tags>>) {
 #[divan::bench(args = [1, 100, 1000])]
 fn collect(bencher: Bencher, shapes: u64) {
     let store = Store::new(&Settings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let told = told(&exchanges(&worker, shapes, None));
     bencher
         .counter(divan::counter::ItemsCount::new(QUERIES))
         .with_inputs(|| {
             for query in 0..QUERIES as usize {
                 let (event, exchange) = &told[query % told.len()];
-                worker.record(
-                    &mut worker.shard().begin_counting(),
-                    &mut Whose::default(),
-                    event,
-                    exchange.beside(),
-                );
+                worker
+                    .begin()
+                    .counter()
+                    .record(&mut Whose::default(), event, exchange.beside());
             }
         })
         .bench_local_values(|()| store.collect(Moment(0)));

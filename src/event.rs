@@ -3,6 +3,7 @@
 //! *Architecture invariant:* no behaviour beyond arithmetic on its own fields; no clock, no socket.
 
 mod columns;
+mod common;
 mod query;
 mod shape;
 
@@ -13,6 +14,7 @@ use smallvec::SmallVec;
 
 pub use crate::sql::value::{CONSTANTS_MAX, ConstantCount};
 pub use columns::{Columns, RowColumn, RowColumns};
+pub use common::Common;
 pub use query::{Beside, Exchange, QueryEvent, Statement};
 pub use shape::{ByShape, Parsed, Shape, ShapeNumber, ShapeRef};
 

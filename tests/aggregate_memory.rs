@@ -31,7 +31,7 @@ fn resident_bytes() -> u64 {
 fn ten_thousand_shapes_and_eight_workers() {
     let before = resident_bytes();
     let store = Store::new(&Settings::default());
-    let workers: Vec<_> = (0..WORKERS).map(|_| store.worker()).collect();
+    let workers: Vec<_> = (0..WORKERS).map(|_| store.worker(())).collect();
     let facts: Vec<Arc<SessionFacts>> = (0..WORKERS)
         .map(|id| {
             Arc::new(SessionFacts {
@@ -58,7 +58,10 @@ fn ten_thousand_shapes_and_eight_workers() {
                         "\"shop_order\".\"column\", ".repeat(26)
                     )
                 };
-                let shape = worker.shape(fingerprint, Verb::Select, text);
+                let shape = worker
+                    .begin()
+                    .counter()
+                    .shape(fingerprint, Verb::Select, text);
                 sent += 1;
                 // Log-uniform, in an order that repeats for no shape.
                 let place =
@@ -94,8 +97,7 @@ fn ten_thousand_shapes_and_eight_workers() {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(
-                    &mut worker.shard().begin_counting(),
+                worker.begin().counter().record(
                     &mut Whose::default(),
                     &exchange.event(facts),
                     exchange.beside(),

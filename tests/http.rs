@@ -121,7 +121,7 @@ impl Admin {
 
     /// Runs a query of each of `shapes` shapes.
     fn run(&mut self, shapes: u64) {
-        let worker = self.store.worker();
+        let worker = self.store.worker(());
         let facts = Arc::new(SessionFacts {
             id: SessionId(1),
             listener: "default".into(),
@@ -133,12 +133,15 @@ impl Admin {
         });
         for fingerprint in 1..=shapes {
             let fingerprint = Fingerprint(fingerprint);
-            let shape = worker.shape(fingerprint, Verb::Select, || {
-                format!(
-                    "SELECT \"name\" FROM shop_order_{} WHERE id = $1",
-                    fingerprint.0
-                )
-            });
+            let shape = worker
+                .begin()
+                .counter()
+                .shape(fingerprint, Verb::Select, || {
+                    format!(
+                        "SELECT \"name\" FROM shop_order_{} WHERE id = $1",
+                        fingerprint.0
+                    )
+                });
             let completed_at = self.clock.now();
             let exchange = Exchange {
                 session: facts.id,
@@ -172,8 +175,7 @@ impl Admin {
                 cursor: None,
                 flow: None,
             };
-            worker.record(
-                &mut worker.shard().begin_counting(),
+            worker.begin().counter().record(
                 &mut Whose::default(),
                 &exchange.event(&facts),
                 exchange.beside(),

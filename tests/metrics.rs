@@ -171,7 +171,7 @@ impl Fixture {
         health.slow_log_dropped("rate_limit");
         health.catalog_failed("connect");
         health.admin_refused("foreign_host");
-        let worker = store.worker();
+        let worker = store.worker(());
         for (id, database) in [(1, "shop"), (2, HOSTILE)] {
             let facts = Arc::new(SessionFacts {
                 id: SessionId(id),
@@ -184,9 +184,12 @@ impl Fixture {
             });
             for n in 0..6 {
                 let fingerprint = Fingerprint(n);
-                let shape = worker.shape(fingerprint, Verb::Select, || {
-                    format!("{HOSTILE} {n} {}", "x".repeat(400))
-                });
+                let shape = worker
+                    .begin()
+                    .counter()
+                    .shape(fingerprint, Verb::Select, || {
+                        format!("{HOSTILE} {n} {}", "x".repeat(400))
+                    });
                 let exchange = Exchange {
                     session: facts.id,
                     sequence: n,
@@ -223,26 +226,21 @@ impl Fixture {
                     cursor: None,
                     flow: None,
                 };
-                worker.record(
-                    &mut worker.shard().begin_counting(),
+                worker.begin().counter().record(
                     &mut Whose::default(),
                     &exchange.event(&facts),
                     exchange.beside(),
                 );
             }
-            worker.session_event(
-                &mut worker.shard().begin_counting(),
+            worker.begin().counter().session_event(
                 &mut Whose::default(),
                 &facts,
                 SessionEvent::TransactionEnded(TransactionOutcome::RolledBack),
-                Moment(0),
             );
-            worker.session_event(
-                &mut worker.shard().begin_counting(),
+            worker.begin().counter().session_event(
                 &mut Whose::default(),
                 &facts,
                 SessionEvent::IdledInTransaction(1_500_000_000),
-                Moment(0),
             );
         }
         store.collect(Moment(0));

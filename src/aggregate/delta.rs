@@ -1,18 +1,12 @@
-//! What one worker counted since the last tick, and the worker's side of the store.
+//! What one worker counted since the last tick.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use foldhash::fast::RandomState;
 
 use super::names::{Context, NameId, OTHER};
-use super::{Store, lock, merge_into};
-use crate::event::{
-    Beside, ByShape, Moment, Phases, Protocol, QueryEvent, SessionEvent, SessionFacts, ShapeNumber,
-    ShapeRef, TransactionOutcome,
-};
+use crate::event::{Beside, Moment, Phases, Protocol, QueryEvent, ShapeNumber, ShapeRef};
 use crate::sql::{Fingerprint, Verb};
 use crate::wire::SqlState;
 
@@ -39,14 +33,8 @@ pub enum Fill {
     Much,
 }
 
-/// While a reader holds the store a full delta may grow so many times as long before the worker waits for it.
-const PATIENCE: usize = 4;
-
 /// Routes of one entry within one tick; further ones are noted in a later tick.
 pub(super) const ENTRY_ROUTES_MAX: usize = 8;
-
-/// Route names that a worker remembers the numbers of.
-const WORKER_ROUTES_MAX: usize = 2 * 1024;
 
 /// One query shape as used by one kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +121,7 @@ impl Entry {
         self.last = self.last.max(event.completed_at);
     }
 
-    fn add_route(&mut self, route: NameId) {
+    pub(super) fn add_route(&mut self, route: NameId) {
         let len = usize::from(self.routes_len);
         if len < ENTRY_ROUTES_MAX && !self.routes[..len].contains(&route) {
             self.routes[len] = route;
@@ -223,12 +211,12 @@ impl Delta {
     }
 
     /// How full it is: 0 while there is room, then how many times as long as it should be, rounded down.
-    fn fullness(&self) -> usize {
+    pub(super) fn fullness(&self) -> usize {
         (self.entries.len() / ENTRIES_MAX).max(self.durations.len() / DURATIONS_MAX)
     }
 
     #[inline]
-    fn record(
+    pub(super) fn record(
         &mut self,
         key: Key,
         event: &QueryEvent,
@@ -300,7 +288,7 @@ impl Delta {
         };
     }
 
-    fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {
+    pub(super) fn listener(&mut self, listener: NameId) -> &mut ListenerCounts {
         let index = match self.listeners.iter().position(|(id, _)| *id == listener) {
             Some(index) => index,
             None => {
@@ -309,224 +297,6 @@ impl Delta {
             }
         };
         &mut self.listeners[index].1
-    }
-}
-
-/// Where one worker's figures are until the store takes them.
-#[derive(Debug, Clone)]
-pub struct Shard(Arc<Mutex<Delta>>);
-
-/// It, while something is counted there: whoever takes the figures waits.
-#[derive(Debug)]
-pub struct Counting<'a> {
-    shard: &'a Shard,
-    delta: MutexGuard<'a, Delta>,
-}
-
-impl Shard {
-    /// Takes it, for one query or for several.
-    #[inline]
-    pub fn begin_counting(&self) -> Counting<'_> {
-        Counting {
-            shard: self,
-            delta: lock(&self.0),
-        }
-    }
-}
-
-/// A proxy worker's way into the store; it may move to a thread but is used by one only.
-#[derive(Debug)]
-pub struct Worker {
-    store: Arc<Store>,
-    shard: Shard,
-    known: RefCell<Known>,
-}
-
-/// The numbers of a session's names, once one of its queries was counted. The session keeps it itself: with many of them a
-/// worker's list of all would be in no cache.
-#[derive(Debug, Default)]
-pub struct Whose(Option<Numbers>);
-
-#[derive(Debug)]
-struct Numbers {
-    /// Whose they are: facts are replaced whole.
-    facts: Arc<SessionFacts>,
-    context: Context,
-    listener: NameId,
-}
-
-impl Whose {
-    /// Looked up again when the session's facts were replaced.
-    #[inline]
-    fn numbers(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
-        match &self.0 {
-            Some(known) if Arc::ptr_eq(&known.facts, facts) => (known.context, known.listener),
-            _ => self.look_up(facts, store),
-        }
-    }
-
-    #[cold]
-    fn look_up(&mut self, facts: &Arc<SessionFacts>, store: &Store) -> (Context, NameId) {
-        let mut names = lock(&store.names);
-        let context = names.context(facts);
-        let listener = names.listeners.id(&facts.listener);
-        drop(names);
-        self.0 = Some(Numbers {
-            facts: Arc::clone(facts),
-            context,
-            listener,
-        });
-        (context, listener)
-    }
-}
-
-/// What a worker has looked up already, so that a query takes no shared lock.
-#[derive(Debug)]
-struct Known {
-    shapes: HashMap<u64, ShapeRef, RandomState>,
-    /// Shapes that may be shown, which they are from then on: what is asked of each query stands here, not where they
-    /// are.
-    shown: ByShape<()>,
-    routes: HashMap<Box<str>, NameId, RandomState>,
-}
-
-impl Worker {
-    pub(super) fn new(store: Arc<Store>, delta: Arc<Mutex<Delta>>) -> Worker {
-        let known = Known {
-            shapes: HashMap::default(),
-            shown: ByShape::new(store.shapes.max()),
-            routes: HashMap::default(),
-        };
-        Worker {
-            store,
-            shard: Shard(delta),
-            known: RefCell::new(known),
-        }
-    }
-
-    /// Where it counts.
-    pub fn shard(&self) -> &Shard {
-        &self.shard
-    }
-
-    /// Counts a finished query in its own shard, exactly once; a full delta is merged here and now, never dropped.
-    pub fn record(
-        &self,
-        counting: &mut Counting<'_>,
-        whose: &mut Whose,
-        event: &QueryEvent,
-        beside: Beside<'_>,
-    ) {
-        let mut known = self.known.borrow_mut();
-        if let Some(shape) = event.shape {
-            known.ended(shape, event.sqlstate);
-        }
-        let (context, _) = whose.numbers(&event.facts, &self.store);
-        let route = event
-            .tags
-            .as_ref()
-            .and_then(|tags| tags.value("route"))
-            .map(|route| known.route(route, &self.store));
-        let key = Key {
-            fingerprint: event.fingerprint,
-            context,
-        };
-        let threshold = self
-            .store
-            .slow_threshold_ns
-            .load(std::sync::atomic::Ordering::Relaxed);
-        debug_assert!(Arc::ptr_eq(&counting.shard.0, &self.shard.0), "its own");
-        let delta = &mut counting.delta;
-        let entry = delta.record(key, event, &beside, threshold);
-        if let Some(route) = route {
-            entry.add_route(route);
-        }
-        if delta.fullness() > 0 {
-            self.make_room(delta, event.completed_at);
-        }
-    }
-
-    /// Counts what happened on a session that is not a query.
-    pub fn session_event(
-        &self,
-        counting: &mut Counting<'_>,
-        whose: &mut Whose,
-        facts: &Arc<SessionFacts>,
-        event: SessionEvent,
-        _at: Moment,
-    ) {
-        let (_, listener) = whose.numbers(facts, &self.store);
-        let delta = &mut counting.delta;
-        match event {
-            SessionEvent::LoggedIn => {}
-            SessionEvent::TransactionEnded(outcome) => {
-                let counts = delta.listener(listener);
-                match outcome {
-                    TransactionOutcome::Committed => counts.committed += 1,
-                    TransactionOutcome::RolledBack => counts.rolled_back += 1,
-                    TransactionOutcome::Abandoned => counts.abandoned += 1,
-                }
-            }
-            SessionEvent::IdledInTransaction(idle_ns) => {
-                let counts = delta.listener(listener);
-                counts.idle_in_transaction_ns =
-                    counts.idle_in_transaction_ns.saturating_add(idle_ns);
-            }
-        }
-    }
-
-    /// The shape of `fingerprint`. `text` is called only when the fingerprint is new to the process; `None` when
-    /// the table of fingerprints is full: its queries are then counted as `other`.
-    pub fn shape(
-        &self,
-        fingerprint: Fingerprint,
-        verb: Verb,
-        text: impl FnOnce() -> String,
-    ) -> Option<ShapeRef> {
-        if let Some(shape) = self.known.borrow().shapes.get(&fingerprint.0) {
-            return Some(*shape);
-        }
-        let shape = self.store.shapes.get_or_add(fingerprint, verb, text)?;
-        self.known.borrow_mut().shapes.insert(fingerprint.0, shape);
-        Some(shape)
-    }
-
-    /// Merges a full delta. A reader of the store is waited for only when the delta has grown far beyond its size.
-    #[cold]
-    fn make_room(&self, delta: &mut Delta, now: Moment) {
-        let mut figures = match self.store.figures.try_lock() {
-            Ok(figures) => figures,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) if delta.fullness() < PATIENCE => return,
-            Err(TryLockError::WouldBlock) => lock(&self.store.figures),
-        };
-        merge_into(&mut figures, delta, now);
-        delta.clear();
-    }
-}
-
-impl Known {
-    /// A statement of this shape ended so: until one was parsed, each may be the first.
-    #[inline]
-    fn ended(&mut self, shape: ShapeRef, sqlstate: Option<SqlState>) {
-        if self.shown.get(shape.number()).is_none() {
-            shape.ended(sqlstate);
-            if shape.may_be_shown() {
-                self.shown.set(shape.number(), ());
-            }
-        }
-    }
-
-    fn route(&mut self, route: &str, store: &Store) -> NameId {
-        if let Some(id) = self.routes.get(route) {
-            return *id;
-        }
-        if self.routes.len() >= WORKER_ROUTES_MAX {
-            return OTHER;
-        }
-        let id = lock(&store.names).routes.id(route);
-        self.routes.insert(Box::from(route), id);
-        id
     }
 }
 

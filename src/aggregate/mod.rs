@@ -23,6 +23,7 @@ mod shapes;
 mod table;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::event::{Moment, Phases, ShapeRef};
 use crate::sql::Fingerprint;
 
-pub use delta::{Counting, Fill, Shard, Whose, Worker};
+pub use delta::Fill;
 pub use health::{Health, HealthCount};
 pub use history::{COLUMN_NS, COLUMNS, Column};
 pub use read::{
@@ -39,6 +40,7 @@ pub use read::{
 };
 pub use series::Totals;
 pub use table::SPARK_POINTS;
+pub use worker::{Counter, Counting, Whose, Worker};
 
 use delta::Delta;
 use history::History;
@@ -46,6 +48,7 @@ use names::Names;
 use series::Series;
 use shapes::Shapes;
 use table::Table;
+use worker::Till;
 
 /// Upper bounds of the duration buckets, in seconds, as `le` labels; the eighteenth bucket is everything above.
 pub const BOUNDS_SECONDS: [f64; 17] = [
@@ -110,8 +113,8 @@ pub struct Store {
     figures: Mutex<Figures>,
     names: Mutex<Names>,
     shapes: Shapes,
-    /// The deltas of all workers, each also held by its [`Worker`].
-    workers: Mutex<Vec<Arc<Mutex<Delta>>>>,
+    /// All workers' figures, each also held by its [`Worker`].
+    workers: Mutex<Vec<Arc<dyn Till>>>,
     /// An empty delta that changes places with each worker's in turn, so that its memory is used again.
     spare: Mutex<Delta>,
     health: Health,
@@ -146,11 +149,9 @@ impl Store {
         })
     }
 
-    /// A new way in, for one proxy worker.
-    pub fn worker(self: &Arc<Self>) -> Worker {
-        let delta = Arc::new(Mutex::new(Delta::default()));
-        lock(&self.workers).push(Arc::clone(&delta));
-        Worker::new(Arc::clone(self), delta)
+    /// A new way in, for one proxy worker, which has `beside` under one lock with its figures.
+    pub fn worker<T: Send + 'static>(self: &Arc<Self>, beside: T) -> Worker<T> {
+        Worker::new(Arc::clone(self), beside)
     }
 
     /// Takes every worker's delta and merges it: before somebody reads, and as often as the deltas have no room for more.
@@ -163,7 +164,7 @@ impl Store {
         // The list is cloned so that a worker that starts meanwhile does not wait for the merge.
         let workers: Vec<_> = lock(&self.workers).clone();
         for worker in &workers {
-            std::mem::swap(&mut *lock(worker), &mut *spare);
+            worker.exchange(&mut spare);
             fill = fill.max(spare.fill());
             self.merge(&mut spare, now);
         }
@@ -171,9 +172,8 @@ impl Store {
         figures.series.settle(now);
         figures.history.advance(now);
         drop(figures);
-        // A worker that ended is known by its delta having no other owner than the list and the clone above.
-        lock(&self.workers)
-            .retain(|worker| Arc::strong_count(worker) > 2 || !lock(worker).is_empty());
+        // A worker that ended is known by its figures having no other owner than the list and the clone above.
+        lock(&self.workers).retain(|worker| Arc::strong_count(worker) > 2 || !worker.is_empty());
         fill
     }
 

@@ -11,6 +11,7 @@ use crate::sql::{Fingerprint, Verb};
 use crate::wire::{SqlState, TransactionStatus};
 
 mod series;
+mod worker;
 
 use series::{Scrape, scrape};
 
@@ -34,8 +35,12 @@ fn facts(database: &str) -> Arc<SessionFacts> {
 }
 
 fn exchange(worker: &Worker, fingerprint: u64, duration_ns: u64, at: Moment) -> Exchange {
+    counted(&mut worker.begin().counter(), fingerprint, duration_ns, at)
+}
+
+fn counted(counter: &mut Counter<'_>, fingerprint: u64, duration_ns: u64, at: Moment) -> Exchange {
     let fingerprint = Fingerprint(fingerprint);
-    let shape = worker.shape(fingerprint, Verb::Select, || {
+    let shape = counter.shape(fingerprint, Verb::Select, || {
         format!("SELECT {fingerprint} FROM shop_order")
     });
     Exchange {
@@ -71,14 +76,15 @@ fn exchange(worker: &Worker, fingerprint: u64, duration_ns: u64, at: Moment) -> 
 }
 
 fn record(worker: &Worker, whose: &mut Whose, exchange: &Exchange, facts: &Arc<SessionFacts>) {
-    let counting = &mut worker.shard().begin_counting();
-    worker.record(counting, whose, &exchange.event(facts), exchange.beside());
+    let mut counting = worker.begin();
+    let mut counter = counting.counter();
+    counter.record(whose, &exchange.event(facts), exchange.beside());
 }
 
 #[test]
 fn counts_a_query_in_table_series_and_history() {
     let store = Store::new(&Settings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let facts = facts("shop");
     let at = Moment(SECOND);
     let mut failed = exchange(&worker, 7, 3 * MILLISECOND, at);
@@ -91,8 +97,8 @@ fn counts_a_query_in_table_series_and_history() {
         SessionEvent::TransactionEnded(TransactionOutcome::Committed),
         SessionEvent::IdledInTransaction(5),
     ] {
-        let counting = &mut worker.shard().begin_counting();
-        worker.session_event(counting, whose, &facts, event, at);
+        let mut counting = worker.begin();
+        counting.counter().session_event(whose, &facts, event);
     }
     store.collect(at);
 
@@ -160,7 +166,7 @@ impl Bench {
     fn new(settings: &Settings) -> Bench {
         let store = Store::new(settings);
         Bench {
-            worker: store.worker(),
+            worker: store.worker(()),
             store,
             now: Moment(SECOND),
         }
@@ -189,97 +195,13 @@ fn small() -> Settings {
 }
 
 #[test]
-fn many_workers_lose_nothing() {
-    let store = Store::new(&Settings::default());
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..4)
-            .map(|number| {
-                let worker = store.worker();
-                scope.spawn(move || {
-                    let facts = facts_of(number, "shop", "shop", "web");
-                    let whose = &mut Whose::default();
-                    // More than a delta holds, of entries and of durations, between two collections. One takes its
-                    // shard for each query, the others for thousands.
-                    let mut counting = None;
-                    for query in 0..30_000_u64 {
-                        if query % (1 + 5_000 * number) == 0 {
-                            counting = None;
-                        }
-                        let counting =
-                            counting.get_or_insert_with(|| worker.shard().begin_counting());
-                        let one = exchange(&worker, query % 3_000, MILLISECOND, Moment(query));
-                        worker.record(counting, whose, &one.event(&facts), one.beside());
-                    }
-                })
-            })
-            .collect();
-        let collector = scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                store.collect(Moment(SECOND));
-                let _ = store.queries(
-                    &Listing {
-                        limit: 10,
-                        sort: Sort::P95Time,
-                        ..Listing::default()
-                    },
-                    Moment(0),
-                );
-                let metrics = store.metrics();
-                let counted: u64 = metrics
-                    .series
-                    .iter()
-                    .map(|series| series.totals.calls())
-                    .sum();
-                assert_eq!(
-                    counted,
-                    metrics
-                        .queries
-                        .iter()
-                        .map(|sample| sample.count)
-                        .sum::<u64>()
-                );
-            }
-        });
-        for worker in workers {
-            worker.join().unwrap();
-        }
-        done.store(true, Ordering::Relaxed);
-        collector.join().unwrap();
-    });
-    store.collect(Moment(SECOND));
-    assert_eq!(store.summary().queries, 120_000);
-    assert!(
-        lock(&store.workers).is_empty(),
-        "the deltas of workers that ended are gone"
-    );
-}
-
-#[test]
-fn a_panic_under_a_lock_is_not_for_good() {
-    let mut bench = Bench::new(&Settings::default());
-    bench.run(1, "shop", MILLISECOND);
-    let delta = Arc::clone(&lock(&bench.store.workers)[0]);
-    let store = Arc::clone(&bench.store);
-    let panicked = std::thread::spawn(move || {
-        let _delta = lock(&delta);
-        let _figures = lock(&store.figures);
-        panic!("injected");
-    });
-    assert!(panicked.join().is_err());
-    bench.run(1, "shop", MILLISECOND);
-    bench.pass(SECOND);
-    assert_eq!(bench.store.summary().queries, 2);
-}
-
-#[test]
 fn names_and_codes_beyond_their_limits_are_other() {
     let settings = Settings {
         names_max: 2,
         ..small()
     };
     let store = Store::new(&settings);
-    let worker = store.worker();
+    let worker = store.worker(());
     // As of a session whose facts are replaced.
     let whose = &mut Whose::default();
     for number in 0..20_u8 {
@@ -346,11 +268,13 @@ fn texts_share_a_budget() {
         ..Settings::default()
     };
     let store = Store::new(&settings);
-    let worker = store.worker();
+    let worker = store.worker(());
     let long = "é".repeat(100_000);
     let mut kept = 0;
     for fingerprint in 0..2_000 {
         let shape = worker
+            .begin()
+            .counter()
             .shape(Fingerprint(fingerprint), Verb::Select, || long.clone())
             .unwrap();
         assert!(shape.text.len() <= settings.text_bytes_max);
@@ -358,35 +282,11 @@ fn texts_share_a_budget() {
         kept += shape.text.len();
     }
     assert!(kept <= 200_000 + 2_000 * 256, "{kept}");
-    let again = worker.shape(Fingerprint(3), Verb::Select, || panic!("it is known"));
+    let again = worker
+        .begin()
+        .counter()
+        .shape(Fingerprint(3), Verb::Select, || panic!("it is known"));
     assert!(again.is_some());
-}
-
-#[test]
-fn the_text_of_a_shape_is_asked_for_once_in_the_process() {
-    let store = Store::new(&Settings {
-        fingerprints_max: 1,
-        ..Settings::default()
-    });
-    let (one, two) = (store.worker(), store.worker());
-    assert!(
-        one.shape(Fingerprint(1), Verb::Select, || "SELECT 1".to_owned())
-            .is_some()
-    );
-    assert!(
-        two.shape(Fingerprint(1), Verb::Select, || panic!(
-            "the other worker told it"
-        ))
-        .is_some()
-    );
-    assert!(
-        two.shape(Fingerprint(2), Verb::Select, || panic!(
-            "there is no room for it"
-        ))
-        .is_none()
-    );
-    assert_eq!(store.shapes_from(0, 9).len(), 1);
-    assert!(store.shapes_from(1, 9).is_empty());
 }
 
 #[test]

@@ -114,12 +114,16 @@ fn who_begins_to_watch_gets_what_comes_from_then_on_and_has_missed_nothing() {
 #[test]
 fn every_shape_is_parsed_also_those_without_events() {
     let store = Store::new(&StoreSettings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let count = 3 * PARSER_QUEUE_MAX as u64;
     let shapes: Vec<_> = (0..count)
         .map(|n| {
             let text = || format!("SELECT a FROM shop_order_{n} WHERE id = $1");
-            let shape = worker.shape(Fingerprint(n), Verb::Select, text).unwrap();
+            let shape = worker
+                .begin()
+                .counter()
+                .shape(Fingerprint(n), Verb::Select, text)
+                .unwrap();
             shape.ended(None);
             shape
         })
@@ -164,7 +168,7 @@ impl Run {
         let mut analysis = Analysis::new(Arc::clone(&store), Arc::default(), settings).unwrap();
         analysis.tick(Moment(SECOND));
         Run {
-            worker: store.worker(),
+            worker: store.worker(()),
             analysis,
             store,
             now: SECOND,
@@ -176,7 +180,11 @@ impl Run {
     fn observe(&mut self, text: &str, values: u64) {
         let scanned = crate::sql::scan_all(text);
         let (fingerprint, verb) = (scanned[0].fingerprint, scanned[0].verb);
-        let shape = self.worker.shape(fingerprint, verb, || text.to_owned());
+        let shape = self
+            .worker
+            .begin()
+            .counter()
+            .shape(fingerprint, verb, || text.to_owned());
         shape.iter().for_each(|shape| shape.ended(None));
         let requested_at = Moment(self.now);
         self.now += MS;

@@ -132,7 +132,7 @@ struct Seat {
 impl Analyst {
     pub(super) fn start(
         analysis: Analysis,
-        rings: Vec<Arc<Ring>>,
+        rings: Vec<Ring>,
         clock: Clock,
         tick: Duration,
         faults: &Faults,

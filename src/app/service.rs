@@ -43,7 +43,7 @@ pub struct Service {
     admin: Admin,
     catalog: Option<Catalog>,
     collector: Collector,
-    rings: Vec<Arc<Ring>>,
+    rings: Vec<Ring>,
     clock: Clock,
 }
 

@@ -20,32 +20,33 @@
     )
 )]
 
+mod desk;
 mod guard;
 mod ring;
 mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 
-use crate::aggregate::{Shard, Store, Worker};
+use crate::aggregate::Store;
 use crate::bell::Bell;
 use crate::event::{
     Ahead, ConnectionState, ConnectionStatus, Direction, FlowBudget, Moment, Rest, SessionStart,
     Showing, SlowQuery, Tap, Taps,
 };
-use crate::session::{Lost, Scratch, Session, Settings as SessionSettings};
+use crate::session::{Lost, Session, Settings as SessionSettings};
 
+use desk::Desk;
+pub use desk::Sitting;
 use guard::Gone;
 pub use guard::Guarded;
-use ring::Writer;
 pub use ring::{Bite, Reader, Ring};
-use sink::{Hands, Outlet, WorkerSink};
+use sink::Outlet;
 
 /// What all observers of the process share, and what a reload may change.
 #[derive(Debug)]
@@ -126,16 +127,7 @@ impl Observer {
     /// An observer that hands its queries to a worker of `store`, and `events_max` of them to the analysis.
     pub fn new(shared: Arc<Shared>, store: &Arc<Store>, events_max: usize) -> Observer {
         let fingerprint_bytes_max = shared.session.load().fingerprint_bytes_max;
-        let worker = store.worker();
-        let desk = Desk {
-            events: Writer::new(events_max),
-            figures: worker.shard().clone(),
-            tools: Mutex::new(Tools {
-                worker,
-                scratch: Scratch::new(fingerprint_bytes_max),
-                fingerprint_bytes_max,
-            }),
-        };
+        let desk = Desk::new(store, fingerprint_bytes_max, events_max);
         Observer {
             shared,
             store: Arc::clone(store),
@@ -144,8 +136,8 @@ impl Observer {
     }
 
     /// Where the analysis takes this worker's events from.
-    pub fn ring(&self) -> Arc<Ring> {
-        self.desk.events.ring()
+    pub fn ring(&self) -> Ring {
+        Ring::at(&self.desk)
     }
 }
 
@@ -176,71 +168,6 @@ enum Watching {
     Off,
 }
 
-/// What the sessions of one worker share.
-///
-/// The tools are locked first. Behind them come the ring and the figures, in any order: nobody else holds both. Behind
-/// the figures the store's own locks may follow, whose holders wait for none of these.
-struct Desk {
-    tools: Mutex<Tools>,
-    events: Writer,
-    figures: Shard,
-}
-
-/// What is used to look at a session. They are looked at one at a time, from the worker's own two threads, of which the
-/// other one has a session while it logs in or leaves: the lock is hardly ever waited for, it makes the observer `Send`,
-/// and knows of a panic.
-struct Tools {
-    worker: Worker,
-    scratch: Scratch,
-    fingerprint_bytes_max: usize,
-}
-
-impl Tools {
-    /// A panic costs the scratch: what is half changed serves no other session.
-    #[cold]
-    fn renew(&mut self) {
-        let broken = std::mem::replace(&mut self.scratch, Scratch::new(self.fingerprint_bytes_max));
-        // It may not even be droppable.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
-    }
-}
-
-/// At the desk of one worker, for one look at a session or for several: each lock is taken once.
-pub struct Sitting<'a> {
-    tools: MutexGuard<'a, Tools>,
-    hands: Hands<'a>,
-}
-
-impl<'a> Sitting<'a> {
-    #[inline]
-    fn at(desk: &'a Desk) -> Sitting<'a> {
-        let tools = desk.tools.lock().unwrap_or_else(|poisoned| {
-            let mut taken = poisoned.into_inner();
-            taken.renew();
-            desk.tools.clear_poison();
-            taken
-        });
-        Sitting {
-            tools,
-            hands: Hands::at(desk),
-        }
-    }
-
-    /// What is used to look at a session, and where its results go.
-    #[inline]
-    fn lend<'s>(&'s mut self, outlet: &'s mut Outlet) -> (&'s mut Scratch, WorkerSink<'s, 'a>) {
-        let Tools {
-            worker, scratch, ..
-        } = &mut *self.tools;
-        let sink = WorkerSink {
-            outlet,
-            worker,
-            hands: &mut self.hands,
-        };
-        (scratch, sink)
-    }
-}
-
 impl Showing<Guarded<SessionTap>> for Sitting<'_> {
     #[inline]
     fn show(
@@ -252,7 +179,7 @@ impl Showing<Guarded<SessionTap>> for Sitting<'_> {
     ) {
         let shown = tap.guarded(at, |tap| tap.observed.shown(self, direction, bytes, at));
         if let Err(Gone::Now) = shown {
-            self.tools.renew();
+            self.renew();
         }
     }
 }

@@ -3,15 +3,16 @@
 //! The writer puts them into a part, and takes another one where it is full. The reader takes a part whole, as full as it
 //! is, and reads the events where they lie: an event is large, is put together there, and never moves.
 //!
-//! The writer holds the lock while it puts events down and counts their queries, the reader while it changes one part for
-//! another.
+//! The parts are among what the writer has at its desk ([`super::desk`]): it is there while it puts events down, and the
+//! reader while it changes one part for another.
 
 use std::collections::VecDeque;
 use std::iter::Take;
 use std::mem::{ManuallyDrop, offset_of};
 use std::slice::IterMut;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use super::desk::Desk;
 use crate::bell::Bell;
 use crate::cache::{self, Lines};
 use crate::event::{Observed, QueryEvent};
@@ -79,18 +80,9 @@ impl Drop for Part {
     }
 }
 
-/// What the writer and the reader share. Events are read from one thread.
-#[derive(Debug)]
-pub struct Ring {
-    parts: Mutex<Parts>,
-    parts_max: usize,
-    part_events: usize,
-    /// Rung while it is half full, with each part: a reader that slept because little came has to look.
-    bell: Bell,
-}
-
+/// All that is written and not read.
 #[derive(Debug, Default)]
-struct Parts {
+pub(super) struct Parts {
     /// Those before the last one, oldest first.
     full: VecDeque<Part>,
     /// The one that is written to.
@@ -99,21 +91,24 @@ struct Parts {
     spare: Vec<Part>,
 }
 
+/// How many events there may be.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    parts_max: usize,
+    part_events: usize,
+    /// Rung while there are half as many, with each part: a reader that slept because little came has to look.
+    bell: Bell,
+}
+
 /// There was no room for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RingFull;
 
-/// The one who puts events into a [`Ring`].
-#[derive(Debug)]
-pub(super) struct Writer {
-    ring: Arc<Ring>,
-}
-
-/// It at work, on one event or on several; the reader gets at none of them meanwhile.
+/// The one who puts events into a [`Ring`], at work.
 #[derive(Debug)]
 pub(super) struct Writing<'a> {
-    ring: &'a Ring,
-    parts: MutexGuard<'a, Parts>,
+    pub bounds: &'a Bounds,
+    pub parts: &'a mut Parts,
 }
 
 /// A free place in a [`Ring`].
@@ -122,10 +117,15 @@ pub(super) struct Room<'a> {
     part: &'a mut Part,
 }
 
+/// The events of one worker. They are read from one thread.
+#[derive(Clone)]
+pub struct Ring {
+    desk: Arc<Desk>,
+}
+
 /// The one who reads them.
-#[derive(Debug)]
 pub struct Reader {
-    ring: Arc<Ring>,
+    ring: Ring,
     /// What it has in hand.
     part: Part,
 }
@@ -137,31 +137,15 @@ pub struct Bite<'a> {
     seen: usize,
 }
 
-impl Writer {
-    /// The writer of a ring for `max` events, or some more.
-    pub(super) fn new(max: usize) -> Writer {
+impl Bounds {
+    /// Of a ring for `max` events, or some more.
+    pub(super) fn of(max: usize) -> Bounds {
         let max = max.max(1);
         let parts_max = max.div_ceil(PART_EVENTS_MAX);
-        Writer {
-            ring: Arc::new(Ring {
-                parts: Mutex::default(),
-                parts_max,
-                part_events: max.div_ceil(parts_max),
-                bell: Bell::default(),
-            }),
-        }
-    }
-
-    pub(super) fn ring(&self) -> Arc<Ring> {
-        Arc::clone(&self.ring)
-    }
-
-    /// Begins to write; there is only one who does.
-    #[inline]
-    pub(super) fn begin_writing(&self) -> Writing<'_> {
-        Writing {
-            ring: &self.ring,
-            parts: self.ring.lock(),
+        Bounds {
+            parts_max,
+            part_events: max.div_ceil(parts_max),
+            bell: Bell::default(),
         }
     }
 }
@@ -176,8 +160,8 @@ impl Writing<'_> {
     /// Room for one event behind all others.
     #[inline(always)]
     pub(super) fn room(&mut self) -> Result<Room<'_>, RingFull> {
-        if self.parts.last.written >= self.ring.part_events {
-            self.ring.make_room(&mut self.parts)?;
+        if self.parts.last.written >= self.bounds.part_events {
+            self.parts.make_room(self.bounds)?;
         }
         Ok(Room {
             part: &mut self.parts.last,
@@ -200,48 +184,55 @@ impl Room<'_> {
     }
 }
 
-impl Ring {
-    fn lock(&self) -> MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Parts {
     /// The last part is full: another one, if there may be one more.
     #[cold]
-    fn make_room(&self, parts: &mut Parts) -> Result<(), RingFull> {
-        let full = parts.full.len() + 1;
-        if full * 2 >= self.parts_max {
-            self.bell.ring();
+    fn make_room(&mut self, bounds: &Bounds) -> Result<(), RingFull> {
+        let full = self.full.len() + 1;
+        if full * 2 >= bounds.parts_max {
+            bounds.bell.ring();
         }
-        if full >= self.parts_max {
+        if full >= bounds.parts_max {
             return Err(RingFull);
         }
-        let next = parts.spare.pop().unwrap_or_default();
-        let full = std::mem::replace(&mut parts.last, next);
-        parts.full.push_back(full);
+        let next = self.spare.pop().unwrap_or_default();
+        let full = std::mem::replace(&mut self.last, next);
+        self.full.push_back(full);
         Ok(())
     }
 
     /// The events that came first, for an empty part.
-    fn exchange(&self, empty: Part) -> Part {
-        let mut parts = self.lock();
-        match parts.full.pop_front() {
+    fn exchange(&mut self, empty: Part) -> Part {
+        match self.full.pop_front() {
             Some(first) => {
-                parts.spare.push(empty);
+                self.spare.push(empty);
                 first
             }
-            None => std::mem::replace(&mut parts.last, empty),
+            None => std::mem::replace(&mut self.last, empty),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.full.iter().map(Part::len).sum::<usize>() + self.last.len()
+    }
+}
+
+impl Ring {
+    /// Where its writer sits.
+    pub(super) fn at(desk: &Arc<Desk>) -> Ring {
+        Ring {
+            desk: Arc::clone(desk),
         }
     }
 
     /// Rings when half of it is full, and from then on with each part.
     pub fn bell(&self) -> &Bell {
-        &self.bell
+        &self.desk.ring().bell
     }
 
     /// How many events are in it.
     pub fn len(&self) -> usize {
-        let parts = self.lock();
-        parts.full.iter().map(Part::len).sum::<usize>() + parts.last.len()
+        self.desk.with_events(|parts| parts.len())
     }
 
     /// Whether none is.
@@ -251,13 +242,18 @@ impl Ring {
 
     /// How many may be.
     pub fn capacity(&self) -> usize {
-        self.parts_max * self.part_events
+        let Bounds {
+            parts_max,
+            part_events,
+            ..
+        } = self.desk.ring();
+        parts_max * part_events
     }
 }
 
 impl Reader {
     /// The reader of a ring, which has no other.
-    pub fn new(ring: Arc<Ring>) -> Reader {
+    pub fn new(ring: Ring) -> Reader {
         Reader {
             ring,
             part: Part::default(),
@@ -277,7 +273,8 @@ impl Reader {
     /// Gives the events that came first, at most so many, to `take`; those that it has seen are gone then. How many.
     pub fn bite(&mut self, most: usize, take: impl FnOnce(&mut Bite<'_>)) -> usize {
         if self.part.len() == 0 {
-            self.part = self.ring.exchange(std::mem::take(&mut self.part));
+            let empty = std::mem::take(&mut self.part);
+            self.part = self.ring.desk.with_events(|parts| parts.exchange(empty));
         }
         let mut bite = Bite {
             events: self.part.events().take(most),
@@ -318,6 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::aggregate::{Settings, Store};
     use crate::event::{ClosedEvent, Moment, SessionFacts, SessionId};
 
     fn event(number: u64) -> Observed {
@@ -334,6 +332,16 @@ mod tests {
             at: Moment(number),
             queries: 0,
         })
+    }
+
+    fn desk(max: usize) -> Arc<Desk> {
+        let store = Store::new(&Settings::default());
+        Arc::new(Desk::new(&store, 1024, max))
+    }
+
+    fn push(desk: &Desk, event: Observed) -> Result<(), RingFull> {
+        let bounds = desk.ring();
+        desk.with_events(|parts| Writing { bounds, parts }.push(event))
     }
 
     fn number(event: &Observed) -> u64 {
@@ -353,15 +361,15 @@ mod tests {
             steps in prop::collection::vec((0usize..2_000, 0usize..2_000), 1..12),
             bitten in 1usize..700,
         ) {
-            let writer = Writer::new(max);
-            let ring = writer.ring();
+            let desk = desk(max);
+            let ring = Ring::at(&desk);
             let mut expected = VecDeque::new();
             let mut next = 0;
-            let mut reader = Reader::new(Arc::clone(&ring));
+            let mut reader = Reader::new(ring.clone());
             prop_assert!((max..max + max.div_ceil(PART_EVENTS_MAX)).contains(&ring.capacity()));
             for (pushes, pops) in steps {
                 for _ in 0..pushes {
-                    let pushed = writer.begin_writing().push(event(next));
+                    let pushed = push(&desk, event(next));
                     match pushed {
                         Ok(()) => expected.push_back(next),
                         Err(RingFull) => {
@@ -397,33 +405,33 @@ mod tests {
         let Observed::Closed(closed) = event(0) else {
             unreachable!()
         };
-        let writer = Writer::new(3 * PART_EVENTS_MAX);
-        let mut reader = Reader::new(writer.ring());
+        let desk = desk(3 * PART_EVENTS_MAX);
+        let mut reader = Reader::new(Ring::at(&desk));
         for _ in 0..2 * PART_EVENTS_MAX + 7 {
             let event = Observed::Closed(closed.clone());
-            writer.begin_writing().push(event).expect("there is room");
+            push(&desk, event).expect("there is room");
         }
         let read = reader.bite(PART_EVENTS_MAX - 5, |bite| bite.for_each(drop));
         assert_eq!(read, PART_EVENTS_MAX - 5);
         let waiting = PART_EVENTS_MAX + 5 + 7;
         assert_eq!(Arc::strong_count(&closed.facts), 1 + waiting);
-        drop((reader, writer));
+        drop((reader, desk));
         assert_eq!(Arc::strong_count(&closed.facts), 1);
     }
 
     #[test]
     fn nothing_is_lost_or_told_twice_between_two_threads() {
         const EVENTS: u64 = 50_000;
-        let writer = Writer::new(1_500);
-        let ring = writer.ring();
+        let desk = desk(1_500);
+        let ring = Ring::at(&desk);
         let writing = std::thread::spawn(move || {
             for event in (0..EVENTS).map(event) {
-                while writer.begin_writing().push(event.clone()).is_err() {
+                while push(&desk, event.clone()).is_err() {
                     std::thread::yield_now();
                 }
             }
         });
-        let mut reader = Reader::new(Arc::clone(&ring));
+        let mut reader = Reader::new(ring.clone());
         let mut next = 0;
         while next < EVENTS {
             let seen = reader.bite(100, |bite| {

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use smallvec::SmallVec;
 
 use super::ring::{RingFull, Writing};
-use super::{Desk, Observer, Shared};
-use crate::aggregate::{Counting, Store, Whose, Worker};
+use super::{Observer, Shared};
+use crate::aggregate::{Counter, Store, Whose};
 use crate::cache;
 use crate::event::{
     Beside, ClosedEvent, ConnectionState, ConnectionStatus, Direction, Exchange, Flow, Held,
@@ -58,56 +58,11 @@ impl SpareFacts {
     }
 }
 
-/// It, and the worker that counts, for as long as the session is looked at.
-pub(super) struct WorkerSink<'s, 'd> {
+/// It, and where the worker counts and puts its events, for as long as the session is looked at.
+pub(super) struct WorkerSink<'s> {
     pub outlet: &'s mut Outlet,
-    pub worker: &'s Worker,
-    pub hands: &'s mut Hands<'d>,
-}
-
-/// What of a desk is taken when it is needed first, and kept until whoever sits there stands up.
-pub(super) struct Hands<'d> {
-    desk: &'d Desk,
-    writing: Option<Writing<'d>>,
-    counting: Option<Counting<'d>>,
-}
-
-impl<'d> Hands<'d> {
-    /// Nothing is needed yet.
-    pub(super) fn at(desk: &'d Desk) -> Hands<'d> {
-        Hands {
-            desk,
-            writing: None,
-            counting: None,
-        }
-    }
-
-    #[inline]
-    fn writing(&mut self) -> &mut Writing<'d> {
-        let desk = self.desk;
-        self.writing
-            .get_or_insert_with(|| desk.events.begin_writing())
-    }
-
-    #[inline]
-    fn counting(&mut self) -> &mut Counting<'d> {
-        let desk = self.desk;
-        self.counting
-            .get_or_insert_with(|| desk.figures.begin_counting())
-    }
-
-    /// Both.
-    #[inline]
-    fn both(&mut self) -> (&mut Writing<'d>, &mut Counting<'d>) {
-        let desk = self.desk;
-        let writing = self
-            .writing
-            .get_or_insert_with(|| desk.events.begin_writing());
-        let counting = self
-            .counting
-            .get_or_insert_with(|| desk.figures.begin_counting());
-        (writing, counting)
-    }
+    pub counter: Counter<'s>,
+    pub writing: Writing<'s>,
 }
 
 impl Outlet {
@@ -185,14 +140,8 @@ impl Outlet {
 
     /// Counts a query whose values are not in the event yet, and has it written down if it took long.
     #[inline]
-    fn counts(
-        &mut self,
-        worker: &Worker,
-        counting: &mut Counting<'_>,
-        event: &QueryEvent,
-        beside: Beside<'_>,
-    ) {
-        worker.record(counting, &mut self.whose, event, beside);
+    fn counts(&mut self, counter: &mut Counter<'_>, event: &QueryEvent, beside: Beside<'_>) {
+        counter.record(&mut self.whose, event, beside);
         let threshold_ns = self.shared.slow_threshold_ns.load(Ordering::Relaxed);
         if event.phases.duration_ns() >= threshold_ns {
             self.log(event, beside);
@@ -216,9 +165,9 @@ impl Outlet {
     }
 }
 
-impl WorkerSink<'_, '_> {
+impl WorkerSink<'_> {
     fn offer(&mut self, observed: Observed) {
-        if !self.outlet.drops_on_purpose() && self.hands.writing().push(observed).is_err() {
+        if !self.outlet.drops_on_purpose() && self.writing.push(observed).is_err() {
             self.outlet.dropped("ring_full");
         }
     }
@@ -245,14 +194,14 @@ fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-impl Sink for WorkerSink<'_, '_> {
+impl Sink for WorkerSink<'_> {
     fn shape(
         &mut self,
         fingerprint: Fingerprint,
         verb: Verb,
         written: Written<'_>,
     ) -> Option<ShapeRef> {
-        self.worker
+        self.counter
             .shape(fingerprint, verb, || written.shown(fingerprint))
     }
 
@@ -262,10 +211,10 @@ impl Sink for WorkerSink<'_, '_> {
         // Its memory is elsewhere, and need not be waited for: nothing is read from it.
         let queries = &self.outlet.status.queries;
         queries.store(self.outlet.offered, Ordering::Relaxed);
-        let (writing, counting) = self.hands.both();
         let room = match self.outlet.drops_on_purpose() {
             true => None,
-            false => writing
+            false => self
+                .writing
                 .room()
                 .map_err(|RingFull| self.outlet.dropped("ring_full"))
                 .ok(),
@@ -277,8 +226,7 @@ impl Sink for WorkerSink<'_, '_> {
                 if let Some(Observed::Query(event)) =
                     room.put(|| Observed::Query(query.event(facts)))
                 {
-                    self.outlet
-                        .counts(self.worker, counting, event, query.beside());
+                    self.outlet.counts(&mut self.counter, event, query.beside());
                     // None is there; a compiler that sees it copies them once.
                     if event.flow.is_none()
                         && let Some(flow) = query.take_flow()
@@ -300,7 +248,7 @@ impl Sink for WorkerSink<'_, '_> {
             None => {
                 let event = query.event(Arc::clone(query.facts()));
                 self.outlet
-                    .counts(self.worker, counting, &event, query.beside());
+                    .counts(&mut self.counter, &event, query.beside());
             }
         }
         if self.outlet.shared.panics.load(Ordering::Relaxed) {
@@ -324,19 +272,14 @@ impl Sink for WorkerSink<'_, '_> {
         held
     }
 
-    fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, at: Moment) {
+    fn event(&mut self, facts: &Arc<SessionFacts>, event: SessionEvent, _: Moment) {
         match event {
             SessionEvent::LoggedIn => return,
             SessionEvent::TransactionEnded(_) => count(&self.outlet.status.transactions),
             SessionEvent::IdledInTransaction(_) => {}
         }
-        self.worker.session_event(
-            self.hands.counting(),
-            &mut self.outlet.whose,
-            facts,
-            event,
-            at,
-        );
+        self.counter
+            .session_event(&mut self.outlet.whose, facts, event);
     }
 
     fn unknown_message(&mut self, direction: Direction, _: u8) {

@@ -17,12 +17,15 @@
 //! listeners' sake and for what waits to be shown, and knows no time but that of the reads. Whoever wants anything but its bytes moved goes to the
 //! worker. A panic costs the client it came in.
 
+mod newcomers;
+mod orders;
+
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{self, TryRecvError};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,8 +37,8 @@ use tokio::sync::mpsc as channel;
 
 use super::fence::{Crossing, Next, Rounds};
 use super::line::Line;
-use super::listener::{Entrance, Met};
-use super::newcomer::{Advance, Arrival, Newcomer};
+use super::listener::Entrance;
+use super::newcomer::Newcomer;
 use super::orders::{Door, Gate, Handle, Left, Order, Parting};
 use super::pulse::Pulse;
 use super::relay::{End, Side, Step};
@@ -45,14 +48,10 @@ use super::token::{self, Subject};
 use super::unseen::{Unseen, WAITS_AT_MOST, When, Which};
 use super::{Running, Shared, urgency};
 use crate::event::{Ahead, Tap, Taps};
-use crate::registry::ConnectionError;
+use orders::Orders;
 
 /// Sockets that one look at the kernel can tell of.
 const EVENTS_MAX: usize = 256;
-
-/// Clients that are let in, and newcomers that are heard, at one time, before sessions get their turn: each may take
-/// as long as several queries.
-const NEWCOMERS_IN_A_ROW_MAX: usize = 16;
 
 /// A reactor that runs: how its worker speaks to it, how the reactor that accepts does, what it gives back, and its
 /// thread. The receiver ends when it has given back everything and is gone.
@@ -174,14 +173,6 @@ enum Guest<T: Taps> {
     Newcomer(Box<Newcomer>),
     /// A newcomer that is about to be a session.
     Between,
-}
-
-/// What follows of the orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Orders {
-    Done,
-    /// Nobody will give any more.
-    End,
 }
 
 impl<T: Taps> Drop for Reactor<T> {
@@ -311,12 +302,6 @@ impl<T: Taps> Reactor<T> {
         }
     }
 
-    fn note_clients(&mut self, route: usize) {
-        if let Some(entrance) = &mut self.entrance {
-            entrance.note(route);
-        }
-    }
-
     /// Shows the taps what was sent on.
     #[inline]
     fn show(&mut self, which: Which) {
@@ -427,83 +412,6 @@ impl<T: Taps> Reactor<T> {
         self.give_back(Left::Session(session, parting));
     }
 
-    /// Lets in some of those who wait at the listeners.
-    fn let_some_in(&mut self) {
-        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
-            match self.entrance.as_mut().map(Entrance::meet) {
-                Some(Met::Own(newcomer)) => self.receive(newcomer),
-                Some(Met::Others) => {}
-                Some(Met::Nobody) | None => return,
-            }
-        }
-    }
-
-    /// A client that was accepted, here or by another reactor.
-    fn receive(&mut self, mut newcomer: Box<Newcomer>) {
-        if self.is_draining || !newcomer.is_plain() {
-            return self.give_back(Left::Arrival(newcomer.into()));
-        }
-        self.has_logins.store(true, Relaxed);
-        let slot = self.guests.vacant_key();
-        let client = &mut newcomer.client;
-        // What it has said already the kernel tells.
-        let registered = client
-            .leave_runtime()
-            .and_then(|()| token::register(client, slot, Side::Client, self.poll.registry()));
-        self.guests.insert(Guest::Newcomer(newcomer));
-        if let Err(error) = registered {
-            self.lose(slot, &error);
-        }
-    }
-
-    fn listen_to_some(&mut self) {
-        for _ in 0..NEWCOMERS_IN_A_ROW_MAX {
-            match self.speaking.pop_front() {
-                Some(slot) => self.listen(slot),
-                None => return,
-            }
-        }
-    }
-
-    /// Hears what the newcomer in `slot` says, and sees what becomes of it.
-    fn listen(&mut self, slot: usize) {
-        let Some(guest @ Guest::Newcomer(_)) = self.guests.get_mut(slot) else {
-            return;
-        };
-        let Guest::Newcomer(newcomer) = std::mem::replace(guest, Guest::Between) else {
-            return;
-        };
-        let (taps, shared) = (&*self.taps, &self.place.shared);
-        match catch_unwind(AssertUnwindSafe(|| newcomer.advance(taps, shared))) {
-            Ok(Advance::Waiting(newcomer)) => self.settle(slot, Guest::Newcomer(newcomer)),
-            Ok(Advance::Session(mut session)) => {
-                let upstream = &mut session.relay.upstream;
-                match token::register(upstream, slot, Side::Upstream, self.poll.registry()) {
-                    Ok(()) => {
-                        self.settle(slot, Guest::Session(session));
-                        self.step(slot, When::Later);
-                    }
-                    Err(error) => self.lose(slot, &error),
-                }
-            }
-            Ok(Advance::Arrival(arrival)) => self.send_on(slot, arrival),
-            Err(_) => self.drop_broken(slot),
-        }
-    }
-
-    fn settle(&mut self, slot: usize, guest: Guest<T>) {
-        if let Some(place) = self.guests.get_mut(slot) {
-            *place = guest;
-        }
-    }
-
-    /// Gives a newcomer, whose slot was `slot`, to the worker.
-    fn send_on(&mut self, slot: usize, mut arrival: Box<Arrival>) {
-        drop(self.guests.try_remove(slot));
-        token::forget(&mut arrival.newcomer.client, self.poll.registry());
-        self.give_back(Left::Arrival(arrival));
-    }
-
     fn give_back(&self, left: Left<T::Tap>) {
         // An error says that the worker has ended: the sockets are closed with what comes back.
         let _ = self.outbox.send(left);
@@ -512,86 +420,5 @@ impl<T: Taps> Reactor<T> {
     fn lose(&mut self, slot: usize, error: &io::Error) {
         tracing::warn!(%error, "a client was lost: the kernel does not tell of it");
         drop(self.leave(slot));
-    }
-
-    fn take_orders(&mut self) -> Orders {
-        loop {
-            match self.inbox.try_recv() {
-                Ok(Order::Open) => {
-                    if let Some(entrance) = &self.entrance {
-                        entrance.open(self.poll.registry());
-                    }
-                }
-                Ok(Order::Carry(session)) => self.carry(session),
-                Ok(Order::Sweep(sweep)) => self.sweep(sweep),
-                Ok(Order::Drain) => self.drain(),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Orders::End,
-            }
-        }
-        loop {
-            match self.arriving.try_recv() {
-                Ok(newcomer) => self.receive(newcomer),
-                Err(TryRecvError::Disconnected) if self.is_draining => return Orders::End,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Orders::Done,
-            }
-        }
-    }
-
-    /// Has everybody leave, those that wait at the listeners included.
-    fn drain(&mut self) {
-        self.is_draining = true;
-        if let Some(entrance) = self.entrance.take() {
-            for newcomer in entrance.close(self.poll.registry()) {
-                self.receive(Box::new(newcomer));
-            }
-        }
-        for slot in self.slots() {
-            self.part(slot, Parting::Drain);
-        }
-    }
-
-    /// Has those leave whose time is up.
-    fn sweep(&mut self, sweep: Sweep) {
-        self.sweep = sweep;
-        let mut has_logins = false;
-        for slot in self.slots() {
-            match self.guests.get(slot) {
-                Some(Guest::Session(session)) => match session.swept(&sweep) {
-                    Some(overdue) => self.part(slot, Parting::Overdue(overdue)),
-                    None => has_logins |= session.follows_login(),
-                },
-                // It is closed without a word: see `accept_greeting`.
-                Some(Guest::Newcomer(newcomer)) if newcomer.is_overdue(&sweep) => {
-                    let figures = &self.place.shared.route(newcomer.route).figures;
-                    figures.count_error(ConnectionError::LoginTimeout);
-                    drop(self.guests.remove(slot));
-                }
-                Some(Guest::Newcomer(_) | Guest::Between) => has_logins = true,
-                None => {}
-            }
-        }
-        self.has_logins.store(has_logins, Relaxed);
-    }
-
-    fn slots(&self) -> Vec<usize> {
-        self.guests.iter().map(|(slot, _)| slot).collect()
-    }
-
-    fn carry(&mut self, mut session: Box<Session<T::Tap>>) {
-        if session.follows_login() {
-            self.has_logins.store(true, Relaxed);
-        }
-        let slot = self.guests.vacant_key();
-        let relay = &mut session.relay;
-        let registry = self.poll.registry();
-        let registered = token::register(&mut relay.client, slot, Side::Client, registry)
-            .and_then(|()| token::register(&mut relay.upstream, slot, Side::Upstream, registry));
-        self.guests.insert(Guest::Session(session));
-        match registered {
-            // What came meanwhile the kernel tells; what a TLS leg has read and not given out, nobody.
-            Ok(()) => self.step(slot, When::Later),
-            Err(error) => self.lose(slot, &error),
-        }
     }
 }

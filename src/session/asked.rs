@@ -1,21 +1,21 @@
 //! A statement that was asked for, and what it has cost and returned.
 
 use std::mem::offset_of;
-use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::columns::Remembered;
 use super::parameters::{Formats, Placeholders, Prepared};
 use crate::cache::{self, Lines};
-use crate::event::{Constant, Flow, Moment, Phases, Protocol, Statement};
+use crate::event::{Common, Constant, Flow, Moment, Phases, Protocol, Statement};
 use crate::sql::tags::Tags;
 use crate::sql::{NameHash, Verb};
 use crate::wire::TransactionStatus;
 
 /// What a text asks for, whoever has it executed and how often: all that ask for it share it.
 ///
-/// With many shapes it is in no cache, and each query needs all of it: two lines of memory, with the counts in front.
+/// With many shapes it is in no cache, and each query needs all of it: two lines of memory, and not three.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Wording {
     /// What it is reported as: a DECLARE's SELECT, an EXECUTE's prepared statement, else itself.
     pub statement: Statement,
@@ -31,7 +31,7 @@ pub(super) struct Wording {
 }
 
 #[cfg(target_os = "linux")]
-const _: () = assert!(size_of::<Wording>() + 2 * size_of::<usize>() <= 128);
+const _: () = assert!(size_of::<Wording>() == 128);
 
 /// What few statements have.
 #[derive(Debug, Clone, Default)]
@@ -97,58 +97,13 @@ impl Wording {
     }
 }
 
-/// Two lines of memory, and not three.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Aligned(Wording);
-
 /// The lines of a wording that is kept, as one of its bytes sees them.
-const KEPT: Lines = Lines::of(0, size_of::<Aligned>());
+const KEPT: Lines = Lines::of(0, size_of::<Wording>());
 const TRUNCATED_AT: usize = offset_of!(Wording, statement) + offset_of!(Statement, truncated);
 
-/// Names a wording that many statements share.
-///
-/// Those that come again and again are few, as many as shapes: they are kept for the life of the process, and each
-/// statement names its own. To count those that hold one is to wait, twice a query, until all that was written before has
-/// reached its cache. What is put together for one statement alone is counted, and goes with the last that holds it.
-#[derive(Debug, Clone)]
-pub(super) enum WordingRef {
-    /// For the life of the process.
-    Kept(&'static Wording),
-    /// As long as somebody holds it.
-    Counted(Arc<Wording>),
-}
-
-impl WordingRef {
-    /// Keeps it for as long as the process runs; whoever calls it sees to it that they are few.
-    pub(super) fn kept(wording: Wording) -> &'static Wording {
-        &Box::leak(Box::new(Aligned(wording))).0
-    }
-
-    /// Whether both are one and the same.
-    #[inline]
-    pub(super) fn is(&self, other: &WordingRef) -> bool {
-        std::ptr::eq::<Wording>(&**self, &**other)
-    }
-}
-
-impl From<Wording> for WordingRef {
-    fn from(wording: Wording) -> WordingRef {
-        WordingRef::Counted(Arc::new(wording))
-    }
-}
-
-impl Deref for WordingRef {
-    type Target = Wording;
-
-    #[inline]
-    fn deref(&self) -> &Wording {
-        match self {
-            WordingRef::Kept(wording) => wording,
-            WordingRef::Counted(wording) => wording,
-        }
-    }
-}
+/// Names a wording that many statements share: those that come again and again are few, as many as shapes, and are
+/// kept; what is put together for one statement alone is counted.
+pub(super) type WordingRef = Common<Wording>;
 
 /// Where a statement is known from. One pointer, whatever there is to know.
 #[derive(Debug, Clone)]

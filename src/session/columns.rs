@@ -57,6 +57,7 @@ impl Described {
 #[derive(Debug, Default)]
 pub(super) struct Descriptions {
     known: HashMap<u128, Known, RandomState>,
+    /// What all that were ever kept take, known or not.
     kept_bytes: usize,
     /// The hashes of those that are not kept, in the order in which they give way: see [`Descriptions::forget_one`].
     queue: VecDeque<u128>,
@@ -91,6 +92,14 @@ enum AskedFor {
 const KNOWN_BYTES: usize = 2 * size_of::<(u128, Known)>() + 2 * size_of::<u128>();
 
 impl Descriptions {
+    /// Those of the same worker, of which none is known: what was kept is, and there is no more room for it than before.
+    pub(super) fn renewed(&self) -> Descriptions {
+        Descriptions {
+            kept_bytes: self.kept_bytes,
+            ..Descriptions::default()
+        }
+    }
+
     /// What `body` describes, which answers this wording; `None` when it is no RowDescription.
     #[inline]
     pub(super) fn read(&mut self, wording: &Wording, body: &[u8]) -> Option<Described> {
@@ -133,7 +142,7 @@ impl Descriptions {
         let columns = match self.kept_bytes + bytes <= KEPT_BYTES_MAX {
             true => {
                 self.kept_bytes += bytes;
-                Columns::kept(columns)
+                Columns::Kept(Columns::keep(columns))
             }
             false => {
                 self.make_room(bytes);

@@ -50,6 +50,16 @@ impl Scratch {
         }
     }
 
+    /// One behind a fault: what is half changed serves no other session. What was kept for the life of the process still
+    /// counts as the worker's.
+    pub fn renewed(&self) -> Scratch {
+        Scratch {
+            wordings: self.wordings.renewed(),
+            descriptions: self.descriptions.renewed(),
+            ..Scratch::new(self.fingerprint_bytes_max())
+        }
+    }
+
     /// How much of a statement its identity covers.
     pub fn fingerprint_bytes_max(&self) -> usize {
         self.scanner.bytes_max()

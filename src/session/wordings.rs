@@ -24,8 +24,16 @@ pub(super) struct Wordings {
     /// waits for its place here alone.
     of_query: Hashes<&'static Wording>,
     of_parse: HashMap<Fingerprint, Parsed, RandomState>,
+    /// How many were ever kept of either, known or not.
+    kept: Kept,
     /// Nobody outside knows which fingerprints are neighbours.
     salt: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept {
+    of_query: usize,
+    of_parse: usize,
 }
 
 /// One that came in a Parse.
@@ -41,12 +49,21 @@ impl Default for Wordings {
         Wordings {
             of_query: Hashes::default(),
             of_parse: HashMap::default(),
+            kept: Kept::default(),
             salt: RandomState::default().hash_one(0),
         }
     }
 }
 
 impl Wordings {
+    /// Those of the same worker, of which none is known: what was kept is, and there is no more room for it than before.
+    pub(super) fn renewed(&self) -> Wordings {
+        Wordings {
+            kept: self.kept,
+            ..Wordings::default()
+        }
+    }
+
     /// What a plain statement of this shape asks for, if it is remembered.
     #[inline]
     pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<WordingRef> {
@@ -92,18 +109,19 @@ impl Wordings {
         statement: Statement,
         name: Option<Arc<str>>,
     ) -> WordingRef {
-        let known = match carrier {
-            Carrier::Query => self.of_query.len(),
-            Carrier::Parse => self.of_parse.len(),
+        let kept = match carrier {
+            Carrier::Query => &mut self.kept.of_query,
+            Carrier::Parse => &mut self.kept.of_parse,
         };
         let fingerprint = statement.fingerprint;
         // Without a shape there was no room for it, but there may be.
-        let stays = statement.shape.is_some() && known < WORDINGS_MAX;
+        let stays = statement.shape.is_some() && *kept < WORDINGS_MAX;
         let wording = Wording::of(statement, name);
         if !stays {
             return wording.into();
         }
-        let wording = WordingRef::kept(wording);
+        *kept += 1;
+        let wording = WordingRef::keep(wording);
         match carrier {
             Carrier::Query => self.of_query.set(fingerprint.0 ^ self.salt, wording),
             Carrier::Parse => {
@@ -152,6 +170,20 @@ mod tests {
             let known = wordings.get(carrier, Fingerprint(1)).expect("known");
             assert_eq!(known.name.as_deref(), name);
         }
+    }
+
+    #[test]
+    fn a_bounded_number_is_kept_however_often_they_are_renewed() {
+        let mut wordings = Wordings::default();
+        for fingerprint in 0..WORDINGS_MAX as u64 + 2 {
+            wordings.add(Carrier::Query, statement(fingerprint), None);
+            wordings = wordings.renewed();
+        }
+        assert_eq!(wordings.kept.of_query, WORDINGS_MAX);
+        wordings.add(Carrier::Query, statement(0), None);
+        assert!(wordings.get(Carrier::Query, Fingerprint(0)).is_none());
+        wordings.add(Carrier::Parse, statement(0), None);
+        assert!(wordings.get(Carrier::Parse, Fingerprint(0)).is_some());
     }
 
     #[test]

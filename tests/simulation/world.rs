@@ -129,7 +129,7 @@ struct World {
     woken: Arc<Woken>,
     store: Arc<Store>,
     shared: Arc<Shared>,
-    ring: Arc<Ring>,
+    ring: Ring,
     events: u32,
     healed_after: Option<u32>,
 }
@@ -694,7 +694,7 @@ impl World {
     }
 
     fn reported(&self) -> Vec<QueryEvent> {
-        Reader::new(Arc::clone(&self.ring))
+        Reader::new(self.ring.clone())
             .take_all()
             .into_iter()
             .filter_map(|observed| match observed {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn who_settles_finds_the_units_of_the_test_ended_and_published() {
     let store = Store::new(&StoreSettings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let mut analysis =
         Analysis::new(Arc::clone(&store), Arc::default(), Settings::default()).unwrap();
     let tags = |id: u64| {
@@ -13,6 +13,8 @@ fn who_settles_finds_the_units_of_the_test_ended_and_published() {
         crate::sql::tags::parse(text.as_bytes()).map(Arc::new)
     };
     let shape = worker
+        .begin()
+        .counter()
         .shape(Fingerprint(1), Verb::Select, || {
             "SELECT a FROM b".to_owned()
         })
@@ -46,7 +48,7 @@ fn who_settles_finds_the_units_of_the_test_ended_and_published() {
 #[test]
 fn the_ledger_has_every_unit_and_what_it_ran() {
     let store = Store::new(&StoreSettings::default());
-    let worker = store.worker();
+    let worker = store.worker(());
     let ledger = Arc::new(Ledger::new(3));
     let settings = Settings {
         ledger: Some(Arc::clone(&ledger)),
@@ -55,7 +57,11 @@ fn the_ledger_has_every_unit_and_what_it_ran() {
     };
     let mut analysis = Analysis::new(Arc::clone(&store), Arc::default(), settings).unwrap();
     let text = || "SELECT a FROM shop_book".to_owned();
-    let shape = worker.shape(Fingerprint(7), Verb::Select, text).unwrap();
+    let shape = worker
+        .begin()
+        .counter()
+        .shape(Fingerprint(7), Verb::Select, text)
+        .unwrap();
     shape.ended(None);
     let run = |sequence: u64, tags: &str| QueryEvent {
         tags: crate::sql::tags::parse(tags.as_bytes()).map(Arc::new),

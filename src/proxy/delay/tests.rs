@@ -39,18 +39,15 @@ fn echo(mut end: impl Read + Write + Send + 'static) {
     });
 }
 
-/// The middle one of many round trips.
+/// The fastest of many round trips: a machine that does other things too is late, and never early.
 fn round_trip(near: &mut TcpStream) -> Duration {
-    let mut times: Vec<Duration> = (0..51)
-        .map(|_| {
-            let began_at = Instant::now();
-            near.write_all(b"x").unwrap();
-            near.read_exact(&mut [0]).unwrap();
-            began_at.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() / 2]
+    let times = (0..51).map(|_| {
+        let began_at = Instant::now();
+        near.write_all(b"x").unwrap();
+        near.read_exact(&mut [0]).unwrap();
+        began_at.elapsed()
+    });
+    times.min().expect("some")
 }
 
 #[test]
@@ -60,7 +57,7 @@ fn a_round_trip_takes_so_much_longer() {
         let (mut near, upstream) = connection(latency);
         echo(upstream);
         let measured = round_trip(&mut near);
-        // Generous, for a machine that does other things too: the end-to-end test looks closer.
+        // Generous: the end-to-end test looks closer.
         let least = latency - Duration::from_micros(650);
         let most = latency + Duration::from_millis(2);
         assert!(
