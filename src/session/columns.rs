@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::asked::Wording;
 use super::types;
@@ -67,7 +67,7 @@ pub(super) struct Descriptions {
 /// A RowDescription that came, by its hash.
 #[derive(Debug, Clone)]
 pub(super) struct Remembered {
-    /// The half of it that two descriptions do not share by chance.
+    /// Of half the length of what all of them are known by: of these only one is asked about.
     hash: u64,
     columns: &'static RowColumns,
     binary: u64,
@@ -103,10 +103,10 @@ impl Descriptions {
     /// What `body` describes, which answers this wording; `None` when it is no RowDescription.
     #[inline]
     pub(super) fn read(&mut self, wording: &Wording, body: &[u8]) -> Option<Described> {
-        let hash = xxh3_128(body);
+        let hash = xxh3_64(body);
         // Until a migration the rows of a statement are what they were.
         if let Some(rows) = wording.rows.get()
-            && rows.hash == hash as u64
+            && rows.hash == hash
         {
             return Some(Described {
                 columns: Columns::Kept(rows.columns),
@@ -118,12 +118,12 @@ impl Descriptions {
     }
 
     #[cold]
-    fn look_up(&mut self, wording: &Wording, hash: u128, body: &[u8]) -> Option<Described> {
-        let described = self.known(hash, body)?;
+    fn look_up(&mut self, wording: &Wording, hash: u64, body: &[u8]) -> Option<Described> {
+        let described = self.known(xxh3_128(body), body)?;
         // A wording that held one that is counted would keep it from giving way.
         if let Columns::Kept(columns) = described.columns {
             let _ = wording.rows.set(Remembered {
-                hash: hash as u64,
+                hash,
                 columns,
                 binary: described.binary,
                 keys: described.keys,
@@ -347,6 +347,11 @@ mod tests {
         let counted = descriptions.read(&last, &rare(3000, 300)).expect("columns");
         assert!(matches!(counted.columns, Columns::Counted(_)));
         assert!(last.rows.get().is_none(), "it would not give way");
+        let renewed = descriptions.renewed().read(&asked(), &rare(3000, 300));
+        assert!(matches!(
+            renewed.expect("columns").columns,
+            Columns::Counted(_)
+        ));
         let again = descriptions.read(&asked(), &rare(0, 1)).expect("columns");
         assert!(again.columns.is(&kept.columns));
     }
