@@ -1,4 +1,5 @@
-"""What a process uses, seen from outside: CPU time in nanoseconds, context switches, memory, system calls."""
+"""What a process uses, seen from outside: CPU time in nanoseconds, context switches, memory, system calls; and what the
+machine itself did not get."""
 
 from __future__ import annotations
 
@@ -76,6 +77,29 @@ class Meter:
             for kind in (0, 1):
                 switches[kind] += now[kind] - before[kind]
         return Used(spent / 1000, system / (user + system) if user + system else 0.0, switches[0], switches[1])
+
+
+class Neighbours:
+    """Counts from its making to `took`: what a hypervisor gave to others while this machine wanted it.
+
+    Most of it is late wake-ups, which cost whoever sends them as well: ratios of such turns say little.
+    """
+
+    def __init__(self) -> None:
+        self._before = _machine_ticks()
+
+    def took(self) -> float:
+        """A part of what the machine wanted, idle times left out."""
+        stolen, wanted = (now - before for now, before in zip(_machine_ticks(), self._before, strict=True))
+        return stolen / wanted if wanted else 0.0
+
+
+def _machine_ticks() -> tuple[int, int]:
+    """Stolen, and all that was not idle, that included (`man 5 proc_stat`)."""
+    user, nice, system, _idle, _iowait, irq, softirq, stolen = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return stolen, user + nice + system + irq + softirq + stolen
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from support.rivals import UnixSocket
 
 from .contenders import DIRECT, Contender, started
 from .loads import Done, Load
-from .measure import Meter, memory, syscall_tool, syscalls
+from .measure import Meter, Neighbours, memory, syscall_tool, syscalls
 from .results import CellResult, Run
 from .stage import Stage
 
@@ -63,9 +63,10 @@ def measure(one: Contender, load: Load, seconds: float) -> dict[str, float]:
     """One turn; its figures by name, those of the process for each unit of work."""
     if one.process is None:
         return _of_load(load(one.address, seconds))
-    meter = Meter(one.process.pid)
+    meter, neighbours = Meter(one.process.pid), Neighbours()
     with one.scraped():
         done = load(one.address, seconds)
+    stolen = neighbours.took()
     used = meter.used()
     held = memory(one.process.pid)
     one.check_counted(done.queries)
@@ -74,6 +75,7 @@ def measure(one: Contender, load: Load, seconds: float) -> dict[str, float]:
         "system_part": used.system_part,
         "voluntary": used.voluntary / done.units,
         "involuntary": used.involuntary / done.units,
+        "stolen": stolen,
         **asdict(held),
     }
 

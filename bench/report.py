@@ -58,14 +58,14 @@ def costs(cells: Sequence[CellResult]) -> Table:
     """What each proxy itself uses for a unit of work."""
     unit = UNITS[_unit_of(cells)]
     head = ["cell", "proxy", f"CPU {unit.cpu} a {unit.name}", *RIVALS.values(), "of it system"]
-    head += ["switches", "of them forced", "system calls", "RSS MiB"]
+    head += ["switches", "of them forced", "system calls", "RSS MiB", "stolen"]
     rows = []
     for cell in cells:
         for name in contenders(cell):
             if name == DIRECT:
                 continue
             voluntary, involuntary = median(cell, name, "voluntary"), median(cell, name, "involuntary")
-            system = median(cell, name, "system_part")
+            system, stolen = median(cell, name, "system_part"), median(cell, name, "stolen")
             rows.append([
                 cell.name,
                 name,
@@ -76,6 +76,7 @@ def costs(cells: Sequence[CellResult]) -> Table:
                 _number(involuntary, 3),
                 _number(cell.syscalls.get(name), 2),
                 _number(_times(median(cell, name, "rss"), 1 / 2**20)),
+                "" if stolen is None else f"{stolen:.0%}",
             ])  # fmt: skip
     return Table(head, rows)
 

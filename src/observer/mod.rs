@@ -1,7 +1,7 @@
 //! The Tap: feeds bytes to `wire` and `session`, hands finished queries to its worker's delta, fails open.
 //!
 //! ```text
-//!  relay ─► Guarded ─► Sitting ───► Session ─► WorkerSink ─┬─► aggregate::Worker   exact, never dropped
+//!  relay ─► Guarded ─► Sitting ───► Session ─► WorkerSink ─┬─► aggregate::Counter  exact, never dropped
 //!          (panics)    (limits, off)                        ├─► ring of Observed    dropped and counted when full
 //!                                                           └─► queue of SlowQuery  dropped and counted when full
 //! ```
