@@ -145,13 +145,7 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 impl<T> Worker<T> {
-    /// Begins to count.
-    #[inline]
-    pub fn begin(&self) -> Counting<'_, T> {
-        self.begin_or_mend(|_| {})
-    }
-
-    /// The same. Where somebody has panicked while he counted, what is beside the figures is mended first.
+    /// Begins to count. Where somebody has panicked while he counted, what is beside the figures is mended first.
     #[inline]
     pub fn begin_or_mend(&self, mend: impl FnOnce(&mut T)) -> Counting<'_, T> {
         let books = self.books.lock().unwrap_or_else(|poisoned| {
@@ -302,5 +296,13 @@ impl Known {
         let id = lock(&store.names).routes.id(route);
         self.routes.insert(Box::from(route), id);
         id
+    }
+}
+
+impl Worker {
+    /// Begins to count, where nothing is beside the figures that could want mending.
+    #[inline]
+    pub fn begin(&self) -> Counting<'_> {
+        self.begin_or_mend(|()| {})
     }
 }

@@ -92,7 +92,7 @@ fn what_is_beside_the_figures_is_mended_once_behind_a_panic() {
     let store = Store::new(&Settings::default());
     let worker = store.worker(0);
     let panics = || {
-        let _counting = worker.begin();
+        let _counting = worker.begin_or_mend(|_| panic!("nothing is broken"));
         panic!("injected");
     };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
