@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,32 @@ def _units(proxy: Pgprism, statements: int) -> list[dict[str, Any]]:
 
     units = sorted(wait_until(ended, "all units have ended", deadline_s=20), key=lambda unit: unit["started_at"])
     assert not any(unit["incomplete"] for unit in units)
-    return units
+    return [proxy.api(f"units/{unit['id']}") for unit in units]
 
 
 def _brief(units: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return [(unit["evidence"], unit["queries"]) for unit in units]
+
+
+LONG_MS = 15
+"""A gap so long is one that could lie between two requests: `PAUSE_MIN_NS` in src/unit/rhythm.rs."""
+
+
+def _steady(serve: Serve, *pages: str) -> list[dict[str, Any]]:
+    """The units of a time in which no request was held up: one that was, by a machine that is busy or by what it had to
+    import, looks like two on a connection that is kept, and of the first connections nothing else is known yet."""
+
+    def played() -> list[dict[str, Any]] | None:
+        units = serve(*pages)
+        return None if any(_longest_gap_ms(unit) >= LONG_MS for unit in units) else units
+
+    return wait_until(played, "the requests went on without a pause", deadline_s=90)
+
+
+def _longest_gap_ms(unit: dict[str, Any]) -> float:
+    """The longest time from one statement's begin to the next one's."""
+    begins = [entry["at_ms"] for entry in unit["timeline"]]
+    return max(later - earlier for earlier, later in pairwise(begins))
 
 
 PERSISTENT = {"CONN_MAX_AGE": 60}
@@ -93,7 +115,7 @@ POOL = {"OPTIONS": {"pool": {"min_size": 1, "max_size": 1}}}
 
 @pytest.mark.smoke
 def test_without_conn_max_age_the_connection_is_the_request(serve):
-    assert _brief(serve(*["users"] * 4)) == [("connection", LIST)] * 4
+    assert _brief(_steady(serve, *["users"] * 4)) == [("connection", LIST)] * 4
 
 
 def test_a_slow_template_does_not_cut_its_request(serve):
