@@ -91,12 +91,12 @@ LONG_MS = 15
 """A gap so long is one that could lie between two requests: `PAUSE_MIN_NS` in src/unit/rhythm.rs."""
 
 
-def _steady(serve: Serve, *pages: str) -> list[dict[str, Any]]:
-    """The units of a time in which no request was held up: one that was, by a machine that is busy or by what it had to
-    import, looks like two on a connection that is kept, and of the first connections nothing else is known yet."""
+def _steady(serve: Serve, site: Address, *pages: str) -> list[dict[str, Any]]:
+    """The units of a time in which no request was held up: one that was, by its imports or by a busy machine, looks
+    like two on a connection that is kept, and of the first connections nothing else is known yet."""
 
     def played() -> list[dict[str, Any]] | None:
-        units = serve(*pages)
+        units = serve(*pages, UNITS_WARM=str(site.port))
         return None if any(_longest_gap_ms(unit) >= LONG_MS for unit in units) else units
 
     return wait_until(played, "the requests went on without a pause", deadline_s=90)
@@ -114,8 +114,8 @@ POOL = {"OPTIONS": {"pool": {"min_size": 1, "max_size": 1}}}
 
 
 @pytest.mark.smoke
-def test_without_conn_max_age_the_connection_is_the_request(serve):
-    assert _brief(_steady(serve, *["users"] * 4)) == [("connection", LIST)] * 4
+def test_without_conn_max_age_the_connection_is_the_request(site, serve):
+    assert _brief(_steady(serve, site, *["users"] * 4)) == [("connection", LIST)] * 4
 
 
 def test_a_slow_template_does_not_cut_its_request(serve):

@@ -1,7 +1,8 @@
 """Answers requests through Django's WSGI handler, one after the other: `python -m django_units.serve PATH...`.
 
 `prepare` makes tables, users and a session first, and `job` is no request: it reads the list as a management command
-would. Between two requests lies UNITS_THINK seconds.
+would. Between two requests lies UNITS_THINK seconds. With UNITS_WARM, a server's port, the first page is answered from
+there before: the imports of a first request take as long as people take to ask for another one.
 """
 
 import datetime
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
+from django.db import connections
 
 KEY = "s" * 32
 
@@ -63,6 +65,15 @@ def answer(handler: WSGIHandler, page: str) -> None:
         raise SystemExit(f"{page}: {said[0]}")
 
 
+def warm(page: str, port: str) -> None:
+    """Answers a page with another server behind it; only where connections live for one request each."""
+    database = connections["default"].settings_dict
+    before = database["PORT"]
+    database["PORT"] = port
+    answer(WSGIHandler(), page)
+    database["PORT"] = before
+
+
 def serve(pages: list[str]) -> None:
     handler = WSGIHandler()
     think = float(os.environ.get("UNITS_THINK", "0.03"))
@@ -86,6 +97,8 @@ def main() -> None:
     elif pages == ["job"]:
         job()
     else:
+        if port := os.environ.get("UNITS_WARM"):
+            warm(pages[0], port)
         threads = [
             threading.Thread(target=serve, args=[pages]) for _ in range(int(os.environ.get("UNITS_THREADS", "1")))
         ]
