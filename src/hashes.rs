@@ -6,6 +6,8 @@
 
 use std::num::NonZeroU64;
 
+use crate::cache;
+
 /// Puts the bits of every number where the place is taken from: also numbers that differ only in a few.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -44,6 +46,17 @@ impl<V: Copy> Hashes<V> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Has fetched what [`Hashes::get`] will look at first.
+    #[inline]
+    pub fn expect(&self, hash: u64) {
+        let Some(last) = self.places.len().checked_sub(1) else {
+            return;
+        };
+        if let Some(place) = self.places.get(own_place(number(hash), last)) {
+            cache::fetch(place);
+        }
     }
 
     /// What it knows of a number.
@@ -110,7 +123,7 @@ impl<V: Copy> Hashes<V> {
         let Some(last) = self.places.len().checked_sub(1) else {
             return 0;
         };
-        let mut place = (hash.get().wrapping_mul(SPREAD) >> 32) as usize & last;
+        let mut place = own_place(hash, last);
         // One in four is free: it comes to an end.
         while let Some(Some((taken, _))) = self.places.get(place)
             && *taken != hash
@@ -131,6 +144,12 @@ impl<V: Copy> Hashes<V> {
             }
         }
     }
+}
+
+/// The place that is a number's own, where the last one is this.
+#[inline]
+fn own_place(hash: NonZeroU64, last: usize) -> usize {
+    (hash.get().wrapping_mul(SPREAD) >> 32) as usize & last
 }
 
 #[inline]

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, Imports)] = &[
     ("fault", Imports::Only(&[])),
     ("bell", Imports::Only(&[])),
     ("cache", Imports::Only(&[])),
-    ("hashes", Imports::Only(&[])),
+    ("hashes", Imports::Only(&["cache"])),
     ("session", Imports::Above),
     ("aggregate", Imports::Above),
     ("unit", Imports::Above),

@@ -1,5 +1,6 @@
 //! All statements of one shape in one unit: what repeats, and along which columns its values run.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::distinct::Distinct;
@@ -60,13 +61,21 @@ impl Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tallies {
     /// Pauses that stand out.
-    pub pauses: u64,
+    pub pauses: u32,
     /// Statements that define something: CREATE, ALTER, DROP.
-    pub definitions: u64,
+    pub definitions: u32,
     /// `FOR UPDATE SKIP LOCKED` reads.
-    pub queue_reads: u64,
+    pub queue_reads: u32,
     /// Statements that failed, and ROLLBACKs.
-    pub failures: u64,
+    pub failures: u32,
+}
+
+impl Tallies {
+    /// One more where `it` is so; a unit that has so many goes on with as many.
+    #[inline]
+    pub(super) fn add(tally: &mut u32, it: bool) {
+        *tally = tally.saturating_add(u32::from(it));
+    }
 }
 
 /// Iterations (from one member to the next) that had something in them.
@@ -80,55 +89,60 @@ pub(super) struct Between {
     pub apart: u64,
 }
 
+/// What each member changes or asks for comes first, and so in five lines of memory: with many units open none of them
+/// is in a near cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Group {
     pub fingerprint: Fingerprint,
-    pub shape: Option<&'static Shape>,
-    pub verb: Verb,
-    pub slots: Vec<Slot>,
     pub count: u64,
-    /// Members that ended in an error.
-    pub failed: u64,
-    pub first_at: Moment,
-    pub last_at: Moment,
-    pub span: Span,
+    /// Members when a source was last looked for.
+    searched_at: u64,
+    /// Where its results are kept, once one was.
+    pub source: Option<u32>,
     /// The transaction of its last member.
     transaction: Option<u32>,
-    pub between: Between,
-    last_tallies: Tallies,
+    pub span: Span,
+    pub last_at: Moment,
+    /// Time of all members, nanoseconds.
+    pub duration_ns: u64,
     /// Rows of all members.
     pub rows: u64,
+    /// The time behind members that another one followed, up to the next statement of the unit, nanoseconds: the
+    /// application's, and that of BEGIN and COMMIT around it.
+    gap_ns: u64,
+    pending_gap_ns: u64,
+    /// Bytes that it holds, estimated.
+    held_bytes: usize,
+    pub columns: Option<Columns>,
+    last_tallies: Tallies,
+    pub tracks: Vec<Track>,
+    /// Members that do not go on with it, or so it seems.
+    pub strays: Vec<Stray>,
+    pub slots: Vec<Slot>,
+    pub history: History,
+    /// The different values of each slot.
+    distinct: Distinct,
+    /// Which sets of values came again.
+    pub repeats: Repeats,
+    pub between: Between,
+    /// Members that ended in an error.
+    pub failed: u64,
     /// Members that returned or changed more than one row.
     pub many_rows: u64,
     /// Members that returned no row.
     pub no_rows: u64,
     /// Members with a list of several values.
     pub several: u64,
-    /// Time of all members, nanoseconds.
-    pub duration_ns: u64,
-    /// The time behind members that another one followed, up to the next statement of the unit, nanoseconds: the
-    /// application's, and that of BEGIN and COMMIT around it.
-    gap_ns: u64,
-    gaps: u64,
-    pending_gap_ns: u64,
-    pub history: History,
-    pub tracks: Vec<Track>,
-    /// Members that do not go on with it, or so it seems.
-    pub strays: Vec<Stray>,
-    /// Members when a source was last looked for.
-    searched_at: u64,
-    /// Which sets of values came again.
-    pub repeats: Repeats,
-    /// The different values of each slot.
-    distinct: Distinct,
-    /// Bytes that it holds, estimated.
-    held_bytes: usize,
-    pub columns: Option<Columns>,
-    /// Where its results are kept, once one was.
-    pub source: Option<u32>,
+    pub first_at: Moment,
+    pub shape: Option<&'static Shape>,
+    pub verb: Verb,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
 }
+
+/// Where what nearly every member leaves alone begins.
+const _: () = assert!(offset_of!(Group, repeats) + Repeats::HOT_BYTES <= 5 * 64);
 
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +182,6 @@ impl Group {
             several: 0,
             duration_ns: 0,
             gap_ns: 0,
-            gaps: 0,
             pending_gap_ns: 0,
             history: History::default(),
             tracks: Vec::new(),
@@ -201,16 +214,15 @@ impl Group {
     #[inline]
     fn count(&mut self, event: &QueryEvent, member: Member) {
         if self.count > 0 {
-            let last = self.last_tallies;
-            let now = member.tallies;
-            self.between.paused += u64::from(now.pauses > last.pauses);
-            self.between.defined += u64::from(now.definitions > last.definitions);
-            self.between.queued += u64::from(now.queue_reads > last.queue_reads);
-            self.between.failed += u64::from(now.failures > last.failures);
-            let is_apart = matches!((self.transaction, member.transaction), (Some(one), Some(other)) if one != other);
-            self.between.apart += u64::from(is_apart);
+            if self.last_tallies != member.tallies {
+                self.note_between(member.tallies);
+            }
+            if let (Some(one), Some(other)) = (self.transaction, member.transaction)
+                && one != other
+            {
+                self.between.apart += 1;
+            }
             self.gap_ns += self.pending_gap_ns;
-            self.gaps += 1;
         }
         self.pending_gap_ns = 0;
         self.last_tallies = member.tallies;
@@ -220,12 +232,28 @@ impl Group {
         self.transaction = member.transaction;
         self.duration_ns += event.phases.duration_ns();
         self.rows += event.rows;
-        self.many_rows += u64::from(event.rows > 1);
-        self.no_rows += u64::from(event.rows == 0);
-        self.failed += u64::from(event.sqlstate.is_some());
-        if let (None, Some(tags)) = (&self.callsite, &event.tags) {
+        match event.rows {
+            0 => self.no_rows += 1,
+            1 => {}
+            _ => self.many_rows += 1,
+        }
+        if event.sqlstate.is_some() {
+            self.failed += 1;
+        }
+        if let Some(tags) = &event.tags
+            && self.callsite.is_none()
+        {
             self.callsite = tags.value("callsite").map(Arc::from);
         }
+    }
+
+    /// What was counted between the last member and this one.
+    fn note_between(&mut self, now: Tallies) {
+        let last = self.last_tallies;
+        self.between.paused += u64::from(now.pauses > last.pauses);
+        self.between.defined += u64::from(now.definitions > last.definitions);
+        self.between.queued += u64::from(now.queue_reads > last.queue_reads);
+        self.between.failed += u64::from(now.failures > last.failures);
     }
 
     fn note_flow(&mut self, flow: &Flow, requested_at: Moment, member: Member) {
@@ -233,7 +261,9 @@ impl Group {
             self.columns.get_or_insert_with(|| result.columns.clone());
         }
         let is_several = |constant: &Constant| constant.count == ConstantCount::Several;
-        self.several += u64::from(flow.constants.iter().any(is_several));
+        if flow.constants.iter().any(is_several) {
+            self.several += 1;
+        }
         self.held_bytes += self.repeats.note(flow.values, member.writes);
         // Without a slot there is nothing whose source could be looked for.
         if self.slots.is_empty() {
@@ -312,7 +342,8 @@ impl Group {
 
     /// The application's time behind a member that another one followed; 0 where there is none.
     pub(super) fn mean_gap_ns(&self) -> u64 {
-        self.gap_ns.checked_div(self.gaps).unwrap_or(0)
+        let followed = self.count.saturating_sub(1);
+        self.gap_ns.checked_div(followed).unwrap_or(0)
     }
 
     /// Counts the values that came since they were counted last; bytes that it holds more than before.

@@ -42,32 +42,33 @@ pub(super) struct Place {
     pub transaction: Option<u32>,
 }
 
-/// The detectors' memory of one unit.
+/// The detectors' memory of one unit; what each statement changes or asks for comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Loops {
+    last_group: Option<usize>,
+    pub(super) statements: u64,
+    pub(super) tallies: Tallies,
     pub(super) groups: Vec<Group>,
-    /// The group with which each shape goes on, by fingerprint.
-    by_fingerprint: Hashes<u32>,
     pub(super) sources: Vec<Source>,
-    /// The results of each shape, by fingerprint.
-    source_by_shape: Hashes<u32>,
     results: Results,
     /// What it holds, as its detector was told last.
     pub(super) charged_bytes: usize,
     held_bytes: usize,
+    /// Writes to each table so far.
+    writes: HashMap<Box<str>, u64, RandomState>,
+    /// The group with which each shape goes on, by fingerprint.
+    by_fingerprint: Hashes<u32>,
+    /// The results of each shape, by fingerprint.
+    source_by_shape: Hashes<u32>,
     cut: bool,
     /// Shapes were left out, for want of room or because there are too many of them.
     left_out: bool,
-    pub(super) tallies: Tallies,
     /// A tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
     /// statement, and nobody waits for it.
     by_tool: bool,
     /// The shape in the middle of whose loop the unit begins.
     resumed: Option<Fingerprint>,
-    /// Writes to each table so far.
-    writes: HashMap<Box<str>, u64, RandomState>,
-    last_group: Option<usize>,
-    pub(super) statements: u64,
     /// The tags `route`, `controller` and `test` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
     /// What was reported of this unit while it was open.
@@ -128,14 +129,14 @@ impl Loops {
         link: &mut dyn FnMut(u32, u32),
     ) {
         self.statements += 1;
-        self.tallies.pauses += u64::from(place.after_pause);
-        self.tallies.failures += u64::from(event.sqlstate.is_some());
-        if event.verb.class() == VerbClass::Definition {
-            self.tallies.definitions += 1;
-        }
+        let tallies = &mut self.tallies;
+        Tallies::add(&mut tallies.pauses, place.after_pause);
+        Tallies::add(&mut tallies.failures, event.sqlstate.is_some());
+        let defines = event.verb.class() == VerbClass::Definition;
+        Tallies::add(&mut tallies.definitions, defines);
+        Tallies::add(&mut tallies.queue_reads, reads == Reads::Queue);
         self.charge_gap(place.gap_ns);
         self.note_tags(event);
-        self.tallies.queue_reads += u64::from(reads == Reads::Queue);
         self.member(event, place, knowledge, bounds, link);
         if matches!(event.verb, Verb::Insert | Verb::Update | Verb::Delete)
             && let Some(facts) = facts_of(event)
@@ -256,7 +257,7 @@ impl Loops {
     /// Takes a statement that is housekeeping: its time is part of the gap before the next statement.
     pub(super) fn housekeeping(&mut self, event: &QueryEvent) {
         if event.sqlstate.is_some() || matches!(event.verb, Verb::Rollback | Verb::RollbackTo) {
-            self.tallies.failures += 1;
+            Tallies::add(&mut self.tallies.failures, true);
         }
     }
 

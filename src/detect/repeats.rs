@@ -1,5 +1,6 @@
 //! Which sets of values a shape comes with again in one unit: the same statement, asked more than once.
 
+use std::mem::offset_of;
 use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
@@ -11,12 +12,13 @@ const SETS_MAX: usize = 1_024;
 
 /// How often the members of a group had the same values.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Repeats {
+    /// The sets of those that came last, and how many writes there were before: they are looked for together.
+    latest: SmallVec<[(u64, u32); 1]>,
     /// As they were counted last.
     repeated: u64,
     most: u64,
-    /// The sets of those that came last, and how many writes there were before: they are looked for together.
-    latest: SmallVec<[(u64, u32); 1]>,
     /// The others.
     known: Hashes<Set>,
 }
@@ -48,6 +50,9 @@ impl Set {
 }
 
 impl Repeats {
+    /// What each member changes, in front.
+    pub(super) const HOT_BYTES: usize = offset_of!(Repeats, repeated);
+
     /// Notes the values of a member, after so many writes to its tables; bytes that it holds more than before.
     #[inline]
     pub(super) fn note(&mut self, set: u64, writes: u64) -> usize {

@@ -26,6 +26,20 @@ pub(super) fn running_portal<'a>(
     }
 }
 
+/// The statement of this name, which is not used by that.
+#[inline]
+fn known<'s>(
+    statements: &'s Bounded<Origin>,
+    latest: &'s Option<(NameHash, Origin)>,
+    name: NameHash,
+) -> Option<&'s Origin> {
+    match latest {
+        _ if name == NameHash::UNNAMED => statements.unnamed(),
+        Some((latest, statement)) if *latest == name => Some(statement),
+        Some(_) | None => statements.named(name),
+    }
+}
+
 impl Entry for Origin {
     #[inline]
     fn heap_bytes(&self) -> usize {
@@ -69,17 +83,21 @@ impl Catalog {
     #[inline]
     fn portals(&mut self) -> &mut Bounded<Portal> {
         let (statements, latest) = (&self.statements, &self.latest);
-        self.portals.settled(|name| match latest {
-            _ if name == NameHash::UNNAMED => statements.unnamed(),
-            Some((latest, statement)) if *latest == name => Some(statement),
-            Some(_) | None => statements.named(name),
-        })
+        self.portals.settled(|name| known(statements, latest, name))
+    }
+
+    /// Takes those portals out that `goes` says.
+    fn take_out(&mut self, goes: impl FnMut(&Portal) -> bool) -> Vec<Portal> {
+        let (statements, latest) = (&self.statements, &self.latest);
+        self.portals
+            .take(|name| known(statements, latest, name), goes)
     }
 
     /// The statements, to be changed: the portals keep theirs, and none is the latest.
     #[inline]
     fn changing(&mut self) -> &mut Bounded<Origin> {
-        self.portals();
+        let (statements, latest) = (&self.statements, &self.latest);
+        self.portals.settle(|name| known(statements, latest, name));
         self.latest = None;
         &mut self.statements
     }
@@ -217,7 +235,7 @@ impl Catalog {
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.
     pub(super) fn take_portals(&mut self) -> Vec<Portal> {
-        self.portals().take(|_| true)
+        self.take_out(|_| true)
     }
 
     /// The usual end of a transaction: at most a portal without a name is open, which has nothing to report, and is
@@ -230,7 +248,7 @@ impl Catalog {
     /// The portals that a transaction's end closes, when `group` is the next run of requests to be answered; those
     /// that were used last come last.
     pub(super) fn end_transaction(&mut self, group: u64) -> Vec<Portal> {
-        let mut ended = self.portals().take(|portal| portal.ends_with(group));
+        let mut ended = self.take_out(|portal| portal.ends_with(group));
         ended.retain(|portal| portal.progress.is_some());
         ended
     }

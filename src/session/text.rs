@@ -310,8 +310,10 @@ pub(super) fn read_whole<'a, S: Sink>(
     let (text, _) = cstring(text).unwrap_or((text, &[]));
     let kept = text.get(..settings.text_bytes_max).unwrap_or(text);
     scratch.found.clear();
-    let found = &mut scratch.found;
+    let (found, wordings) = (&mut scratch.found, &scratch.wordings);
     scratch.scanner.read(text, &mut |scanned| {
+        // Once it is looked for the text has been read, and judged.
+        wordings.foretell(carrier, scanned.fingerprint);
         found.push(Found::of(carrier, scanned, settings));
     });
     judge_together(found);

@@ -64,6 +64,14 @@ impl Wordings {
         }
     }
 
+    /// A statement of this shape was found, and will be looked for.
+    #[inline]
+    pub(super) fn foretell(&self, carrier: Carrier, fingerprint: Fingerprint) {
+        if carrier == Carrier::Query {
+            self.of_query.expect(fingerprint.0 ^ self.salt);
+        }
+    }
+
     /// What a plain statement of this shape asks for, if it is remembered.
     #[inline]
     pub(super) fn get(&self, carrier: Carrier, fingerprint: Fingerprint) -> Option<WordingRef> {

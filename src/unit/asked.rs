@@ -6,14 +6,15 @@ use crate::sql::Fingerprint;
 
 /// What a unit was asked, and how much of it again.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Asked {
     /// Each different statement, its shape and all its values as one hash.
     known: Hashes<()>,
-    /// Those that came last: they are looked for together.
-    latest: Vec<u64>,
+    duplicates: u64,
     /// Whether what is new of the latest may be kept.
     room: Room,
-    duplicates: u64,
+    /// Those that came last: they are looked for together.
+    latest: Vec<u64>,
 }
 
 impl Asked {

@@ -77,26 +77,40 @@ struct Plain {
 /// All that are open.
 #[derive(Debug)]
 pub(super) struct Portals {
-    open: Bounded<Portal>,
-    /// The one without a name, where it is not among those.
+    /// The one without a name, where it is not among the others.
     plain: Option<Plain>,
+    /// The others, once there were any: few sessions open more than a plain one, and each query's end looks for them.
+    others: Option<Box<Bounded<Portal>>>,
+    max: usize,
 }
 
 impl Portals {
     pub(super) fn new(max: usize) -> Portals {
         Portals {
-            open: Bounded::new(max),
             plain: None,
+            others: None,
+            max,
         }
     }
 
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         let plain = self.plain.as_ref();
-        self.open.held_bytes()
+        let others = self.others.as_deref();
+        others.map_or(0, |others| size_of_val(others) + others.held_bytes())
             + plain.map_or(0, |plain| {
                 plain.formats.held_bytes() + size_of::<Progress>()
             })
+    }
+
+    /// Makes a plain one one like all others. `statement` tells what it runs.
+    #[inline]
+    pub(super) fn settle<'s>(&mut self, statement: impl FnOnce(NameHash) -> Option<&'s Origin>) {
+        if let Some(plain) = self.plain.take()
+            && let Some(statement) = statement(plain.statement)
+        {
+            self.copy(plain, statement);
+        }
     }
 
     /// All of them, each as one like all others. `statement` tells what a plain one runs.
@@ -105,15 +119,18 @@ impl Portals {
         &mut self,
         statement: impl FnOnce(NameHash) -> Option<&'s Origin>,
     ) -> &mut Bounded<Portal> {
-        if let Some(plain) = self.plain.take()
-            && let Some(statement) = statement(plain.statement)
-        {
-            self.settle(plain, statement);
-        }
-        &mut self.open
+        self.settle(statement);
+        self.others()
     }
 
-    fn settle(&mut self, plain: Plain, statement: &Origin) {
+    #[inline]
+    fn others(&mut self) -> &mut Bounded<Portal> {
+        let max = self.max;
+        self.others
+            .get_or_insert_with(|| Box::new(Bounded::new(max)))
+    }
+
+    fn copy(&mut self, plain: Plain, statement: &Origin) {
         let portal = Portal {
             asked: Asked {
                 formats: plain.formats,
@@ -124,7 +141,7 @@ impl Portals {
             group: plain.group,
             runs: Runs::ToItsEnd,
         };
-        self.open.insert(NameHash::UNNAMED, portal);
+        self.others().insert(NameHash::UNNAMED, portal);
     }
 
     /// Opens the one without a name for this statement, whose rows are to come in these formats, in this run of
@@ -141,7 +158,7 @@ impl Portals {
             formats,
             group,
         });
-        let replaced = self.open.take_unnamed()?;
+        let replaced = self.others.as_mut()?.take_unnamed()?;
         replaced.is_unfinished().then(|| Box::new(replaced))
     }
 
@@ -153,7 +170,18 @@ impl Portals {
     /// What the one without a name runs, where that was copied.
     #[inline]
     pub(super) fn copied(&self) -> Option<&Arc<Prepared>> {
-        self.open.unnamed()?.asked.prepared()
+        self.others.as_ref()?.unnamed()?.asked.prepared()
+    }
+
+    /// Takes those out that `goes` says, the least used first. `statement` tells what a plain one runs.
+    pub(super) fn take<'s>(
+        &mut self,
+        statement: impl FnOnce(NameHash) -> Option<&'s Origin>,
+        goes: impl FnMut(&Portal) -> bool,
+    ) -> Vec<Portal> {
+        self.settle(statement);
+        let others = self.others.as_mut();
+        others.map_or_else(Vec::new, |others| others.take(goes))
     }
 
     /// The usual end of a transaction: see [`Catalog::ends_quietly`](super::Catalog::ends_quietly).
@@ -162,12 +190,19 @@ impl Portals {
         if self.plain.as_ref().is_some_and(|plain| plain.group < group) {
             self.close_plain();
         }
-        if self.open.has_named() {
+        match &mut self.others {
+            None => true,
+            Some(others) => Portals::others_end_quietly(others, group),
+        }
+    }
+
+    fn others_end_quietly(others: &mut Bounded<Portal>, group: u64) -> bool {
+        if others.has_named() {
             return false;
         }
-        match self.open.unnamed() {
+        match others.unnamed() {
             Some(portal) if portal.progress.is_some() => return false,
-            Some(portal) if portal.ends_with(group) => drop(self.open.take_unnamed()),
+            Some(portal) if portal.ends_with(group) => drop(others.take_unnamed()),
             Some(_) | None => {}
         }
         true
