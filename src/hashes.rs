@@ -18,6 +18,20 @@ const PLACES_MIN: usize = 8;
 /// many at a time are waited for together, and not one after the other.
 pub const GATHERED_MAX: usize = 64;
 
+/// Several of them: see [`next_room`].
+const FEW: usize = 8;
+
+/// For how many numbers a list of gathered ones has room next: most lists have one, and those that have several will soon
+/// be full.
+#[inline]
+pub fn next_room(room: usize) -> usize {
+    match room {
+        0 => 1,
+        1..FEW => FEW,
+        _ => GATHERED_MAX.max(room + 1),
+    }
+}
+
 /// What is known of numbers that are hashes; 0 is taken for 1. Nothing is ever taken out.
 #[derive(Debug, Clone)]
 pub struct Hashes<V> {

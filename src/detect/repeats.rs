@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
-use crate::hashes::{GATHERED_MAX, Hashes, Known};
+use crate::hashes::{GATHERED_MAX, Hashes, Known, next_room};
 
 /// Different sets counted of one shape in one unit.
 const SETS_MAX: usize = 1_024;
@@ -58,6 +58,9 @@ impl Repeats {
     pub(super) fn note(&mut self, set: u64, writes: u64) -> usize {
         let writes = u32::try_from(writes).unwrap_or(u32::MAX);
         let room = self.latest.capacity();
+        if self.latest.len() == room {
+            self.latest.reserve_exact(next_room(room) - room);
+        }
         self.latest.push((set, writes));
         let grown = (self.latest.capacity() - room) * size_of::<(u64, u32)>();
         match self.latest.len() >= GATHERED_MAX {

@@ -12,6 +12,9 @@ use crate::event::{Moment, QueryEvent};
 /// First members that may be something else.
 const SKIPPED_MAX: usize = 2;
 
+/// Members behind them whose values are looked for in a column before anything else is.
+const TRIED: usize = 3;
+
 impl Loops {
     /// The columns along which the first values of a group may run, best first, and the rows of the best one that the
     /// values come from.
@@ -21,6 +24,9 @@ impl Loops {
         knowledge: &Knowledge,
         database: &Arc<str>,
     ) -> (Vec<Track>, Vec<Option<u64>>) {
+        if !self.has_any_value_of(index) {
+            return (Vec::new(), Vec::new());
+        }
         // The first members may be other look-ups of the same shape: of who is logged in, before the list of authors.
         let mut best = (Vec::new(), Vec::new());
         for skipped in 0..=SKIPPED_MAX {
@@ -34,6 +40,23 @@ impl Loops {
             }
         }
         best
+    }
+
+    /// Whether there is a column with any value of the members that are tried first: hardly a shape that only repeats
+    /// finds one.
+    fn has_any_value_of(&self, index: usize) -> bool {
+        let Some(group) = self.groups.get(index) else {
+            return false;
+        };
+        let first = || group.history.iter().take(SKIPPED_MAX + TRIED);
+        (0..group.slots.len()).any(|slot| {
+            let values = || first().filter_map(|past| past.values.get(slot).copied().flatten());
+            let mut lists = self.sources.iter().filter(|source| source.end() > 1);
+            lists.any(|source| {
+                let mut keys = source.key_columns();
+                keys.any(|key| values().any(|value| source.has(key, value)))
+            })
+        })
     }
 
     fn search_behind(
@@ -58,10 +81,10 @@ impl Loops {
                 }
                 for key in source.key_columns() {
                     // Most columns have none of the values: that is told before anything is named.
-                    let mut first = group.history.iter().skip(skipped).take(3);
+                    let mut first = group.history.iter().skip(skipped).take(TRIED);
                     let shares = first.any(|past| {
                         let value = past.values.get(slot_index).copied().flatten();
-                        value.is_some_and(|value| source.find(key, value, 0, u64::MAX).is_some())
+                        value.is_some_and(|value| source.has(key, value))
                     });
                     if !shares {
                         continue;

@@ -283,6 +283,11 @@ impl Source {
         self.batches.back()
     }
 
+    /// Whether some row has this value.
+    pub(super) fn has(&self, key: usize, value: ValueHash) -> bool {
+        self.find(key, value, 0, u64::MAX).is_some()
+    }
+
     /// The first row from `from` on (and before `to`) with this value.
     pub(super) fn find(&self, key: usize, value: ValueHash, from: u64, to: u64) -> Option<u64> {
         let mut from = from.max(self.first_row);

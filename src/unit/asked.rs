@@ -1,7 +1,7 @@
 //! Which statements of a unit came before as they are: the same shape with the same values.
 
 use super::open::Room;
-use crate::hashes::{GATHERED_MAX, Hashes, Known};
+use crate::hashes::{GATHERED_MAX, Hashes, Known, next_room};
 use crate::sql::Fingerprint;
 
 /// What a unit was asked, and how much of it again.
@@ -25,9 +25,9 @@ impl Asked {
             self.count();
         }
         self.room = room;
-        // Many units have one statement only, and there may be thousands of units.
-        if self.latest.capacity() == 0 {
-            self.latest.reserve_exact(1);
+        let room = self.latest.capacity();
+        if self.latest.len() == room {
+            self.latest.reserve_exact(next_room(room) - room);
         }
         self.latest.push(values ^ fingerprint.0.rotate_left(17));
     }

@@ -40,27 +40,28 @@ impl Rhythm {
     /// Whether a gap may separate two units.
     #[inline]
     pub(super) fn stands_out(&self, gap_ns: u64, unit_gap_ns: u64) -> bool {
-        gap_ns >= unit_gap_ns || (gap_ns >= PAUSE_MIN_NS && gap_ns >= self.outstanding_ns())
+        gap_ns >= unit_gap_ns || (gap_ns >= PAUSE_MIN_NS && self.is_outstanding(gap_ns))
     }
 
-    /// From where on a gap stands out; 0 while there are too few gaps to speak of a rhythm.
-    fn outstanding_ns(&self) -> u64 {
+    /// Whether a gap is so long beside those that are known; any is while there are too few to speak of a rhythm.
+    ///
+    /// It is so many times a percentile where enough of them are so many times shorter: nothing needs to be sorted.
+    fn is_outstanding(&self, gap_ns: u64) -> bool {
         let filled = usize::from(self.filled);
-        let mut gaps = self.gaps_us;
-        let Some(gaps) = gaps.get_mut(..filled).filter(|gaps| gaps.len() >= GAPS_MIN) else {
-            return 0;
+        let Some(gaps) = self.gaps_us.get(..filled) else {
+            return true;
         };
-        gaps.sort_unstable();
-        let at_ns = |index: usize| {
-            gaps.get(index)
-                .map_or(0, |gap_us| u64::from(*gap_us) * 1_000)
+        if filled < GAPS_MIN {
+            return true;
+        }
+        let shorter = |times: u64| {
+            let most_us = gap_ns / 1_000 / times;
+            let most_us = u32::try_from(most_us).unwrap_or(u32::MAX);
+            gaps.iter().filter(|gap_us| **gap_us <= most_us).count()
         };
         // Of up to ten gaps p90 is not the longest: one slow import makes no rhythm.
-        let p90 = at_ns((filled - 1) * 9 / 10);
-        let median = at_ns((filled - 1) / 2);
-        TIMES_P90
-            .saturating_mul(p90)
-            .min(TIMES_MEDIAN.saturating_mul(median))
+        let (p90, median) = ((filled - 1) * 9 / 10, (filled - 1) / 2);
+        shorter(TIMES_P90) > p90 || shorter(TIMES_MEDIAN) > median
     }
 }
 
@@ -71,9 +72,32 @@ pub(super) fn is_long(gap_ns: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MS: u64 = 1_000_000;
+
+    proptest! {
+        /// What is counted is what the percentiles say.
+        #[test]
+        fn a_gap_stands_out_from_percentiles(
+            gaps in prop::collection::vec(0u64..40 * MS, 0..80), gap_ns in 0u64..60 * MS,
+        ) {
+            let mut rhythm = Rhythm::default();
+            gaps.iter().for_each(|gap_ns| rhythm.note(*gap_ns));
+            let mut latest: Vec<u64> = gaps.iter().rev().take(GAPS).map(|gap_ns| gap_ns / 1_000).collect();
+            latest.sort_unstable();
+            let at_ns = |index: usize| latest.get(index).map_or(0, |gap_us| gap_us * 1_000);
+            let last = latest.len().saturating_sub(1);
+            let from_ns = match latest.len() < GAPS_MIN {
+                true => 0,
+                false => (TIMES_P90 * at_ns(last * 9 / 10)).min(TIMES_MEDIAN * at_ns(last / 2)),
+            };
+            let expected = gap_ns >= 50 * MS || (gap_ns >= PAUSE_MIN_NS && gap_ns >= from_ns);
+            prop_assert_eq!(rhythm.stands_out(gap_ns, 50 * MS), expected);
+        }
+    }
 
     #[test]
     fn a_pause_stands_out_from_the_rhythm_it_interrupts() {
