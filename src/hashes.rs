@@ -21,14 +21,14 @@ pub const GATHERED_MAX: usize = 64;
 /// Several of them: see [`next_room`].
 const FEW: usize = 8;
 
-/// For how many numbers a list of gathered ones has room next: most lists have one, and those that have several will soon
-/// be full.
+/// For how many numbers a list of gathered ones has room next: most lists have one, and those that have two will soon have
+/// several.
 #[inline]
 pub fn next_room(room: usize) -> usize {
     match room {
         0 => 1,
         1..FEW => FEW,
-        _ => GATHERED_MAX.max(room + 1),
+        _ => room * 2,
     }
 }
 

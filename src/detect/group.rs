@@ -71,7 +71,7 @@ pub(super) struct Tallies {
 }
 
 impl Tallies {
-    /// One more where `it` is so; a unit that has so many goes on with as many.
+    /// One more where `it` is so, up to the most that can be counted.
     #[inline]
     pub(super) fn add(tally: &mut u32, it: bool) {
         *tally = tally.saturating_add(u32::from(it));
@@ -89,8 +89,8 @@ pub(super) struct Between {
     pub apart: u64,
 }
 
-/// What each member changes or asks for comes first, and so in five lines of memory: with many units open none of them
-/// is in a near cache.
+/// What nearly each member changes or asks for comes first, and so in five lines of memory: with many units open none of
+/// them is in a near cache.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Group {
@@ -141,7 +141,7 @@ pub(super) struct Group {
     pub callsite: Option<Arc<str>>,
 }
 
-/// Where what nearly every member leaves alone begins.
+/// A member of one row, without an error and without tags, leaves alone what is behind.
 const _: () = assert!(offset_of!(Group, repeats) + Repeats::HOT_BYTES <= 5 * 64);
 
 /// What a group needs to know of a new member beyond the event.

@@ -42,8 +42,8 @@ impl Loops {
         best
     }
 
-    /// Whether there is a column with any value of the members that are tried first: hardly a shape that only repeats
-    /// finds one.
+    /// Whether there is a column with any value of the members that are tried first. Of a shape that only repeats there
+    /// hardly is.
     fn has_any_value_of(&self, index: usize) -> bool {
         let Some(group) = self.groups.get(index) else {
             return false;
@@ -69,7 +69,7 @@ impl Loops {
         let Some(group) = self.groups.get(index) else {
             return (Vec::new(), Vec::new());
         };
-        if skipped > 0 && group.history.len() < skipped + 3 {
+        if skipped > 0 && group.history.len() < skipped + TRIED {
             return (Vec::new(), Vec::new());
         }
         let mut found: Vec<(Rank, Track, Vec<Option<u64>>)> = Vec::new();

@@ -26,7 +26,7 @@ pub(super) fn running_portal<'a>(
     }
 }
 
-/// The statement of this name, which is not used by that.
+/// The statement of this name; to look is no use of it.
 #[inline]
 fn known<'s>(
     statements: &'s Bounded<Origin>,

@@ -312,7 +312,7 @@ pub(super) fn read_whole<'a, S: Sink>(
     scratch.found.clear();
     let (found, wordings) = (&mut scratch.found, &scratch.wordings);
     scratch.scanner.read(text, &mut |scanned| {
-        // Once it is looked for the text has been read, and judged.
+        // When it is looked for, the text has been read and judged.
         wordings.foretell(carrier, scanned.fingerprint);
         found.push(Found::of(carrier, scanned, settings));
     });

@@ -64,7 +64,7 @@ impl Wordings {
         }
     }
 
-    /// A statement of this shape was found, and will be looked for.
+    /// A statement of this shape was found, and may be looked for.
     #[inline]
     pub(super) fn foretell(&self, carrier: Carrier, fingerprint: Fingerprint) {
         if carrier == Carrier::Query {

@@ -133,8 +133,8 @@ impl Round {
 
 /// A unit of work that is still going on, and `payload`, what the detectors remember of it.
 ///
-/// What each statement changes or asks for comes first, the detectors' part last of it: with many units open none of it
-/// is in a near cache.
+/// What a statement of a loop changes or asks for comes first, the detectors' part last of it: with many units open none of
+/// it is in a near cache.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Unit<P> {

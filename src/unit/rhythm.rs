@@ -82,8 +82,20 @@ mod tests {
         /// What is counted is what the percentiles say.
         #[test]
         fn a_gap_stands_out_from_percentiles(
-            gaps in prop::collection::vec(0u64..40 * MS, 0..80), gap_ns in 0u64..60 * MS,
+            gaps in prop::collection::vec(
+                prop_oneof![8 => 0u64..4 * MS, 1 => 0u64..40 * MS], 0..80),
+            at in any::<prop::sample::Index>(),
+            times in prop::sample::select(vec![1, TIMES_P90, TIMES_MEDIAN]),
+            besides_us in -1i64..2,
+            anything in 0u64..60 * MS,
         ) {
+            // As often as not right at what is so many times one of them.
+            let gap_ns = match gaps.get(at.index(gaps.len().max(1))) {
+                Some(one) if anything % 2 == 0 => {
+                    (one / 1_000 * times).saturating_add_signed(besides_us) * 1_000
+                }
+                Some(_) | None => anything,
+            };
             let mut rhythm = Rhythm::default();
             gaps.iter().for_each(|gap_ns| rhythm.note(*gap_ns));
             let mut latest: Vec<u64> = gaps.iter().rev().take(GAPS).map(|gap_ns| gap_ns / 1_000).collect();

@@ -40,9 +40,9 @@ pub struct TimelineEntry {
 /// a unit is shown again and again while it grows.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
-    last: Vec<TimelineEntry>,
-    /// Those before, each of [`PART_MAX`].
+    /// Each of [`PART_MAX`].
     full: Vec<Arc<Vec<TimelineEntry>>>,
+    last: Vec<TimelineEntry>,
     latest: Option<Latest>,
     order: Order,
 }

@@ -79,7 +79,7 @@ struct Plain {
 pub(super) struct Portals {
     /// The one without a name, where it is not among the others.
     plain: Option<Plain>,
-    /// The others, once there were any: few sessions open more than a plain one, and each query's end looks for them.
+    /// The others, once one was asked for: few sessions open more than a plain one, and each query's end looks for them.
     others: Option<Box<Bounded<Portal>>>,
     max: usize,
 }
@@ -103,7 +103,7 @@ impl Portals {
             })
     }
 
-    /// Makes a plain one one like all others. `statement` tells what it runs.
+    /// Puts a plain one among the others, as they are. `statement` tells what it runs.
     #[inline]
     pub(super) fn settle<'s>(&mut self, statement: impl FnOnce(NameHash) -> Option<&'s Origin>) {
         if let Some(plain) = self.plain.take()
