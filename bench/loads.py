@@ -62,15 +62,23 @@ class Pgbench:
             (folder / "script.sql").write_text(self.script)
             argv += ["-f", folder / "script.sql"]
         done = run(argv, env=address.environment() | _PLAINTEXT, deadline_s=seconds + PATIENCE_S)
-        lines = done.stdout.splitlines()
-        transactions = int(next(line for line in lines if "actually processed" in line).split(":")[1].split("/")[0])
-        a_second = float(next(line for line in lines if line.startswith("tps = ")).split()[2])
+        transactions = int(_told(done.stdout, "actually processed").split(":")[1].split("/")[0])
+        # Nothing is told where not one was: on a machine that was taken away for as long.
+        a_second = float(_told(done.stdout, "tps = ").split()[2])
         return Done(
             transactions * self.units,
             transactions * self.queries,
             transactions / a_second,
             _quantiles(folder),
         )
+
+
+def _told(said: str, what: str) -> str:
+    """The line of pgbench's summary that has this in it."""
+    for line in said.splitlines():
+        if what in line:
+            return line
+    raise RuntimeError(f"pgbench says nothing of {what!r}:\n{said}")
 
 
 def _quantiles(folder: Path) -> dict[str, float]:
