@@ -6,6 +6,8 @@
 
 use std::num::NonZeroU64;
 
+use smallvec::{Array, SmallVec};
+
 use crate::cache;
 
 /// Puts the bits of every number where the place is taken from: also numbers that differ only in a few.
@@ -18,18 +20,20 @@ const PLACES_MIN: usize = 8;
 /// many at a time are waited for together, and not one after the other.
 pub const GATHERED_MAX: usize = 64;
 
-/// Several of them: see [`next_room`].
+/// For so many there is room once there are two of them: most lists have one, and those that have two will soon have
+/// several.
 const FEW: usize = 8;
 
-/// For how many numbers a list of gathered ones has room next: most lists have one, and those that have two will soon have
-/// several.
+/// Puts one to those that are gathered; bytes that they take more than before.
 #[inline]
-pub fn next_room(room: usize) -> usize {
-    match room {
-        0 => 1,
-        1..FEW => FEW,
-        _ => room * 2,
+pub fn gather<A: Array>(gathered: &mut SmallVec<A>, one: A::Item) -> usize {
+    let room = gathered.capacity();
+    if gathered.len() == room {
+        let next = (room * 2).max(FEW);
+        gathered.reserve_exact(next - room);
     }
+    gathered.push(one);
+    (gathered.capacity() - room) * size_of::<A::Item>()
 }
 
 /// What is known of numbers that are hashes; 0 is taken for 1. Nothing is ever taken out.

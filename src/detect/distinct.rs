@@ -15,13 +15,12 @@ const VALUE_BYTES: usize = 2 * size_of::<Option<(NonZeroU64, ())>>();
 
 /// The different values of a shape's slots.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(super) struct Distinct {
     /// Of the members that came last, one value for each slot, member by member: they are counted together.
     latest: SmallVec<[Option<ValueHash>; 2]>,
-    counting: Counting,
     /// Those of each slot; none before they are counted the first time.
     slots: Vec<Slot>,
+    counting: Counting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,5 @@
 //! All statements of one shape in one unit: what repeats, and along which columns its values run.
 
-use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::distinct::Distinct;
@@ -89,60 +88,54 @@ pub(super) struct Between {
     pub apart: u64,
 }
 
-/// What nearly each member changes or asks for comes first, and so in five lines of memory: with many units open none of
-/// them is in a near cache.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(super) struct Group {
     pub fingerprint: Fingerprint,
-    pub count: u64,
-    /// Members when a source was last looked for.
-    searched_at: u64,
-    /// Where its results are kept, once one was.
-    pub source: Option<u32>,
-    /// The transaction of its last member.
-    transaction: Option<u32>,
-    pub span: Span,
-    pub last_at: Moment,
-    /// Time of all members, nanoseconds.
-    pub duration_ns: u64,
-    /// Rows of all members.
-    pub rows: u64,
-    /// The time behind members that another one followed, up to the next statement of the unit, nanoseconds: the
-    /// application's, and that of BEGIN and COMMIT around it.
-    gap_ns: u64,
-    pending_gap_ns: u64,
-    /// Bytes that it holds, estimated.
-    held_bytes: usize,
-    pub columns: Option<Columns>,
-    last_tallies: Tallies,
-    pub tracks: Vec<Track>,
-    /// Members that do not go on with it, or so it seems.
-    pub strays: Vec<Stray>,
+    pub shape: Option<&'static Shape>,
+    pub verb: Verb,
     pub slots: Vec<Slot>,
-    pub history: History,
-    /// The different values of each slot.
-    distinct: Distinct,
-    /// Which sets of values came again.
-    pub repeats: Repeats,
-    pub between: Between,
+    pub count: u64,
     /// Members that ended in an error.
     pub failed: u64,
+    pub first_at: Moment,
+    pub last_at: Moment,
+    pub span: Span,
+    /// The transaction of its last member.
+    transaction: Option<u32>,
+    pub between: Between,
+    last_tallies: Tallies,
+    /// Rows of all members.
+    pub rows: u64,
     /// Members that returned or changed more than one row.
     pub many_rows: u64,
     /// Members that returned no row.
     pub no_rows: u64,
     /// Members with a list of several values.
     pub several: u64,
-    pub first_at: Moment,
-    pub shape: Option<&'static Shape>,
-    pub verb: Verb,
+    /// Time of all members, nanoseconds.
+    pub duration_ns: u64,
+    /// The time behind members that another one followed, up to the next statement of the unit, nanoseconds: the
+    /// application's, and that of BEGIN and COMMIT around it.
+    gap_ns: u64,
+    pending_gap_ns: u64,
+    pub history: History,
+    pub tracks: Vec<Track>,
+    /// Members that do not go on with it, or so it seems.
+    pub strays: Vec<Stray>,
+    /// Members when a source was last looked for.
+    searched_at: u64,
+    /// Which sets of values came again.
+    pub repeats: Repeats,
+    /// The different values of each slot.
+    distinct: Distinct,
+    /// Bytes that it holds, estimated.
+    held_bytes: usize,
+    pub columns: Option<Columns>,
+    /// Where its results are kept, once one was.
+    pub source: Option<u32>,
     /// The tag `callsite` of its first member that had one.
     pub callsite: Option<Arc<str>>,
 }
-
-/// A member of one row, without an error and without tags, leaves alone what is behind.
-const _: () = assert!(offset_of!(Group, repeats) + Repeats::HOT_BYTES <= 5 * 64);
 
 /// What a group needs to know of a new member beyond the event.
 #[derive(Debug, Clone, Copy)]

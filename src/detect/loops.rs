@@ -42,33 +42,32 @@ pub(super) struct Place {
     pub transaction: Option<u32>,
 }
 
-/// The detectors' memory of one unit; what each statement changes or asks for comes first.
+/// The detectors' memory of one unit.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub struct Loops {
-    last_group: Option<usize>,
-    pub(super) statements: u64,
-    pub(super) tallies: Tallies,
     pub(super) groups: Vec<Group>,
+    /// The group with which each shape goes on, by fingerprint.
+    by_fingerprint: Hashes<u32>,
     pub(super) sources: Vec<Source>,
+    /// The results of each shape, by fingerprint.
+    source_by_shape: Hashes<u32>,
     results: Results,
     /// What it holds, as its detector was told last.
     pub(super) charged_bytes: usize,
     held_bytes: usize,
-    /// Writes to each table so far.
-    writes: HashMap<Box<str>, u64, RandomState>,
-    /// The group with which each shape goes on, by fingerprint.
-    by_fingerprint: Hashes<u32>,
-    /// The results of each shape, by fingerprint.
-    source_by_shape: Hashes<u32>,
     cut: bool,
     /// Shapes were left out, for want of room or because there are too many of them.
     left_out: bool,
+    pub(super) tallies: Tallies,
     /// A tool is at work that defines tables or looks them up (`migrate`, `inspectdb`): it goes statement by
     /// statement, and nobody waits for it.
     by_tool: bool,
     /// The shape in the middle of whose loop the unit begins.
     resumed: Option<Fingerprint>,
+    /// Writes to each table so far.
+    writes: HashMap<Box<str>, u64, RandomState>,
+    last_group: Option<usize>,
+    pub(super) statements: u64,
     /// The tags `route`, `controller` and `test` of its statements, each value once.
     tags: Vec<(Arc<str>, Arc<str>)>,
     /// What was reported of this unit while it was open.

@@ -1,24 +1,22 @@
 //! Which sets of values a shape comes with again in one unit: the same statement, asked more than once.
 
-use std::mem::offset_of;
 use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
-use crate::hashes::{GATHERED_MAX, Hashes, Known, next_room};
+use crate::hashes::{GATHERED_MAX, Hashes, Known, gather};
 
 /// Different sets counted of one shape in one unit.
 const SETS_MAX: usize = 1_024;
 
 /// How often the members of a group had the same values.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(super) struct Repeats {
-    /// The sets of those that came last, and how many writes there were before: they are looked for together.
-    latest: SmallVec<[(u64, u32); 1]>,
     /// As they were counted last.
     repeated: u64,
     most: u64,
+    /// The sets of those that came last, and how many writes there were before: they are looked for together.
+    latest: SmallVec<[(u64, u32); 1]>,
     /// The others.
     known: Hashes<Set>,
 }
@@ -50,19 +48,11 @@ impl Set {
 }
 
 impl Repeats {
-    /// What each member changes, in front.
-    pub(super) const HOT_BYTES: usize = offset_of!(Repeats, repeated);
-
     /// Notes the values of a member, after so many writes to its tables; bytes that it holds more than before.
     #[inline]
     pub(super) fn note(&mut self, set: u64, writes: u64) -> usize {
         let writes = u32::try_from(writes).unwrap_or(u32::MAX);
-        let room = self.latest.capacity();
-        if self.latest.len() == room {
-            self.latest.reserve_exact(next_room(room) - room);
-        }
-        self.latest.push((set, writes));
-        let grown = (self.latest.capacity() - room) * size_of::<(u64, u32)>();
+        let grown = gather(&mut self.latest, (set, writes));
         match self.latest.len() >= GATHERED_MAX {
             true => grown + self.count_latest(),
             false => grown,

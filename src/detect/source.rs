@@ -19,29 +19,28 @@ pub(super) const FEW_HASHES: usize = 8;
 /// From so many rows on a column that values are looked for in is worth an index.
 const INDEXED_FROM: usize = 64;
 
-/// Results of one query shape; what each result changes or asks for comes first.
+/// Results of one query shape.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(super) struct Source {
-    pub columns: Columns,
-    /// The number behind the last row.
-    end: u64,
-    /// The number of the first of `batches`, beside what is looked at with each result that comes.
-    oldest: u64,
-    batches: VecDeque<Batch>,
-    /// Row-major; the first row kept is number `first_row`.
-    keys: VecDeque<Option<ValueHash>>,
-    /// Those of `followed` that have an index.
-    indexes: Vec<Index>,
-    /// The columns that loops run along, by their place in `columns.keys`.
-    followed: Vec<usize>,
-    /// Bytes of what grows, as they were told last.
-    bytes: usize,
-    /// Key columns of a row, of which `columns` knows: that need not be in any cache.
-    width: u16,
-    first_row: u64,
     pub fingerprint: Fingerprint,
     pub shape: Option<&'static Shape>,
+    pub columns: Columns,
+    /// Key columns of a row, of which `columns` knows: that need not be in any cache.
+    width: u16,
+    /// Row-major; the first row kept is number `first_row`.
+    keys: VecDeque<Option<ValueHash>>,
+    first_row: u64,
+    /// The number behind the last row.
+    end: u64,
+    batches: VecDeque<Batch>,
+    /// The number of the first of them, beside what is looked at with each result that comes.
+    oldest: u64,
+    /// The columns that loops run along, by their place in `columns.keys`.
+    followed: Vec<usize>,
+    /// Those of them that have an index.
+    indexes: Vec<Index>,
+    /// Bytes of what grows, as they were told last.
+    bytes: usize,
     /// The cursors that are open, and so enclose what happens now.
     pub open_cursor: Option<NameHash>,
 }

@@ -79,9 +79,9 @@ impl Catalog {
         self.statements.held_bytes() + self.portals.held_bytes()
     }
 
-    /// The portals, to be looked at or changed: a plain one becomes one like all others.
+    /// The portals, to be looked at or changed: a plain one becomes one like all others. `None` where none was ever open.
     #[inline]
-    fn portals(&mut self) -> &mut Bounded<Portal> {
+    fn portals(&mut self) -> Option<&mut Bounded<Portal>> {
         let (statements, latest) = (&self.statements, &self.latest);
         self.portals.settled(|name| known(statements, latest, name))
     }
@@ -158,14 +158,14 @@ impl Catalog {
     }
 
     pub(super) fn portal(&mut self, name: NameHash) -> Option<&mut Portal> {
-        self.portals().get(name)
+        self.portals()?.get(name)
     }
 
     /// What an Execute of the portal asks for. One that runs to its end takes the values with it: nearly all do, and
     /// the portal has no further use for them.
     #[inline]
     pub(super) fn execute(&mut self, name: NameHash, runs: Runs) -> Option<(Asked, Runs)> {
-        let portals = self.portals();
+        let portals = self.portals()?;
         match runs {
             Runs::InParts => portals.get(name).map(|portal| {
                 portal.runs = Runs::InParts;
@@ -182,6 +182,17 @@ impl Catalog {
         }
     }
 
+    /// Puts a portal among the others, of which a plain one is then one.
+    fn insert_portal(
+        &mut self,
+        name: NameHash,
+        portal: Portal,
+    ) -> (Option<Portal>, Option<Portal>) {
+        let (statements, latest) = (&self.statements, &self.latest);
+        self.portals.settle(|name| known(statements, latest, name));
+        self.portals.insert(name, portal)
+    }
+
     /// Opens a portal. Returns the one that it replaced, and one that had to go to make room, where they are or may
     /// come to be unfinished.
     pub(super) fn open(
@@ -189,7 +200,7 @@ impl Catalog {
         name: NameHash,
         portal: Portal,
     ) -> (Option<Portal>, Option<Portal>) {
-        let (replaced, evicted) = self.portals().insert(name, portal);
+        let (replaced, evicted) = self.insert_portal(name, portal);
         (
             replaced.filter(Portal::is_unfinished),
             evicted.filter(Portal::is_unfinished),
@@ -221,16 +232,15 @@ impl Catalog {
         name: NameHash,
         previous: Option<Box<Portal>>,
     ) -> Option<Box<Portal>> {
-        let portals = self.portals();
         match previous {
-            Some(portal) => portals.insert(name, *portal).0,
-            None => portals.remove(name),
+            Some(portal) => self.insert_portal(name, *portal).0,
+            None => self.close(name),
         }
         .map(Box::new)
     }
 
     pub(super) fn close(&mut self, name: NameHash) -> Option<Portal> {
-        self.portals().remove(name)
+        self.portals()?.remove(name)
     }
 
     /// All portals: CLOSE ALL, DISCARD ALL, or the session's end.

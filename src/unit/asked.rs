@@ -1,20 +1,21 @@
 //! Which statements of a unit came before as they are: the same shape with the same values.
 
+use smallvec::SmallVec;
+
 use super::open::Room;
-use crate::hashes::{GATHERED_MAX, Hashes, Known, next_room};
+use crate::hashes::{GATHERED_MAX, Hashes, Known, gather};
 use crate::sql::Fingerprint;
 
 /// What a unit was asked, and how much of it again.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(super) struct Asked {
     /// Each different statement, its shape and all its values as one hash.
     known: Hashes<()>,
-    duplicates: u64,
+    /// Those that came last: they are looked for together.
+    latest: SmallVec<[u64; 1]>,
     /// Whether what is new of the latest may be kept.
     room: Room,
-    /// Those that came last: they are looked for together.
-    latest: Vec<u64>,
+    duplicates: u64,
 }
 
 impl Asked {
@@ -25,11 +26,7 @@ impl Asked {
             self.count();
         }
         self.room = room;
-        let room = self.latest.capacity();
-        if self.latest.len() == room {
-            self.latest.reserve_exact(next_room(room) - room);
-        }
-        self.latest.push(values ^ fingerprint.0.rotate_left(17));
+        gather(&mut self.latest, values ^ fingerprint.0.rotate_left(17));
     }
 
     /// Statements that repeated an earlier one.

@@ -16,41 +16,38 @@ const CURSORS_MAX: usize = 64;
 /// So long after its last rows a cursor still tells that the loop over it goes on. Beyond, it was forgotten.
 const CURSOR_HOLDS_NS: u64 = 10_000_000_000;
 
-/// What each statement changes or asks for comes first.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(super) struct Connection {
+    pub class: ClassId,
     /// The number of its next query, when nothing is lost.
     next_sequence: u64,
-    pub current: Option<UnitId>,
-    /// Where that is among the open ones.
-    pub place: usize,
-    /// The unit of its last query, and when that was complete.
-    pub last_query: Option<(UnitId, Moment)>,
-    /// When its last statement, housekeeping included, was complete.
-    pub completed_at: Option<Moment>,
-    /// The longest gap outside a transaction that did not stand out.
-    pub longest_gap_ns: u64,
-    pub before: Before,
-    pub transaction: Option<u32>,
     /// Its first query was seen.
     pub from_start: bool,
     /// Something before the next query was lost, which may have been the begin of its unit.
     pub lost: bool,
-    /// A statement failed since the last check: Django checks once because of that.
-    failed: bool,
-    /// Pauses that stood out and separated nothing.
-    pub bridged: u32,
-    pub rhythm: Rhythm,
-    pub class: ClassId,
+    pub current: Option<UnitId>,
+    /// Where that is among the open ones.
+    pub place: usize,
     /// The test that its last tagged statement was of.
     pub test: Option<TestId>,
     /// Units that it had.
     pub units: u32,
-    /// Those of the bridged pauses inside of a loop that has a connection, or a check, of its own: a loop that takes its
-    /// time.
+    /// Pauses that stood out and separated nothing.
+    pub bridged: u32,
+    /// Those of them inside of a loop that has a connection, or a check, of its own: a loop that takes its time.
     pub looped: u32,
+    /// The longest gap outside a transaction that did not stand out.
+    pub longest_gap_ns: u64,
+    /// When its last statement, housekeeping included, was complete.
+    pub completed_at: Option<Moment>,
+    /// The unit of its last query, and when that was complete.
+    pub last_query: Option<(UnitId, Moment)>,
+    pub before: Before,
+    pub transaction: Option<u32>,
     transactions: u32,
+    /// A statement failed since the last check: Django checks once because of that.
+    failed: bool,
+    pub rhythm: Rhythm,
     pub health_checks: Checks,
     pub pool_checks: Checks,
     pub cursors: Vec<OpenCursor>,

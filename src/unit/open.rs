@@ -132,54 +132,50 @@ impl Round {
 }
 
 /// A unit of work that is still going on, and `payload`, what the detectors remember of it.
-///
-/// What a statement of a loop changes or asks for comes first, the detectors' part last of it: with many units open none of
-/// it is in a near cache.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub struct Unit<P> {
     id: UnitId,
+    facts: Arc<SessionFacts>,
+    /// What the detectors remember.
+    pub payload: P,
     /// In which round it got something last, as whoever looks at it from time to time counts them.
     pub touched: Round,
+    pub(super) begin: Mark,
+    /// Something stronger than its statements themselves say.
+    pub(super) held_by: Option<Evidence>,
+    /// The test that it is of, or of a request of; its statements have no other.
+    pub(super) test: Option<TestId>,
+    /// That test is over: what comes of it now comes from elsewhere.
+    pub(super) test_is_over: bool,
+    pub(super) trace: Option<TraceId>,
+    spans: Spans,
+    /// Connections that are in it now.
+    pub(super) connections: u32,
+    /// Its statements without the trace's id, after a pause.
+    strays: u64,
+    completeness: Completeness,
     started_at: Moment,
     ended_at: Moment,
     queries: u64,
     rows: u64,
-    /// Its statements without the trace's id, after a pause.
-    strays: u64,
-    /// Statements that look Django's session and user up, or save the session.
-    framing: u64,
     phases: Phases,
-    transactions: Transactions,
-    pub(super) begin: Mark,
-    /// Something stronger than its statements themselves say.
-    pub(super) held_by: Option<Evidence>,
-    previous: Option<Use>,
-    pub(super) session_lookups: u32,
-    /// The test that it is of, or of a request of; its statements have no other.
-    pub(super) test: Option<TestId>,
-    pub(super) trace: Option<TraceId>,
-    spans: Spans,
-    /// The first shape that is its work.
-    subject: Option<(Verb, Option<ShapeRef>)>,
     timeline: Timeline,
-    /// Which statements came before as they are.
-    asked: Asked,
-    /// What the detectors remember.
-    pub payload: P,
-    facts: Arc<SessionFacts>,
-    /// That test is over: what comes of it now comes from elsewhere.
-    pub(super) test_is_over: bool,
-    begins_with_session: bool,
-    completeness: Completeness,
-    /// Connections that are in it now.
-    pub(super) connections: u32,
     /// The fingerprints of those in the timeline.
     shapes: Hashes<()>,
+    /// Which statements came before as they are.
+    asked: Asked,
+    transactions: Transactions,
+    pub(super) session_lookups: u32,
+    begins_with_session: bool,
+    previous: Option<Use>,
+    /// Statements that look Django's session and user up, or save the session.
+    framing: u64,
     cursors: Vec<(SessionId, NameHash, u32)>,
     route: Option<Arc<str>>,
     controller: Option<Arc<str>>,
     tags: Option<Arc<Tags>>,
+    /// The first shape that is its work.
+    subject: Option<(Verb, Option<ShapeRef>)>,
 }
 
 /// Which of a unit's statements lay in transactions.

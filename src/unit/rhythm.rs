@@ -17,11 +17,10 @@ const TIMES_MEDIAN: u64 = 20;
 
 /// The latest gaps inside units of one connection.
 #[derive(Debug, Clone, Default)]
-#[repr(C)]
 pub(super) struct Rhythm {
+    gaps_us: [u32; GAPS],
     filled: u8,
     next: u8,
-    gaps_us: [u32; GAPS],
 }
 
 impl Rhythm {

@@ -113,21 +113,28 @@ impl Portals {
         }
     }
 
-    /// All of them, each as one like all others. `statement` tells what a plain one runs.
+    /// All of them, each as one like all others; `None` where none was ever open. `statement` tells what a plain one
+    /// runs.
     #[inline]
     pub(super) fn settled<'s>(
         &mut self,
         statement: impl FnOnce(NameHash) -> Option<&'s Origin>,
-    ) -> &mut Bounded<Portal> {
+    ) -> Option<&mut Bounded<Portal>> {
         self.settle(statement);
-        self.others()
+        self.others.as_deref_mut()
     }
 
+    /// Opens one that is among the others. Returns the one that it replaced, and one that had to go to make room.
     #[inline]
-    fn others(&mut self) -> &mut Bounded<Portal> {
+    pub(super) fn insert(
+        &mut self,
+        name: NameHash,
+        portal: Portal,
+    ) -> (Option<Portal>, Option<Portal>) {
         let max = self.max;
         self.others
             .get_or_insert_with(|| Box::new(Bounded::new(max)))
+            .insert(name, portal)
     }
 
     fn copy(&mut self, plain: Plain, statement: &Origin) {
@@ -141,7 +148,7 @@ impl Portals {
             group: plain.group,
             runs: Runs::ToItsEnd,
         };
-        self.others().insert(NameHash::UNNAMED, portal);
+        self.insert(NameHash::UNNAMED, portal);
     }
 
     /// Opens the one without a name for this statement, whose rows are to come in these formats, in this run of
