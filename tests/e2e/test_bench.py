@@ -16,7 +16,7 @@ from support.tools import PROJECT
 
 sys.path.insert(0, str(PROJECT))
 
-from bench import page, report  # noqa: E402
+from bench import page, report, where  # noqa: E402
 from bench.cells import CELLS  # noqa: E402
 from bench.contenders import CONTENDERS, DIRECT  # noqa: E402
 from bench.figures import contenders  # noqa: E402
@@ -113,6 +113,29 @@ def test_the_documentation_is_made_from_the_rounds(tmp_path: Path) -> None:
     first = (told, (tmp_path / "tables.md").read_text())
     page.write(tmp_path, text)
     assert first == (text.read_text(), (tmp_path / "tables.md").read_text())
+
+
+@pytest.mark.smoke
+def test_samples_are_told_apart_by_the_call_that_they_are_in() -> None:
+    chains = {
+        "writing: the way out": ["tcp_write_xmit", "__sys_sendto", "do_syscall_64"],
+        "writing: the receiver's way in": ["tcp_v4_rcv", "net_rx_action", "__sys_sendto", "do_syscall_64"],
+        "writing: waking the receiver": ["try_to_wake_up", "tcp_v4_rcv", "__sys_sendto", "do_syscall_64"],
+        "reading": ["tcp_recvmsg", "__sys_recvfrom", "do_syscall_64"],
+        "waiting": ["schedule", "do_epoll_wait", "do_syscall_64"],
+        "the kernel's rest": ["asm_sysvec_apic_timer_interrupt"],
+        "own code on relaying threads": ["pgprism::session::Session::take"],
+    }
+    stacks = [("pgprism-relay-0", chain) for chain in chains.values()]
+    stacks += [("pgprism-analyse", ["schedule"]), ("pgprism-admin", ["__sys_sendto"])]
+    script = [
+        line
+        for thread, chain in stacks
+        for line in [f"{thread} ", *(f"\tffffffff8225aa01 {name}" for name in chain), ""]
+    ]
+    found = [where.place(*sample) for sample in where.samples(script)]
+    assert found == [*chains, "the analysis", "other threads"]
+    assert set(found) == set(where.ORDER)
 
 
 @pytest.mark.smoke
